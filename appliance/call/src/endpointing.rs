@@ -1,0 +1,186 @@
+//! When the caller speaks, by the energy of µ-law alone.
+//!
+//! Blocks of 20 ms are speech when they are well above the noise of the line, which is learnt from
+//! the blocks that are not. This decides turns, never content.
+
+use ward_policy::limit;
+
+/// Squares of the linear samples, by µ-law byte: G.711's formula, scaled down by 64 to fit sums.
+const SQUARES: [u32; 256] = squares();
+
+/// Quieter than this is never speech: a root mean square of 150 of 32,767, about -47 dBFS.
+const SPEECH_FLOOR: u64 = 150 * 150 / 64;
+/// Speech is this many times the energy of the line's noise: about 9 dB.
+const SPEECH_OVER_NOISE: u64 = 8;
+/// The noise is never taken to be louder than this: a root mean square of 800, about -32 dBFS.
+const NOISE_MAX: u64 = 800 * 800 / 64;
+
+#[expect(
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::indexing_slicing,
+    reason = "runs at compile time over 256 known values; an overflow would stop the build"
+)]
+const fn squares() -> [u32; 256] {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let inverted = !(byte as u8) as u32;
+        let magnitude = ((((inverted & 0x0f) << 3) + 0x84) << ((inverted >> 4) & 7)) - 0x84;
+        table[byte] = magnitude * magnitude / 64;
+        byte += 1;
+    }
+    table
+}
+
+/// A change of the caller's state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// The caller has spoken for [`limit::SPEECH_ONSET_MS`].
+    Began,
+    /// The caller has been silent for [`limit::SPEECH_END_MS`].
+    Ended,
+}
+
+/// The state of one caller's voice.
+#[derive(Debug)]
+pub struct Endpointing {
+    sum: u64,
+    samples: u32,
+    noise: u64,
+    /// Consecutive blocks that contradict the present state.
+    contrary: u64,
+    is_speaking: bool,
+}
+
+impl Default for Endpointing {
+    fn default() -> Self {
+        Self {
+            sum: 0,
+            samples: 0,
+            noise: SPEECH_FLOOR / SPEECH_OVER_NOISE,
+            contrary: 0,
+            is_speaking: false,
+        }
+    }
+}
+
+const BLOCK_SAMPLES: u32 = limit::FRAME_BYTES as u32;
+const ONSET_BLOCKS: u64 = limit::SPEECH_ONSET_MS / limit::FRAME_MS;
+const END_BLOCKS: u64 = limit::SPEECH_END_MS / limit::FRAME_MS;
+
+impl Endpointing {
+    /// Hears `audio` and reports each change in it through `report`.
+    pub fn hear(&mut self, audio: &[u8], mut report: impl FnMut(Turn)) {
+        for byte in audio {
+            let square = SQUARES.get(usize::from(*byte)).copied().unwrap_or(0);
+            self.sum = self.sum.saturating_add(u64::from(square));
+            self.samples = self.samples.saturating_add(1);
+            if self.samples == BLOCK_SAMPLES {
+                let energy = self.sum / u64::from(BLOCK_SAMPLES);
+                (self.sum, self.samples) = (0, 0);
+                if let Some(turn) = self.block(energy) {
+                    report(turn);
+                }
+            }
+        }
+    }
+
+    /// Hears `samples` samples of silence.
+    pub fn hear_silence(&mut self, samples: usize, mut report: impl FnMut(Turn)) {
+        for _ in 0..samples.div_ceil(limit::FRAME_BYTES) {
+            if let Some(turn) = self.block(0) {
+                report(turn);
+            }
+        }
+    }
+
+    /// Whether the caller is speaking.
+    #[must_use]
+    pub const fn is_speaking(&self) -> bool {
+        self.is_speaking
+    }
+
+    fn block(&mut self, energy: u64) -> Option<Turn> {
+        let threshold = self
+            .noise
+            .saturating_mul(SPEECH_OVER_NOISE)
+            .max(SPEECH_FLOOR);
+        let is_speech = energy > threshold;
+        if !is_speech {
+            // Falls at once, rises over about half a second.
+            let learnt = self
+                .noise
+                .saturating_add(energy.saturating_sub(self.noise) / 16);
+            self.noise = learnt.min(energy.max(1)).max(self.noise / 2).min(NOISE_MAX);
+        }
+        if is_speech == self.is_speaking {
+            self.contrary = 0;
+            return None;
+        }
+        self.contrary = self.contrary.saturating_add(1);
+        let needed = if self.is_speaking {
+            END_BLOCKS
+        } else {
+            ONSET_BLOCKS
+        };
+        if self.contrary < needed {
+            return None;
+        }
+        self.contrary = 0;
+        self.is_speaking = is_speech;
+        Some(if is_speech { Turn::Began } else { Turn::Ended })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Loud, soft, and silent µ-law: magnitudes about 8,000, 60 and 0.
+    const LOUD: u8 = 0xA0;
+    const SOFT: u8 = 0xF8;
+    const SILENT: u8 = 0xFF;
+
+    fn turns(parts: &[(u8, usize)]) -> Vec<(usize, Turn)> {
+        let mut endpointing = Endpointing::default();
+        let mut found = Vec::new();
+        let mut frame = 0;
+        for (byte, frames) in parts {
+            for _ in 0..*frames {
+                endpointing.hear(&[*byte; 160], |turn| found.push((frame, turn)));
+                frame += 1;
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn speech_begins_after_its_onset_and_ends_after_silence() {
+        let found = turns(&[(SILENT, 10), (LOUD, 20), (SILENT, 40)]);
+        assert_eq!(found, [(12, Turn::Began), (59, Turn::Ended)]);
+    }
+
+    #[test]
+    fn clicks_and_short_pauses_change_nothing() {
+        assert_eq!(turns(&[(SILENT, 5), (LOUD, 2), (SILENT, 50)]), []);
+        let found = turns(&[(LOUD, 10), (SILENT, 29), (LOUD, 10)]);
+        assert_eq!(found, [(2, Turn::Began)]);
+    }
+
+    #[test]
+    fn the_noise_of_a_line_is_not_speech() {
+        assert_eq!(turns(&[(SOFT, 500)]), []);
+    }
+
+    #[test]
+    fn any_division_into_messages_gives_the_same_turns() {
+        let mut endpointing = Endpointing::default();
+        let mut found = Vec::new();
+        let audio = [vec![LOUD; 160 * 10], vec![SILENT; 160 * 40]].concat();
+        for piece in audio.chunks(7) {
+            endpointing.hear(piece, |turn| found.push(turn));
+        }
+        assert_eq!(found, [Turn::Began, Turn::Ended]);
+    }
+}

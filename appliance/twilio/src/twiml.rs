@@ -1,0 +1,92 @@
+//! The one TwiML document that the responder answers with.
+//!
+//! It holds configuration only: nothing from the request is ever put into it, so nothing can be
+//! injected. An [`Origin`] has no character that XML would need escaped; a path is checked here.
+
+use crate::url::Origin;
+
+/// The document that connects a call to the stream at `origin` and `path`.
+#[must_use]
+pub fn connect_stream(origin: &Origin, path: &StreamPath) -> String {
+    format!("<Response><Connect><Stream url=\"{origin}{path}\"/></Connect></Response>")
+}
+
+/// The path of the media route: `/` and characters that need no escaping in a URL or in XML.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StreamPath(String);
+
+/// The text is no usable path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a path starts with / and has letters, digits, - . _ ~ and single slashes only")]
+pub struct StreamPathError;
+
+impl StreamPath {
+    /// The path of the seed document, and the default.
+    pub const DEFAULT: &str = "/rtm/voice";
+
+    /// Parses a path of at most 128 characters without empty, `.` or `..` segments.
+    ///
+    /// # Errors
+    /// [`StreamPathError`].
+    pub fn parse(text: &str) -> Result<Self, StreamPathError> {
+        let segments = text.strip_prefix('/').ok_or(StreamPathError)?;
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+        let fine = segments
+            .split('/')
+            .all(|part| !matches!(part, "" | "." | "..") && part.bytes().all(plain));
+        if fine && text.len() <= 128 {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(StreamPathError)
+        }
+    }
+
+    /// The path as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for StreamPath {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::url::Scheme;
+
+    #[test]
+    fn the_document_is_the_seeds_to_the_byte() {
+        let origin = Origin::parse("wss://media.example.com", &[Scheme::Wss]).unwrap();
+        assert_eq!(
+            connect_stream(&origin, &StreamPath::parse(StreamPath::DEFAULT).unwrap()),
+            r#"<Response><Connect><Stream url="wss://media.example.com/rtm/voice"/></Connect></Response>"#
+        );
+    }
+
+    #[test]
+    fn paths_that_need_escaping_or_normalising_are_refused() {
+        for text in [
+            "", "rtm", "/", "//", "/a/", "/a//b", "/a/../b", "/.", "/a b", "/a%2e", "/a\"", "/a<b",
+            "/a&b", "/a?b", "/é",
+        ] {
+            assert_eq!(
+                StreamPath::parse(text).unwrap_err(),
+                StreamPathError,
+                "{text}"
+            );
+        }
+        assert_eq!(
+            StreamPath::parse(&format!("/{}", "a".repeat(128))).unwrap_err(),
+            StreamPathError
+        );
+        assert_eq!(
+            StreamPath::parse("/v1/rtm.voice~x").unwrap().as_str(),
+            "/v1/rtm.voice~x"
+        );
+    }
+}

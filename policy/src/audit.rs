@@ -1,0 +1,381 @@
+//! The closed enum of log events: the only thing that a server can write.
+//!
+//! Fields are counters, durations, statuses, enums and pseudonyms. There is no free text, so no SID,
+//! telephone number, digit, token, signature, path, header or word of a caller can be logged, not
+//! even by mistake. Each event renders itself as one JSON object on one line.
+
+use std::fmt::Write as _;
+
+use crate::count::Counts;
+use crate::fault::{CallEnd, ConnectionEnd, Refusal};
+use crate::redact::Pseudonym;
+
+/// Which server writes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// `ward-media`.
+    Media,
+    /// `ward-twiml`.
+    Twiml,
+}
+
+impl Role {
+    /// The word in a log line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Media => "media",
+            Self::Twiml => "twiml",
+        }
+    }
+}
+
+/// One thing worth a line.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Event {
+    /// The server has what it needs and begins to accept.
+    Started {
+        /// Single-threaded runtimes, each with a listener of its own.
+        workers: u16,
+    },
+    /// No auth token is configured: every webhook will be refused.
+    NotReady,
+    /// A setting that works but should not be used in production.
+    Finding {
+        /// Which one.
+        finding: Finding,
+    },
+    /// `accept` failed; the worker pauses and goes on.
+    AcceptFailed {
+        /// The operating system's error number.
+        errno: i32,
+    },
+    /// A connection ended before it made a request.
+    ConnectionEnded {
+        /// Why.
+        reason: ConnectionEnd,
+    },
+    /// A request was refused.
+    Refused {
+        /// The HTTP status that was sent, or 0 when the connection was closed without one.
+        status: u16,
+        /// Why.
+        reason: Refusal,
+    },
+    /// An upgrade without a signature was refused: `setting` decides whether that is right.
+    UpgradeUnsigned {
+        /// The HTTP status that was sent.
+        status: u16,
+    },
+    /// A webhook was answered with TwiML.
+    WebhookAnswered {
+        /// Which of the two configured tokens matched: 1 current, 2 next.
+        token: u8,
+        /// The call.
+        call: Pseudonym,
+    },
+    /// The expected handshake signatures were replaced.
+    HandshakeValuesSet {
+        /// How many there are.
+        values: u16,
+    },
+    /// A replacement of the expected handshake signatures was unusable; the old set stays.
+    HandshakeValuesRefused,
+    /// An upgrade was accepted.
+    UpgradeAccepted {
+        /// Index of the expected value that matched: spelling within token.
+        candidate: u16,
+    },
+    /// `start` was accepted.
+    CallStarted {
+        /// The call.
+        call: Pseudonym,
+    },
+    /// A call ended, for whatever reason. Exactly one per accepted upgrade.
+    CallEnded {
+        /// The call; absent when it ended before `start`.
+        call: Option<Pseudonym>,
+        /// Why.
+        reason: CallEnd,
+        /// The WebSocket close code that was sent; 0 when none could be.
+        close: u16,
+        /// From the 101 to the end, in milliseconds.
+        duration_ms: u64,
+        /// Everything counted in it.
+        counts: Counts,
+    },
+    /// A panic was contained, or is about to abort the process.
+    Panicked {
+        /// Line of the source file that panicked.
+        line: u32,
+        /// End of the source file's name, as the compiler spells it.
+        file: SourceFile,
+    },
+    /// Events that strangers caused faster than their limit and that were not written.
+    Suppressed {
+        /// How many since the last line.
+        events: u64,
+    },
+    /// The stop signal arrived: nothing new is accepted.
+    Draining {
+        /// Calls still live.
+        calls: u64,
+    },
+    /// The last call is over.
+    Stopped,
+}
+
+/// Settings that are accepted and reported.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Finding {
+    /// The auth token came in an environment variable, which stays readable in the process.
+    TokenInEnvironment,
+    /// Plain HTTP on loopback, behind somebody else's TLS.
+    PlainHttp,
+    /// A certificate of the launcher's own development CA.
+    DevelopmentCertificate,
+}
+
+impl Finding {
+    /// The stable code in log lines and reports.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::TokenInEnvironment => "token_in_environment",
+            Self::PlainHttp => "plain_http",
+            Self::DevelopmentCertificate => "development_certificate",
+        }
+    }
+}
+
+/// The last characters of a source file's name: a constant of the build, never input.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SourceFile([u8; Self::CHARS]);
+
+impl SourceFile {
+    const CHARS: usize = 40;
+
+    /// Keeps the end of `path`; anything but letters, digits and `/._-` becomes `_`.
+    #[must_use]
+    pub fn new(path: &str) -> Self {
+        let mut tail = [b'_'; Self::CHARS];
+        for (slot, byte) in tail.iter_mut().rev().zip(path.bytes().rev()) {
+            let plain = byte.is_ascii_alphanumeric() || b"/._-".contains(&byte);
+            *slot = if plain { byte } else { b'_' };
+        }
+        Self(tail)
+    }
+}
+
+impl Event {
+    /// The stable code that `docs/events.md` explains.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Started { .. } => "started",
+            Self::NotReady => "not_ready",
+            Self::Finding { .. } => "finding",
+            Self::AcceptFailed { .. } => "accept_failed",
+            Self::ConnectionEnded { .. } => "connection_ended",
+            Self::Refused { .. } => "refused",
+            Self::UpgradeUnsigned { .. } => "upgrade_unsigned",
+            Self::WebhookAnswered { .. } => "webhook_answered",
+            Self::HandshakeValuesSet { .. } => "handshake_values_set",
+            Self::HandshakeValuesRefused => "handshake_values_refused",
+            Self::UpgradeAccepted { .. } => "upgrade_accepted",
+            Self::CallStarted { .. } => "call_started",
+            Self::CallEnded { .. } => "call_ended",
+            Self::Panicked { .. } => "panicked",
+            Self::Suppressed { .. } => "suppressed",
+            Self::Draining { .. } => "draining",
+            Self::Stopped => "stopped",
+        }
+    }
+
+    /// Whether a stranger without a valid signature can cause it at will.
+    #[must_use]
+    pub const fn is_strangers(&self) -> bool {
+        matches!(
+            self,
+            Self::ConnectionEnded { .. } | Self::Refused { .. } | Self::UpgradeUnsigned { .. }
+        )
+    }
+
+    /// Appends the event as one line of JSON, line feed included.
+    ///
+    /// `at_ms` is milliseconds since the process started; it is the log's writer that knows the date.
+    pub fn render(&self, role: Role, at_ms: u64, line: &mut String) {
+        let mut fields = Fields(line);
+        fields.0.push('{');
+        fields.number("at_ms", at_ms);
+        fields.word("role", role.name());
+        fields.word("event", self.code());
+        self.render_fields(&mut fields);
+        line.push_str("}\n");
+    }
+
+    fn render_fields(&self, fields: &mut Fields<'_>) {
+        match *self {
+            Self::NotReady | Self::HandshakeValuesRefused | Self::Stopped => {}
+            Self::Started { workers } => fields.number("workers", u64::from(workers)),
+            Self::Finding { finding } => fields.word("finding", finding.code()),
+            Self::AcceptFailed { errno } => {
+                fields.number("errno", u64::from(errno.unsigned_abs()));
+            }
+            Self::ConnectionEnded { reason } => {
+                fields.word("reason", reason.code());
+                fields.word("fault", reason.fault().name());
+            }
+            Self::Refused { status, reason } => {
+                fields.number("status", u64::from(status));
+                fields.word("reason", reason.code());
+                fields.word("fault", reason.fault().name());
+            }
+            Self::UpgradeUnsigned { status } => {
+                fields.number("status", u64::from(status));
+                fields.word("reason", Refusal::SignatureAbsent.code());
+                fields.word("setting", "MEDIA_HANDSHAKE");
+            }
+            Self::WebhookAnswered { token, call } => {
+                fields.number("token", u64::from(token));
+                fields.pseudonym("call", call);
+            }
+            Self::HandshakeValuesSet { values } => fields.number("values", u64::from(values)),
+            Self::UpgradeAccepted { candidate } => {
+                fields.number("candidate", u64::from(candidate));
+            }
+            Self::CallStarted { call } => fields.pseudonym("call", call),
+            Self::CallEnded {
+                call,
+                reason,
+                close,
+                duration_ms,
+                counts,
+            } => {
+                if let Some(call) = call {
+                    fields.pseudonym("call", call);
+                }
+                fields.word("reason", reason.code());
+                fields.word("fault", reason.fault().name());
+                fields.number("close", u64::from(close));
+                fields.number("duration_ms", duration_ms);
+                fields.counts(&counts);
+            }
+            Self::Panicked { line, file } => {
+                fields.number("line", u64::from(line));
+                fields.file("file", file);
+            }
+            Self::Suppressed { events } => fields.number("events", events),
+            Self::Draining { calls } => fields.number("calls", calls),
+        }
+    }
+}
+
+/// Writes JSON fields whose names and words are our own, so nothing ever needs escaping.
+struct Fields<'a>(&'a mut String);
+
+impl Fields<'_> {
+    fn key(&mut self, key: &'static str) {
+        if !self.0.ends_with('{') {
+            self.0.push(',');
+        }
+        self.0.push('"');
+        self.0.push_str(key);
+        self.0.push_str("\":");
+    }
+
+    fn number(&mut self, key: &'static str, value: u64) {
+        self.key(key);
+        // Writing to a String cannot fail.
+        write!(self.0, "{value}").unwrap_or_default();
+    }
+
+    fn word(&mut self, key: &'static str, value: &'static str) {
+        self.key(key);
+        self.0.push('"');
+        self.0.push_str(value);
+        self.0.push('"');
+    }
+
+    fn pseudonym(&mut self, key: &'static str, value: Pseudonym) {
+        self.key(key);
+        self.0.push('"');
+        self.0.extend(value.hex().map(char::from));
+        self.0.push('"');
+    }
+
+    fn file(&mut self, key: &'static str, value: SourceFile) {
+        self.key(key);
+        self.0.push('"');
+        self.0.extend(value.0.map(char::from));
+        self.0.push('"');
+    }
+
+    fn counts(&mut self, counts: &Counts) {
+        self.key("counts");
+        self.0.push('{');
+        for (name, value) in counts.nonzero() {
+            self.number(name, u64::from(value));
+        }
+        self.0.push('}');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::count::Count;
+
+    fn check(event: Event, expected: &str) {
+        let mut line = String::new();
+        event.render(Role::Media, 7, &mut line);
+        assert_eq!(
+            line,
+            format!("{{\"at_ms\":7,\"role\":\"media\",{expected}}}\n")
+        );
+    }
+
+    #[test]
+    fn an_event_is_one_line_of_json() {
+        check(Event::Stopped, r#""event":"stopped""#);
+        check(
+            Event::Refused {
+                status: 403,
+                reason: Refusal::SignatureWrong,
+            },
+            r#""event":"refused","status":403,"reason":"signature_wrong","fault":"peer""#,
+        );
+        check(
+            Event::UpgradeUnsigned { status: 403 },
+            r#""event":"upgrade_unsigned","status":403,"reason":"signature_absent","setting":"MEDIA_HANDSHAKE""#,
+        );
+    }
+
+    #[test]
+    fn a_panic_names_the_file_and_nothing_that_needs_escaping() {
+        check(
+            Event::Panicked {
+                line: 9,
+                file: SourceFile::new("a\"b/media/src/session.rs"),
+            },
+            r#""event":"panicked","line":9,"file":"________________a_b/media/src/session.rs""#,
+        );
+    }
+
+    #[test]
+    fn the_end_of_a_call_carries_its_counters() {
+        let mut counts = Counts::default();
+        counts.add(Count::FramesIn, 3);
+        counts.one(Count::BadJson);
+        check(
+            Event::CallEnded {
+                call: Pseudonym::from_keyed_digest(&[0xAB; 8]),
+                reason: CallEnd::PeerEnded,
+                close: 1000,
+                duration_ms: 60,
+                counts,
+            },
+            r#""event":"call_ended","call":"abababababababab","reason":"peer_ended","fault":"peer","close":1000,"duration_ms":60,"counts":{"frames_in":3,"bad_json":1}"#,
+        );
+    }
+}

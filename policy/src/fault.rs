@@ -1,0 +1,212 @@
+//! Who is to blame, and the stable code of everything that can go wrong.
+//!
+//! A code is a promise to the people who read logs: it is never reused and never depends on input.
+//! What a peer is told is decided elsewhere (`ward-edge` for statuses, `ward-media` for close codes).
+
+/// Who can mend it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fault {
+    /// Whoever connected to us.
+    Peer,
+    /// Whoever configured or launched us.
+    Operator,
+    /// The machine: descriptors, memory, network.
+    Host,
+    /// We can.
+    Bug,
+}
+
+impl Fault {
+    /// The word in a log line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Peer => "peer",
+            Self::Operator => "operator",
+            Self::Host => "host",
+            Self::Bug => "bug",
+        }
+    }
+}
+
+macro_rules! reasons {
+    ($(#[$head:meta])* $name:ident { $($(#[$doc:meta])+ $variant:ident = $code:literal, $fault:ident;)+ }) => {
+        $(#[$head])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+        pub enum $name { $($(#[$doc])+ $variant,)+ }
+
+        impl $name {
+            /// Every reason, in the order of the enum.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// The stable code in log lines and reports.
+            #[must_use]
+            pub const fn code(self) -> &'static str {
+                match self { $(Self::$variant => $code,)+ }
+            }
+
+            /// Who can mend it.
+            #[must_use]
+            pub const fn fault(self) -> Fault {
+                match self { $(Self::$variant => Fault::$fault,)+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Why a request was not served.
+    Refusal {
+        /// The head did not end within its deadline.
+        HeadSlow = "head_slow", Peer;
+        /// The head is longer than its maximum.
+        HeadLong = "head_long", Peer;
+        /// The head has more fields than its maximum.
+        HeadFields = "head_fields", Peer;
+        /// The request line or a field is malformed: bare CR or LF, folding, a forbidden byte.
+        HeadMalformed = "head_malformed", Peer;
+        /// Not HTTP/1.1.
+        HttpVersion = "http_version", Peer;
+        /// `Host` absent, repeated or malformed.
+        HostHeader = "host_header", Peer;
+        /// Body framing that could be read in two ways: both lengths, repeated or odd ones.
+        BodyFraming = "body_framing", Peer;
+        /// An `Expect` that we do not meet.
+        Expect = "expect", Peer;
+        /// No such route; paths are compared byte for byte.
+        Route = "route", Peer;
+        /// The route exists, the method is not its own.
+        Method = "method", Peer;
+        /// The media route without a WebSocket upgrade.
+        UpgradeAbsent = "upgrade_absent", Peer;
+        /// `Sec-WebSocket-Version` is not 13.
+        WebSocketVersion = "websocket_version", Peer;
+        /// `Sec-WebSocket-Key` is absent, repeated or not 16 bytes of base64.
+        WebSocketKey = "websocket_key", Peer;
+        /// No `X-Twilio-Signature`. On the media route the setting `MEDIA_HANDSHAKE` decides.
+        SignatureAbsent = "signature_absent", Peer;
+        /// More than one `X-Twilio-Signature`.
+        SignatureRepeated = "signature_repeated", Peer;
+        /// A signature that is not 20 bytes of canonical base64.
+        SignatureMalformed = "signature_malformed", Peer;
+        /// A signature that matches no token and no spelling of the URL.
+        SignatureWrong = "signature_wrong", Peer;
+        /// No auth token is configured, so nothing can be verified.
+        TokenAbsent = "token_absent", Operator;
+        /// A body of another type than the route takes.
+        BodyType = "body_type", Peer;
+        /// A body longer than its maximum.
+        BodyLong = "body_long", Peer;
+        /// The body did not arrive within its deadline.
+        BodySlow = "body_slow", Peer;
+        /// The body could not be read to its end, or is no valid form.
+        BodyMalformed = "body_malformed", Peer;
+        /// Rightly signed, but not the fields of a voice webhook: signatures are malleable.
+        Schema = "schema", Peer;
+        /// Rightly signed, for another account or application than the configured one.
+        ForeignAccount = "foreign_account", Peer;
+        /// As many calls as this process takes.
+        Capacity = "capacity", Host;
+        /// The process is stopping.
+        Draining = "draining", Operator;
+    }
+}
+
+reasons! {
+    /// Why a connection ended before it made a request.
+    ConnectionEnd {
+        /// The TLS handshake failed: version, cipher, plain text, an unknown CA on their side.
+        TlsFailed = "tls_failed", Peer;
+        /// The TLS handshake did not finish within its deadline.
+        TlsSlow = "tls_slow", Peer;
+        /// Too many connections are waiting to become calls.
+        Crowded = "crowded", Host;
+        /// The peer left before the request was complete.
+        Left = "left", Peer;
+    }
+}
+
+reasons! {
+    /// Why a call ended. Exactly one per call.
+    CallEnd {
+        /// The peer sent `stop`, or closed the WebSocket.
+        PeerEnded = "peer_ended", Peer;
+        /// The agent finished and hung up.
+        AgentFinished = "agent_finished", Peer;
+        /// The connection broke without a Close frame.
+        PeerVanished = "peer_vanished", Peer;
+        /// Nothing arrived for too long.
+        Silent = "silent", Peer;
+        /// The peer stopped reading what we send.
+        NotReading = "not_reading", Peer;
+        /// No `start` in time.
+        StartLate = "start_late", Peer;
+        /// `connected`, `start` and the rest in the wrong order, or twice.
+        OutOfOrder = "out_of_order", Peer;
+        /// `connected` names a protocol or version that we do not speak.
+        UnknownProtocol = "unknown_protocol", Peer;
+        /// `start` of another account than ours.
+        ForeignAccount = "foreign_account", Peer;
+        /// `start` with absent, malformed or contradictory SIDs.
+        BadStart = "bad_start", Peer;
+        /// `start` with another audio format or without the inbound track.
+        BadFormat = "bad_format", Peer;
+        /// `start` with too many or too long parameters.
+        BadParameters = "bad_parameters", Peer;
+        /// The call or stream is live on another connection.
+        AlreadyLive = "already_live", Peer;
+        /// A newcomer took over after we had heard nothing for too long.
+        Replaced = "replaced", Peer;
+        /// Too many bad messages in too short a time.
+        TooManyBad = "too_many_bad", Peer;
+        /// Too many binary messages in too short a time.
+        TooManyBinary = "too_many_binary", Peer;
+        /// Too many messages of another stream.
+        TooManyForeign = "too_many_foreign", Peer;
+        /// Audio far faster than speech.
+        AudioFlood = "audio_flood", Peer;
+        /// Pings far faster than liveness needs.
+        PingFlood = "ping_flood", Peer;
+        /// A violation of RFC 6455.
+        WebSocketProtocol = "websocket_protocol", Peer;
+        /// A text message that is no UTF-8.
+        WebSocketText = "websocket_text", Peer;
+        /// A WebSocket frame or message past its maximum.
+        MessageLong = "message_long", Peer;
+        /// The longest duration of a call.
+        DurationMax = "duration_max", Operator;
+        /// The process is stopping and the drain deadline has passed.
+        Draining = "draining", Operator;
+        /// A panic in this call.
+        Panicked = "panicked", Bug;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_stable_looking_and_unique() {
+        let mut codes: Vec<&str> = Refusal::ALL.iter().map(|reason| reason.code()).collect();
+        assert!(
+            codes
+                .iter()
+                .all(|c| c.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
+        );
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(codes.len(), Refusal::ALL.len());
+        let mut codes: Vec<&str> = CallEnd::ALL.iter().map(|reason| reason.code()).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(codes.len(), CallEnd::ALL.len());
+    }
+
+    #[test]
+    fn a_panic_is_our_own_fault_and_a_bad_signature_is_not() {
+        assert_eq!(CallEnd::Panicked.fault(), Fault::Bug);
+        assert_eq!(Refusal::SignatureWrong.fault(), Fault::Peer);
+        assert_eq!(Refusal::TokenAbsent.fault(), Fault::Operator);
+    }
+}

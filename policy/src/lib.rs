@@ -1,0 +1,15 @@
+//! What is allowed: data and decisions, in reading order.
+//!
+//! Every maximum and deadline, the headers of every response, what a log line may say, and the types
+//! that keep patients' data and secrets from leaving by accident. This crate does no I/O, starts no
+//! task, asks no clock and contains no `unsafe`.
+#![forbid(unsafe_code)]
+#![deny(clippy::wildcard_enum_match_arm)]
+
+pub mod limit;
+pub mod header;
+pub mod phi;
+pub mod redact;
+pub mod fault;
+pub mod count;
+pub mod audit;

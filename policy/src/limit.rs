@@ -1,0 +1,166 @@
+//! Every maximum and every deadline, with its unit and its reason.
+//!
+//! Nothing else in the workspace holds a limit: library defaults are never relied on, so a reviewer
+//! who has read this file knows how much memory, time and patience one peer can cost.
+
+use std::time::Duration;
+
+// --- Before a request is believed ---
+
+/// TLS handshake, from accept to finished. Slower peers are closed; the accept loop never waits.
+pub const TLS_HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
+/// Request head, from the end of the handshake to the blank line.
+pub const HEAD_DEADLINE: Duration = Duration::from_secs(5);
+/// Request head in bytes. Twilio's heads are under 2 KiB; RFC 9112 §3 suggests at least 8,000 octets
+/// for the request line alone.
+pub const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// Header fields in one head.
+pub const HEAD_FIELDS_MAX: usize = 100;
+/// Webhook body, from the end of the head to its last byte.
+pub const BODY_DEADLINE: Duration = Duration::from_secs(5);
+/// Webhook body in bytes. A voice webhook is about 1 KiB; Twilio adds fields without notice.
+pub const BODY_BYTES_MAX: usize = 64 * 1024;
+/// Writing one HTTP response. The longest is under 2 KiB, so a peer that cannot take it is gone.
+pub const RESPONSE_DEADLINE: Duration = Duration::from_secs(5);
+/// Connections of one worker that have not become calls: each costs a TLS session and a task.
+/// Past it new connections are closed unanswered, so a flood cannot push out live calls.
+pub const PENDING_CONNECTIONS_MAX: usize = 512;
+/// After a failed accept (descriptors or memory exhausted), the pause before the next.
+pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
+
+// --- The webhook's form ---
+
+/// Fields of one webhook form. Twilio sends about 30.
+pub const FORM_FIELDS_MAX: usize = 256;
+/// `X-Twilio-Signature` in base64: HMAC-SHA1 is 20 bytes, 28 characters. Longer is refused unread.
+pub const SIGNATURE_CHARS: usize = 28;
+
+// --- The media stream's WebSocket ---
+
+/// One WebSocket message, and one WebSocket frame, in bytes. Twilio's largest observed message is
+/// under 1 KiB; a `start` with 32 parameters of 500 characters is under 20 KiB. Judged from the
+/// frame header, before anything is allocated.
+pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
+/// tungstenite's read buffer per connection, in bytes. Its default of 128 KiB would leave that much
+/// of a caller's audio lying in memory, and costs 7 % more CPU per frame.
+pub const READ_BUFFER_BYTES: usize = 1024;
+/// tungstenite's write buffer, in bytes: messages made in one turn leave in one system call.
+pub const WRITE_BUFFER_BYTES: usize = 4 * 1024;
+/// Bytes that may wait for a peer that has stopped reading. Eight seconds of audio in JSON is 86 KB;
+/// past this the call ends.
+pub const WRITE_BUFFER_BYTES_MAX: usize = 128 * 1024;
+/// The kernel's send buffer per stream connection, in bytes (Linux doubles it).
+pub const SOCKET_SEND_BUFFER_BYTES: usize = 32 * 1024;
+/// A send that makes no progress for this long ends the call.
+pub const SEND_DEADLINE: Duration = Duration::from_secs(2);
+/// From the 101 to a valid `start`.
+pub const START_DEADLINE: Duration = Duration::from_secs(5);
+/// Nothing received for this long: we ping. Audio comes every 20 ms, so silence is the signal.
+pub const SILENT_PING_AFTER: Duration = Duration::from_secs(6);
+/// Nothing received for this long: the connection is dead.
+pub const SILENT_DROP_AFTER: Duration = Duration::from_secs(12);
+/// A live stream that has been silent for this long gives way to a newcomer with the same CallSid.
+pub const SILENT_REPLACEABLE_AFTER: Duration = Duration::from_secs(5);
+/// After our Close frame, the wait for the peer's.
+pub const CLOSE_DEADLINE: Duration = Duration::from_secs(1);
+/// One call, from `start`. Guards against zombies; the caller hears the goodbye first.
+pub const CALL_DURATION_MAX: Duration = Duration::from_secs(60 * 60);
+/// Pings answered per second, sustained, and the burst before that counts. Twilio sends none.
+pub const PINGS_PER_SECOND_MAX: u32 = 5;
+/// See [`PINGS_PER_SECOND_MAX`].
+pub const PINGS_BURST_MAX: u32 = 50;
+/// Bad messages in a row that a call survives: one is forgiven every [`STRIKE_FORGIVEN_AFTER`].
+pub const STRIKES_MAX: u32 = 5;
+/// See [`STRIKES_MAX`].
+pub const STRIKE_FORGIVEN_AFTER: Duration = Duration::from_secs(10);
+/// Live streams per worker before an upgrade is answered 503.
+pub const CALLS_PER_WORKER_MAX: usize = 2_000;
+/// Messages handled before a session lets the next one run.
+pub const MESSAGES_PER_TURN_MAX: usize = 32;
+
+// --- The envelope ---
+
+/// `<Parameter>` entries in one `start`.
+pub const PARAMETERS_MAX: usize = 32;
+/// Name and value of one `<Parameter>` together, in bytes (Twilio: "under 500 characters").
+pub const PARAMETER_BYTES_MAX: usize = 500;
+/// Length of a mark's name that we read, in bytes. Ours are under 32.
+pub const MARK_NAME_BYTES_MAX: usize = 256;
+
+// --- Audio: µ-law, 8,000 Hz, one channel, one byte a sample ---
+
+/// Samples, and so bytes, in one second.
+pub const SAMPLE_RATE_HZ: usize = 8_000;
+/// Bytes in one millisecond.
+pub const BYTES_PER_MS: usize = SAMPLE_RATE_HZ / 1_000;
+/// Bytes in one 20 ms frame, the alignment of everything we send.
+pub const FRAME_BYTES: usize = 160;
+/// Milliseconds in one frame.
+pub const FRAME_MS: u64 = 20;
+/// Audio in one `media` message, in bytes: one second.
+pub const PAYLOAD_BYTES_MAX: usize = 8_000;
+/// Longest hole that is filled with silence, in milliseconds. A longer one is a discontinuity: the
+/// recogniser gains nothing from more.
+pub const GAP_FILL_MS_MAX: u64 = 500;
+/// A timestamp further ahead than this is no hole but a broken clock: reset, fill nothing.
+pub const GAP_MS_MAX: u64 = 10_000;
+/// Audio kept for a recogniser that is slow, in milliseconds. Beyond it the oldest is dropped:
+/// late words are worse than lost ones.
+pub const BACKLOG_MS_MAX: u64 = 400;
+/// Audio accepted in a burst above real time, in milliseconds (Twilio catches up after a stall).
+pub const AUDIO_BURST_MS_MAX: u64 = 6_000;
+/// Sustained rate of accepted audio, in per cent of real time.
+pub const AUDIO_RATE_PERCENT_MAX: u64 = 110;
+/// Audio dropped for its rate before the stream is no call, in milliseconds.
+pub const AUDIO_FLOOD_MS_MAX: u64 = 20_000;
+/// How far ahead of play-out we send, in milliseconds: enough for one late tick, little to flush.
+pub const PLAYOUT_LEAD_MS: u64 = 240;
+/// Audio in one outbound message, in milliseconds. The `send` call is the dearest thing per message.
+pub const PLAYOUT_MESSAGE_MS: u64 = 80;
+/// Audio waiting to be played, in milliseconds.
+pub const PLAYOUT_QUEUE_MS_MAX: u64 = 60_000;
+/// Marks on their way at once.
+pub const MARKS_OUTSTANDING_MAX: usize = 32;
+/// Past the computed end of its audio, a mark counts as lost after this long.
+pub const MARK_SLACK: Duration = Duration::from_secs(3);
+/// At most one `clear` in this time when nothing is known to be playing.
+pub const CLEAR_INTERVAL: Duration = Duration::from_millis(500);
+/// Speech before it counts as the caller's turn, in milliseconds.
+pub const SPEECH_ONSET_MS: u64 = 60;
+/// Silence before the caller's turn counts as over, in milliseconds.
+pub const SPEECH_END_MS: u64 = 600;
+
+// --- Logging ---
+
+/// Events per second that strangers can cause one process to write; the rest are counted.
+pub const PEER_EVENTS_PER_SECOND_MAX: u32 = 50;
+/// See [`PEER_EVENTS_PER_SECOND_MAX`].
+pub const PEER_EVENTS_BURST_MAX: u32 = 200;
+
+// --- Ending ---
+
+/// From the stop signal to the end of the last call. A close of ours hangs up on a patient.
+pub const DRAIN_DEADLINE: Duration = Duration::from_secs(15 * 60);
+
+// --- The launcher's documents ---
+
+/// A configuration, certificate chain or key read from a descriptor, in bytes.
+pub const DOCUMENT_BYTES_MAX: usize = 64 * 1024;
+/// Expected handshake signatures in one set: four URL spellings for each of two tokens, twice over.
+pub const HANDSHAKE_VALUES_MAX: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_audio_figures_agree_with_each_other() {
+        assert_eq!(FRAME_BYTES as u64, FRAME_MS * BYTES_PER_MS as u64);
+        assert_eq!(PLAYOUT_MESSAGE_MS % FRAME_MS, 0);
+        assert!(PLAYOUT_LEAD_MS > PLAYOUT_MESSAGE_MS);
+        assert!(WRITE_BUFFER_BYTES < WRITE_BUFFER_BYTES_MAX);
+        assert!(PAYLOAD_BYTES_MAX * 4 / 3 < MESSAGE_BYTES_MAX);
+        assert!(SILENT_REPLACEABLE_AFTER < SILENT_PING_AFTER);
+        assert!(SILENT_PING_AFTER < SILENT_DROP_AFTER);
+    }
+}
