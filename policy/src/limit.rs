@@ -59,7 +59,7 @@ pub const START_DEADLINE: Duration = Duration::from_secs(5);
 pub const SILENT_PING_AFTER: Duration = Duration::from_secs(6);
 /// Nothing received for this long: the connection is dead.
 pub const SILENT_DROP_AFTER: Duration = Duration::from_secs(12);
-/// A live stream that has been silent for this long gives way to a newcomer with the same CallSid.
+/// A live stream that has been silent for this long gives way to a newcomer with the same `CallSid`.
 pub const SILENT_REPLACEABLE_AFTER: Duration = Duration::from_secs(5);
 /// After our Close frame, the wait for the peer's.
 pub const CLOSE_DEADLINE: Duration = Duration::from_secs(1);
@@ -149,18 +149,13 @@ pub const DOCUMENT_BYTES_MAX: usize = 64 * 1024;
 /// Expected handshake signatures in one set: four URL spellings for each of two tokens, twice over.
 pub const HANDSHAKE_VALUES_MAX: usize = 16;
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_audio_figures_agree_with_each_other() {
-        assert_eq!(FRAME_BYTES as u64, FRAME_MS * BYTES_PER_MS as u64);
-        assert_eq!(PLAYOUT_MESSAGE_MS % FRAME_MS, 0);
-        assert!(PLAYOUT_LEAD_MS > PLAYOUT_MESSAGE_MS);
-        assert!(WRITE_BUFFER_BYTES < WRITE_BUFFER_BYTES_MAX);
-        assert!(PAYLOAD_BYTES_MAX * 4 / 3 < MESSAGE_BYTES_MAX);
-        assert!(SILENT_REPLACEABLE_AFTER < SILENT_PING_AFTER);
-        assert!(SILENT_PING_AFTER < SILENT_DROP_AFTER);
-    }
-}
+// The figures agree with each other, or nothing compiles.
+const _: () = {
+    assert!(FRAME_BYTES as u64 == FRAME_MS * BYTES_PER_MS as u64);
+    assert!(PLAYOUT_MESSAGE_MS.is_multiple_of(FRAME_MS));
+    assert!(PLAYOUT_LEAD_MS > PLAYOUT_MESSAGE_MS);
+    assert!(WRITE_BUFFER_BYTES < WRITE_BUFFER_BYTES_MAX);
+    assert!(PAYLOAD_BYTES_MAX * 4 / 3 < MESSAGE_BYTES_MAX);
+    assert!(SILENT_REPLACEABLE_AFTER.as_millis() < SILENT_PING_AFTER.as_millis());
+    assert!(SILENT_PING_AFTER.as_millis() < SILENT_DROP_AFTER.as_millis());
+};

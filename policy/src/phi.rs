@@ -7,9 +7,11 @@
 use zeroize::Zeroize;
 
 /// Protected health information: what a caller said, pressed or is called from.
+#[expect(missing_debug_implementations, reason = "it must never be printed")]
 pub struct Phi<T: Zeroize>(T);
 
 /// A credential: a token, a key, an expected signature.
+#[expect(missing_debug_implementations, reason = "it must never be printed")]
 pub struct Secret<T: Zeroize>(T);
 
 macro_rules! guarded {

@@ -1,7 +1,7 @@
 //! The only road from an identifier to something a log line may carry.
 //!
 //! A call appears in the log as a [`Pseudonym`]: the first eight bytes of HMAC(key of this boot,
-//! CallSid). It links the lines of one call and dies with the process. Telephone numbers have no
+//! `CallSid`). It links the lines of one call and dies with the process. Telephone numbers have no
 //! pseudonym at all, not even a hashed one (45 CFR 164.514(c)).
 
 /// Stands for one call in the log of one boot.

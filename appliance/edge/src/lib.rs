@@ -1,1 +1,19 @@
+//! What both servers share, in the order a connection meets it.
+//!
+//! Descriptors from the launcher, workers, listeners, TLS, the request head judged before hyper sees
+//! it, answers with the enforced headers, the log, the drain. It knows no route and no call.
+#![forbid(unsafe_code)]
 
+pub mod clock;
+pub mod random;
+pub mod handed;
+pub mod settings;
+pub mod log;
+pub mod panic;
+pub mod worker;
+pub mod drain;
+pub mod tls;
+pub mod connection;
+pub mod head;
+pub mod prefixed;
+pub mod answer;

@@ -1,0 +1,234 @@
+//! One connection: accept, TLS, head, then hyper for exactly one request.
+//!
+//! Every step has a deadline, and none holds up the accept loop. Keep-alive is off, so no second head
+//! can reach hyper unjudged. The handler sees requests whose heads are plain, and nothing else.
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::BodyExt as _;
+use hyper::body::{Body as _, Incoming};
+use hyper::service::service_fn;
+use hyper::{Request, server::conn::http1};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use ward_policy::audit::Event;
+use ward_policy::fault::{ConnectionEnd, Refusal};
+use ward_policy::limit;
+
+use crate::answer::Answer;
+use crate::drain::{Drain, Phase};
+use crate::head::{Judgement, judge};
+use crate::log::Log;
+use crate::prefixed::Prefixed;
+
+/// What a server does with a request.
+pub trait Handler: Send + Sync + 'static {
+    /// Answers one request, whose head is plain.
+    fn handle(&self, request: Request<Incoming>) -> impl Future<Output = Answer> + Send;
+}
+
+/// How connections begin.
+#[derive(Clone)]
+pub enum Transport {
+    /// TLS of our own.
+    Tls(TlsAcceptor),
+    /// None: somebody else's TLS ends on this machine.
+    Plain,
+}
+
+impl std::fmt::Debug for Transport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Tls(_) => "Tls",
+            Self::Plain => "Plain",
+        })
+    }
+}
+
+/// Accepts connections until the process stops.
+pub async fn serve<H: Handler>(
+    listener: TcpListener,
+    transport: Transport,
+    handler: Arc<H>,
+    mut drain: Drain,
+    log: Log,
+) {
+    let pending = Arc::new(Semaphore::new(limit::PENDING_CONNECTIONS_MAX));
+    let mut stopping = std::pin::pin!(async move { drain.reached(Phase::Stopping).await });
+    loop {
+        let accepted = std::future::poll_fn(|context| {
+            if stopping.as_mut().poll(context).is_ready() {
+                return std::task::Poll::Ready(None);
+            }
+            listener.poll_accept(context).map(Some)
+        });
+        let stream = match accepted.await {
+            None => break,
+            Some(Ok((stream, _address))) => stream,
+            Some(Err(error)) => {
+                let errno = error.raw_os_error().unwrap_or(0);
+                log.record(&Event::AcceptFailed { errno });
+                tokio::time::sleep(limit::ACCEPT_BACKOFF).await;
+                continue;
+            }
+        };
+        let Ok(permit) = Arc::clone(&pending).try_acquire_owned() else {
+            log.record(&Event::ConnectionEnded {
+                reason: ConnectionEnd::Crowded,
+            });
+            continue;
+        };
+        // Delay costs a caller more than a packet costs the network; a failure changes nothing else.
+        stream.set_nodelay(true).unwrap_or_default();
+        let (transport, handler, log) = (transport.clone(), Arc::clone(&handler), log.clone());
+        tokio::spawn(begin(stream, transport, handler, log, permit));
+    }
+    // Sessions end by themselves at this phase; their Close frames need the runtime a little longer.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+}
+
+async fn begin<H: Handler>(
+    stream: TcpStream,
+    transport: Transport,
+    handler: Arc<H>,
+    log: Log,
+    _permit: OwnedSemaphorePermit,
+) {
+    let end = match transport {
+        Transport::Plain => return request(stream, handler, log).await,
+        Transport::Tls(acceptor) => {
+            match timeout(limit::TLS_HANDSHAKE_DEADLINE, acceptor.accept(stream)).await {
+                Ok(Ok(stream)) => return request(stream, handler, log).await,
+                Ok(Err(_)) => ConnectionEnd::TlsFailed,
+                Err(_) => ConnectionEnd::TlsSlow,
+            }
+        }
+    };
+    log.record(&Event::ConnectionEnded { reason: end });
+}
+
+/// A stream of either transport.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for T {}
+
+async fn request<S: Stream, H: Handler>(mut stream: S, handler: Arc<H>, log: Log) {
+    let refusal = match timeout(limit::HEAD_DEADLINE, read_head(&mut stream)).await {
+        Ok(Ok(Ok(head))) => return hand_to_hyper(Prefixed::new(head, stream), handler, log).await,
+        Ok(Ok(Err(refusal))) => refusal,
+        Ok(Err(_)) => {
+            log.record(&Event::ConnectionEnded {
+                reason: ConnectionEnd::Left,
+            });
+            return;
+        }
+        Err(_) => Refusal::HeadSlow,
+    };
+    let answer = Answer::refusal(refusal);
+    let status = answer.as_ref().map_or(0, Answer::status);
+    log.record(&Event::Refused {
+        status,
+        reason: refusal,
+    });
+    if let Some(answer) = answer {
+        // Whatever happens to the refusal, the connection ends here.
+        let sent = timeout(
+            limit::RESPONSE_DEADLINE,
+            refuse(stream, &answer.into_bytes()),
+        )
+        .await;
+        drop(sent);
+    }
+}
+
+/// Reads until the head is judged; the outer error means that the peer left.
+async fn read_head<S: Stream>(stream: &mut S) -> io::Result<Result<Vec<u8>, Refusal>> {
+    let mut head = Vec::with_capacity(1_024);
+    loop {
+        match judge(&head) {
+            Judgement::Plain { .. } => return Ok(Ok(head)),
+            Judgement::Refused(refusal) => return Ok(Err(refusal)),
+            Judgement::Incomplete => {}
+        }
+        if stream.read_buf(&mut head).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+}
+
+/// Sends the answer, then reads a little longer: closing with unread bytes would reset the connection
+/// and could destroy the answer on its way.
+async fn refuse<S: Stream>(mut stream: S, bytes: &[u8]) -> io::Result<()> {
+    stream.write_all(bytes).await?;
+    stream.shutdown().await?;
+    let mut discarded = [0; 1_024];
+    for _ in 0..64 {
+        if stream.read(&mut discarded).await? == 0 {
+            break;
+        }
+    }
+    Ok(())
+}
+
+async fn hand_to_hyper<S: Stream, H: Handler>(stream: Prefixed<S>, handler: Arc<H>, log: Log) {
+    let service = service_fn(move |request| {
+        let handler = Arc::clone(&handler);
+        async move { Ok::<_, Infallible>(handler.handle(request).await.into_response()) }
+    });
+    let serving = http1::Builder::new()
+        .keep_alive(false)
+        .max_buf_size(limit::HEAD_BYTES_MAX)
+        .max_headers(limit::HEAD_FIELDS_MAX)
+        .auto_date_header(false)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let deadline = limit::BODY_DEADLINE.saturating_add(limit::RESPONSE_DEADLINE);
+    if !matches!(timeout(deadline, serving).await, Ok(Ok(()))) {
+        log.record(&Event::ConnectionEnded {
+            reason: ConnectionEnd::Left,
+        });
+    }
+}
+
+/// Reads a whole body of at most [`limit::BODY_BYTES_MAX`].
+///
+/// # Errors
+/// [`Refusal::BodyLong`], [`Refusal::BodySlow`] or [`Refusal::BodyMalformed`].
+pub async fn read_body(mut body: Incoming) -> Result<Vec<u8>, Refusal> {
+    let reading = async {
+        let mut bytes = Vec::with_capacity(body.size_hint().lower().min(4_096) as usize);
+        let mut discarded = 0_usize;
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|_broken| Refusal::BodyMalformed)?;
+            let Ok(data) = frame.into_data() else {
+                continue;
+            };
+            if bytes.len().saturating_add(data.len()) <= limit::BODY_BYTES_MAX && discarded == 0 {
+                bytes.extend_from_slice(&data);
+                continue;
+            }
+            // Read on for a while, so that the peer is listening when the answer comes.
+            discarded = discarded.saturating_add(data.len());
+            if discarded > DISCARDED_BYTES_MAX {
+                break;
+            }
+        }
+        if discarded > 0 {
+            Err(Refusal::BodyLong)
+        } else {
+            Ok(bytes)
+        }
+    };
+    timeout(limit::BODY_DEADLINE, reading)
+        .await
+        .unwrap_or(Err(Refusal::BodySlow))
+}
+
+/// How much of a body that is too long is read before the answer.
+const DISCARDED_BYTES_MAX: usize = 2 * 1024 * 1024;

@@ -1,0 +1,165 @@
+//! The end of a process: nothing new, live calls finish, then a deadline.
+//!
+//! Closing a media stream hangs up on a patient, so stopping waits for calls to end by themselves. A
+//! second signal, or the deadline, ends them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use ward_policy::audit::Event;
+
+use crate::log::Log;
+
+/// How far the process is on its way out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Everything is served.
+    Serving,
+    /// New calls are refused with 503; live ones go on.
+    Draining,
+    /// Live calls are closed with 1001.
+    Stopping,
+}
+
+/// A handle on the phase and on the number of live calls.
+#[derive(Debug, Clone)]
+pub struct Drain {
+    phase: watch::Receiver<Phase>,
+    live: Arc<AtomicU64>,
+}
+
+/// The other end, which moves the phase.
+#[derive(Debug)]
+pub struct Drainer {
+    phase: watch::Sender<Phase>,
+    live: Arc<AtomicU64>,
+}
+
+/// Makes both ends.
+#[must_use]
+pub fn channel() -> (Drainer, Drain) {
+    let (sender, receiver) = watch::channel(Phase::Serving);
+    let live = Arc::new(AtomicU64::new(0));
+    (
+        Drainer {
+            phase: sender,
+            live: Arc::clone(&live),
+        },
+        Drain {
+            phase: receiver,
+            live,
+        },
+    )
+}
+
+/// Counts one live call until it is dropped.
+#[derive(Debug)]
+pub struct Live(Arc<AtomicU64>);
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Drain {
+    /// The phase now.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        *self.phase.borrow()
+    }
+
+    /// Waits until the phase is at least `phase`.
+    pub async fn reached(&mut self, phase: Phase) {
+        // An error means that the drainer is gone, which ends the process as well.
+        self.phase
+            .wait_for(|now| *now >= phase)
+            .await
+            .map(|_phase| ())
+            .unwrap_or_default();
+    }
+
+    /// Counts a call as live.
+    #[must_use]
+    pub fn live(&self) -> Live {
+        self.live.fetch_add(1, Ordering::Relaxed);
+        Live(Arc::clone(&self.live))
+    }
+}
+
+impl Drainer {
+    /// Moves to `phase`.
+    pub fn advance(&self, phase: Phase) {
+        self.phase.send_replace(phase);
+    }
+
+    /// Waits for SIGTERM or SIGINT, drains for at most `deadline`, and returns when all may end.
+    ///
+    /// # Errors
+    /// The operating system's, when signals cannot be watched.
+    pub async fn run(&self, deadline: Duration, log: &Log) -> std::io::Result<()> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        either(terminate.recv(), interrupt.recv()).await;
+        log.record(&Event::Draining {
+            calls: self.live.load(Ordering::Relaxed),
+        });
+        self.advance(Phase::Draining);
+        let second = either(terminate.recv(), interrupt.recv());
+        // Both endings of this wait mean the same: nobody is waited for any longer.
+        tokio::time::timeout(deadline, either(second, self.idle()))
+            .await
+            .unwrap_or_default();
+        self.advance(Phase::Stopping);
+        tokio::time::timeout(LAST_WORDS, self.idle())
+            .await
+            .unwrap_or_default();
+        log.record(&Event::Stopped);
+        Ok(())
+    }
+
+    async fn idle(&self) {
+        while self.live.load(Ordering::Relaxed) > 0 {
+            tokio::time::sleep(IDLE_POLL).await;
+        }
+    }
+}
+
+/// How often the number of live calls is looked at while draining.
+const IDLE_POLL: Duration = Duration::from_millis(20);
+/// For Close frames to leave after the deadline.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Waits for whichever comes first.
+async fn either<A, B>(one: impl Future<Output = A>, two: impl Future<Output = B>) {
+    let (mut one, mut two) = (std::pin::pin!(one), std::pin::pin!(two));
+    std::future::poll_fn(|context| {
+        if one.as_mut().poll(context).is_ready() || two.as_mut().poll(context).is_ready() {
+            return std::task::Poll::Ready(());
+        }
+        std::task::Poll::Pending
+    })
+    .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn phases_are_seen_by_everyone_and_calls_are_counted() {
+        let (drainer, drain) = channel();
+        let mut waiting = drain.clone();
+        assert_eq!(drain.phase(), Phase::Serving);
+        let live = drain.live();
+        assert_eq!(drainer.live.load(Ordering::Relaxed), 1);
+        drainer.advance(Phase::Stopping);
+        waiting.reached(Phase::Draining).await;
+        assert_eq!(drain.phase(), Phase::Stopping);
+        drop(live);
+        drainer.idle().await;
+    }
+}

@@ -1,0 +1,157 @@
+//! What the launcher hands down: open descriptors, named on the command line.
+//!
+//! `NAME=NUMBER` for each, for instance `listener=3 listener=4 settings=5 log=6`. The server opens
+//! nothing: no file, no socket, no environment variable. Documents are read to their end and closed.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+
+use ward_policy::limit;
+use ward_policy::phi::Secret;
+use ward_sys::descriptor::{DescriptorError, adopt};
+
+/// Everything that was handed down.
+#[derive(Debug, Default)]
+pub struct Handed {
+    /// One listening socket per worker.
+    pub listeners: Vec<TcpListener>,
+    /// The settings document.
+    pub settings: Option<OwnedFd>,
+    /// The certificate chain in PEM, leaf first.
+    pub tls_chain: Option<OwnedFd>,
+    /// The certificate's private key in PEM.
+    pub tls_key: Option<OwnedFd>,
+    /// Where expected handshake signatures arrive, and later replacements of them.
+    pub handshake: Option<OwnedFd>,
+    /// Where log lines go.
+    pub log: Option<OwnedFd>,
+}
+
+/// Why the command line cannot be followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum HandedError {
+    /// Not `NAME=NUMBER` with a known name.
+    #[error("an argument is not NAME=NUMBER with a known name")]
+    Argument,
+    /// A name that stands once was given twice.
+    #[error("a descriptor of one kind was handed down twice")]
+    Twice,
+    /// The number is no descriptor of ours.
+    #[error("{0}")]
+    Descriptor(#[from] DescriptorError),
+    /// Something that the server needs was not handed down.
+    #[error("no {0} was handed down")]
+    Absent(&'static str),
+    /// A document is longer than [`limit::DOCUMENT_BYTES_MAX`], unreadable or no UTF-8.
+    #[error("the {0} document is too long or not text")]
+    Document(&'static str),
+}
+
+impl Handed {
+    /// Adopts every descriptor that `arguments` name.
+    ///
+    /// # Errors
+    /// [`HandedError`]: the launcher is wrong, and the server should not start.
+    pub fn adopt(arguments: impl Iterator<Item = String>) -> Result<Self, HandedError> {
+        let mut handed = Self::default();
+        for argument in arguments {
+            let (name, number) = argument.split_once('=').ok_or(HandedError::Argument)?;
+            let number = number.parse().map_err(|_number| HandedError::Argument)?;
+            let slot = match name {
+                "listener" => {
+                    handed.listeners.push(TcpListener::from(adopt(number)?));
+                    continue;
+                }
+                "settings" => &mut handed.settings,
+                "tls-chain" => &mut handed.tls_chain,
+                "tls-key" => &mut handed.tls_key,
+                "handshake" => &mut handed.handshake,
+                "log" => &mut handed.log,
+                _ => return Err(HandedError::Argument),
+            };
+            if slot.is_some() {
+                return Err(HandedError::Twice);
+            }
+            *slot = Some(adopt(number)?);
+        }
+        Ok(handed)
+    }
+}
+
+/// Reads a document to its end and closes its descriptor.
+///
+/// # Errors
+/// [`HandedError::Absent`] or [`HandedError::Document`], with `name` for the operator.
+pub fn read_document(
+    descriptor: Option<OwnedFd>,
+    name: &'static str,
+) -> Result<Secret<String>, HandedError> {
+    let file = File::from(descriptor.ok_or(HandedError::Absent(name))?);
+    let mut text = Secret::new(String::new());
+    let longest = u64::try_from(limit::DOCUMENT_BYTES_MAX).unwrap_or(u64::MAX);
+    let read = file
+        .take(longest.saturating_add(1))
+        .read_to_string(text.expose_mut());
+    match read {
+        Ok(bytes) if bytes <= limit::DOCUMENT_BYTES_MAX => Ok(text),
+        _ => Err(HandedError::Document(name)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::IntoRawFd as _;
+
+    fn check(arguments: &[&str]) -> Result<Handed, HandedError> {
+        Handed::adopt(arguments.iter().map(|text| (*text).to_owned()))
+    }
+
+    #[test]
+    fn a_document_is_adopted_and_read_once() {
+        let path = std::env::temp_dir().join(format!("ward-handed-{}", std::process::id()));
+        std::fs::write(&path, "A=1\n").unwrap();
+        let number = File::open(&path).unwrap().into_raw_fd();
+        std::fs::remove_file(&path).unwrap();
+        let handed = check(&[&format!("settings={number}")]).unwrap();
+        let text = read_document(handed.settings, "settings").unwrap();
+        assert_eq!(text.expose(), "A=1\n");
+    }
+
+    #[test]
+    fn a_wrong_command_line_is_refused() {
+        for argument in [
+            "settings",
+            "settings=",
+            "settings=x",
+            "other=3",
+            "=3",
+            "settings=3x",
+        ] {
+            assert_eq!(
+                check(&[argument]).unwrap_err(),
+                HandedError::Argument,
+                "{argument}"
+            );
+        }
+        assert!(matches!(
+            check(&["log=900"]).unwrap_err(),
+            HandedError::Descriptor(_)
+        ));
+        assert!(matches!(
+            check(&["log=1"]).unwrap_err(),
+            HandedError::Descriptor(_)
+        ));
+        let absent = read_document(None, "settings").err();
+        assert_eq!(absent, Some(HandedError::Absent("settings")));
+    }
+
+    #[test]
+    fn a_document_that_is_too_long_is_refused() {
+        let zero = File::open("/dev/zero").unwrap();
+        let error = read_document(Some(zero.into()), "tls-chain").err();
+        assert_eq!(error, Some(HandedError::Document("tls-chain")));
+    }
+}

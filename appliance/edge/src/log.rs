@@ -1,0 +1,158 @@
+//! The only writer of log lines: one event, one line, one write.
+//!
+//! It takes [`Event`]s and nothing else. It never blocks: when the reader at the other end is slow,
+//! lines are dropped and counted. Events that strangers can cause at will are limited per second, so
+//! the log cannot be flooded from outside.
+
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ward_policy::audit::{Event, Role};
+use ward_policy::limit;
+
+use crate::clock::Clock;
+
+/// A handle on the log; clones write to the same place.
+#[derive(Clone, Debug)]
+pub struct Log(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    role: Role,
+    clock: Clock,
+    sink: OwnedFd,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    allowance: u64,
+    refilled_at: Duration,
+    suppressed: u64,
+    line: String,
+}
+
+/// One event costs this much allowance, so that the refill can be counted in microseconds.
+const EVENT_COST: u64 = 1_000_000;
+const ALLOWANCE_MAX: u64 = limit::PEER_EVENTS_BURST_MAX as u64 * EVENT_COST;
+
+impl Log {
+    /// A log of `role` that writes to `sink`, which is set not to block when it is a pipe.
+    #[must_use]
+    pub fn new(role: Role, clock: Clock, sink: OwnedFd) -> Self {
+        // A terminal or file is shared with others, so its own flags stay as they are.
+        let is_pipe = rustix::fs::fstat(&sink)
+            .is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_fifo());
+        if is_pipe {
+            // A sink that cannot be changed still works; it only blocks.
+            rustix::io::ioctl_fionbio(&sink, true).unwrap_or_default();
+        }
+        let state = State {
+            allowance: ALLOWANCE_MAX,
+            refilled_at: Duration::ZERO,
+            suppressed: 0,
+            line: String::with_capacity(512),
+        };
+        Self(Arc::new(Shared {
+            role,
+            clock,
+            sink,
+            state: Mutex::new(state),
+        }))
+    }
+
+    /// Writes one event.
+    pub fn record(&self, event: &Event) {
+        let shared = &*self.0;
+        let now = shared.clock.now();
+        let mut state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if event.is_strangers() && !state.allows(now) {
+            state.suppressed = state.suppressed.saturating_add(1);
+            return;
+        }
+        if state.suppressed > 0 {
+            let events = std::mem::take(&mut state.suppressed);
+            shared.write(&mut state, &Event::Suppressed { events }, now);
+        }
+        shared.write(&mut state, event, now);
+    }
+}
+
+impl Shared {
+    fn write(&self, state: &mut State, event: &Event, now: Duration) {
+        let at_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        state.line.clear();
+        event.render(self.role, at_ms, &mut state.line);
+        // Lines are shorter than PIPE_BUF (4,096), so a pipe takes each whole or not at all.
+        if rustix::io::write(&self.sink, state.line.as_bytes()).is_err() {
+            state.suppressed = state.suppressed.saturating_add(1);
+        }
+    }
+}
+
+impl State {
+    fn allows(&mut self, now: Duration) -> bool {
+        let elapsed = now.saturating_sub(self.refilled_at);
+        let elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+        let refill = elapsed_us.saturating_mul(u64::from(limit::PEER_EVENTS_PER_SECOND_MAX));
+        self.refilled_at = now;
+        self.allowance = self.allowance.saturating_add(refill).min(ALLOWANCE_MAX);
+        let left = self.allowance.checked_sub(EVENT_COST);
+        self.allowance = left.unwrap_or(self.allowance);
+        left.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read as _;
+    use ward_policy::fault::Refusal;
+
+    const STRANGER: Event = Event::Refused {
+        status: 403,
+        reason: Refusal::SignatureWrong,
+    };
+
+    async fn lines(events: &[Event]) -> Vec<String> {
+        tokio::time::pause();
+        let (reader, writer) = std::io::pipe().unwrap();
+        let log = Log::new(Role::Media, Clock::start(), writer.into());
+        for event in events {
+            log.record(event);
+        }
+        drop(log);
+        let mut text = String::new();
+        { reader }.read_to_string(&mut text).unwrap();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    #[tokio::test]
+    async fn an_event_becomes_one_line() {
+        let found = lines(&[Event::Stopped]).await;
+        assert_eq!(found, [r#"{"at_ms":0,"role":"media","event":"stopped"}"#]);
+    }
+
+    #[tokio::test]
+    async fn strangers_cannot_flood_the_log_and_others_are_not_held_up() {
+        let burst = usize::try_from(limit::PEER_EVENTS_BURST_MAX).unwrap();
+        let mut events = vec![STRANGER; burst + 10];
+        events.push(Event::Stopped);
+        let found = lines(&events).await;
+        assert_eq!(found.len(), burst + 2);
+        assert!(found[burst].contains(r#""event":"suppressed","events":10"#));
+        assert!(found[burst + 1].contains("stopped"));
+    }
+
+    #[tokio::test]
+    async fn a_full_pipe_never_blocks() {
+        let (_reader, writer) = std::io::pipe().unwrap();
+        let log = Log::new(Role::Twiml, Clock::start(), writer.into());
+        for _ in 0..10_000 {
+            log.record(&Event::Stopped);
+        }
+        let suppressed = log.0.state.lock().unwrap().suppressed;
+        assert!(suppressed > 0);
+    }
+}

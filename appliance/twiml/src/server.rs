@@ -1,0 +1,104 @@
+//! Start-up: what was handed down becomes a running responder.
+
+use std::os::fd::OwnedFd;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use ward_edge::clock::Clock;
+use ward_edge::connection::{Transport, serve};
+use ward_edge::handed::{Handed, HandedError, read_document};
+use ward_edge::log::Log;
+use ward_edge::panic::{Strategy, install};
+use ward_edge::random::Pseudonyms;
+use ward_edge::{drain, tls, worker};
+use ward_policy::audit::{Event, Finding, Role};
+
+use crate::responder::Responder;
+use crate::settings::TwimlSettings;
+
+/// Why the responder did not start, as its exit status: the launcher explains it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum StartError {
+    /// The command line or a descriptor is wrong.
+    Handed = 64,
+    /// The settings are wrong; `ward check-config` names each problem.
+    Settings = 65,
+    /// The certificate or key is wrong.
+    Tls = 66,
+    /// The operating system refused something.
+    System = 67,
+}
+
+/// Runs the responder until it is told to stop.
+pub fn main(arguments: impl Iterator<Item = String>) -> ExitCode {
+    match start(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => ExitCode::from(error as u8),
+    }
+}
+
+fn start(arguments: impl Iterator<Item = String>) -> Result<(), StartError> {
+    let mut handed = Handed::adopt(arguments).map_err(|_handed| StartError::Handed)?;
+    let sink = handed.log.take().ok_or(StartError::Handed)?;
+    let clock = Clock::start();
+    let log = Log::new(Role::Twiml, clock, sink);
+    install(Strategy::Abort, log.clone());
+    let document = read_document(handed.settings.take(), "settings");
+    let document = document.map_err(|_document| StartError::Handed)?;
+    let settings = TwimlSettings::parse(document.expose()).map_err(|_all| StartError::Settings)?;
+    drop(document);
+    let transport = transport(&mut handed, &settings, &log)?;
+    if settings.tokens.is_empty() {
+        log.record(&Event::NotReady);
+    }
+    let pseudonyms = Pseudonyms::new().map_err(|_random| StartError::System)?;
+    let (drainer, drain) = drain::channel();
+    let responder = Arc::new(Responder::new(
+        settings,
+        pseudonyms,
+        drain.clone(),
+        log.clone(),
+    ));
+    let accept_log = log.clone();
+    worker::run(handed.listeners, &drainer, &log, move |listener| {
+        let (transport, responder) = (transport.clone(), Arc::clone(&responder));
+        serve(
+            listener,
+            transport,
+            responder,
+            drain.clone(),
+            accept_log.clone(),
+        )
+    })
+    .map_err(|_system| StartError::System)
+}
+
+fn transport(
+    handed: &mut Handed,
+    settings: &TwimlSettings,
+    log: &Log,
+) -> Result<Transport, StartError> {
+    if settings.is_plain_http {
+        let is_loopback = handed.listeners.iter().all(|listener| {
+            listener
+                .local_addr()
+                .is_ok_and(|address| address.ip().is_loopback())
+        });
+        log.record(&Event::Finding {
+            finding: Finding::PlainHttp,
+        });
+        return if is_loopback {
+            Ok(Transport::Plain)
+        } else {
+            Err(StartError::Settings)
+        };
+    }
+    let pem = |document: Option<OwnedFd>, name| -> Result<_, HandedError> {
+        read_document(document, name)
+    };
+    let chain = pem(handed.tls_chain.take(), "tls-chain").map_err(|_pem| StartError::Tls)?;
+    let key = pem(handed.tls_key.take(), "tls-key").map_err(|_pem| StartError::Tls)?;
+    let acceptor = tls::acceptor(chain.expose(), key.expose()).map_err(|_tls| StartError::Tls)?;
+    Ok(Transport::Tls(acceptor))
+}
