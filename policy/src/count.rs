@@ -124,6 +124,13 @@ impl Counts {
         self.add(count, u32::try_from(ms).unwrap_or(u32::MAX));
     }
 
+    /// Adds every counter of `other`.
+    pub fn merge(&mut self, other: &Self) {
+        for (slot, more) in self.0.iter_mut().zip(other.0) {
+            *slot = slot.saturating_add(more);
+        }
+    }
+
     /// The value of one counter.
     #[must_use]
     pub const fn of(&self, count: Count) -> u32 {

@@ -195,8 +195,8 @@ impl Call {
 
     /// The caller comes first: whatever is being said stops.
     fn interrupt(&mut self, now: Duration) {
-        let has_said_goodbye = self.ending != Ending::NotYet;
-        if !has_said_goodbye && self.playout.is_speaking(now) {
+        let is_goodbye = self.playout.is_hanging_up() || self.ending != Ending::NotYet;
+        if !is_goodbye && self.playout.is_speaking(now) {
             self.counts.one(Count::BargeIn);
             self.playout.stop(now, &mut self.counts);
         }

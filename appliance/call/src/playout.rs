@@ -142,6 +142,11 @@ impl Playout {
         self.is_hanging_up = true;
     }
 
+    /// Whether the call ends once everything said has been played.
+    pub(crate) const fn is_hanging_up(&self) -> bool {
+        self.is_hanging_up
+    }
+
     /// Whether the caller can still hear something: queued, on its way, or unacknowledged.
     #[must_use]
     pub fn is_speaking(&self, now: Duration) -> bool {

@@ -1,0 +1,293 @@
+//! Start-up and routes: what was handed down becomes a running media server.
+
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, Read as _};
+use std::os::fd::OwnedFd;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use hyper::body::Incoming;
+use hyper::upgrade::{OnUpgrade, Parts, Upgraded};
+use hyper::{Method, Request};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+use ward_edge::answer::Answer;
+use ward_edge::clock::Clock;
+use ward_edge::connection::{Handler, Transport, serve};
+use ward_edge::drain::{self, Drain, Phase};
+use ward_edge::handed::{Handed, read_document};
+use ward_edge::log::Log;
+use ward_edge::panic::{Strategy, install};
+use ward_edge::prefixed::Prefixed;
+use ward_edge::random::Pseudonyms;
+use ward_edge::{tls, worker};
+use ward_policy::audit::{Event, Role};
+use ward_policy::fault::Refusal;
+use ward_policy::limit;
+use ward_twilio::handshake::HandshakeSet;
+
+use crate::agent::{Agents, Embedded};
+use crate::registry::Registry;
+use crate::session::{Session, SessionContext};
+use crate::settings::MediaSettings;
+use crate::{socket, upgrade};
+
+/// Where a load balancer asks whether to send traffic.
+pub const HEALTH_PATH: &str = "/health";
+
+/// Why the server did not start, as its exit status: the launcher explains it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum StartError {
+    /// The command line or a descriptor is wrong.
+    Handed = 64,
+    /// The settings or the expected handshake signatures are wrong.
+    Settings = 65,
+    /// The certificate or key is wrong.
+    Tls = 66,
+    /// The operating system refused something.
+    System = 67,
+}
+
+/// Runs the media server with the agents that ship, until it is told to stop.
+pub fn main(arguments: impl Iterator<Item = String>) -> ExitCode {
+    let started = start(arguments, |settings| {
+        Box::new(Embedded::new(settings.agent))
+    });
+    match started {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => ExitCode::from(error as u8),
+    }
+}
+
+/// Runs the media server with agents of the caller's choice.
+///
+/// # Errors
+/// [`StartError`], before anything is served.
+pub fn start(
+    arguments: impl Iterator<Item = String>,
+    agents: impl FnOnce(&MediaSettings) -> Box<dyn Agents>,
+) -> Result<(), StartError> {
+    let mut handed = Handed::adopt(arguments).map_err(|_handed| StartError::Handed)?;
+    let sink = handed.log.take().ok_or(StartError::Handed)?;
+    let clock = Clock::start();
+    let log = Log::new(Role::Media, clock, sink);
+    install(Strategy::Unwind, log.clone());
+    let document = read_document(handed.settings.take(), "settings");
+    let document = document.map_err(|_document| StartError::Handed)?;
+    let settings = MediaSettings::parse(document.expose()).map_err(|_all| StartError::Settings)?;
+    let chain = read_document(handed.tls_chain.take(), "tls-chain");
+    let key = read_document(handed.tls_key.take(), "tls-key");
+    let (chain, key) = (
+        chain.map_err(|_pem| StartError::Tls)?,
+        key.map_err(|_pem| StartError::Tls)?,
+    );
+    let acceptor = tls::acceptor(chain.expose(), key.expose()).map_err(|_tls| StartError::Tls)?;
+    drop((document, chain, key));
+    let expected = Arc::new(RwLock::new(Arc::new(empty_set()?)));
+    let source = handed.handshake.take().ok_or(StartError::Handed)?;
+    follow_handshake_values(source, &expected, &log)?;
+    let (drainer, drain) = drain::channel();
+    let context = Arc::new(SessionContext {
+        agents: agents(&settings),
+        settings,
+        registry: Arc::new(Registry::default()),
+        pseudonyms: Pseudonyms::new().map_err(|_random| StartError::System)?,
+        log: log.clone(),
+    });
+    let accept_log = log.clone();
+    worker::run(handed.listeners, &drainer, &log, move |listener| {
+        let server = Server {
+            context: Arc::clone(&context),
+            expected: Arc::clone(&expected),
+            clock,
+            drain: drain.clone(),
+            calls: Arc::new(AtomicUsize::new(0)),
+        };
+        let transport = Transport::Tls(acceptor.clone());
+        serve(
+            listener,
+            transport,
+            Arc::new(server),
+            drain.clone(),
+            accept_log.clone(),
+        )
+    })
+    .map_err(|_system| StartError::System)
+}
+
+fn empty_set() -> Result<HandshakeSet, StartError> {
+    HandshakeSet::new(&[]).map_err(|_random| StartError::System)
+}
+
+type Expected = Arc<RwLock<Arc<HandshakeSet>>>;
+
+/// Reads the first set before anything is served, then follows replacements on a thread of its own.
+fn follow_handshake_values(
+    source: OwnedFd,
+    expected: &Expected,
+    log: &Log,
+) -> Result<(), StartError> {
+    let mut source = BufReader::new(File::from(source));
+    let first = next_set(&mut source)
+        .ok()
+        .flatten()
+        .ok_or(StartError::Settings)?;
+    if !replace_set(expected, &first, log) {
+        return Err(StartError::Settings);
+    }
+    let (expected, log) = (Arc::clone(expected), log.clone());
+    let thread = std::thread::Builder::new().name("handshake".to_owned());
+    let following = thread.spawn(move || {
+        while let Ok(Some(document)) = next_set(&mut source) {
+            replace_set(&expected, &document, &log);
+        }
+    });
+    // The thread ends with its source; nobody waits for it.
+    following.map(drop).map_err(|_system| StartError::System)
+}
+
+/// One document: lines up to an empty one, or up to the end.
+fn next_set(source: &mut BufReader<File>) -> io::Result<Option<String>> {
+    let mut document = String::new();
+    loop {
+        let before = document.len();
+        let left = limit::DOCUMENT_BYTES_MAX.saturating_sub(before);
+        let left = u64::try_from(left).unwrap_or(0);
+        let read = source.by_ref().take(left).read_line(&mut document)?;
+        if read == 0 {
+            return Ok((!document.is_empty()).then_some(document));
+        }
+        if read == 1 && document.ends_with('\n') {
+            return Ok(Some(document));
+        }
+    }
+}
+
+fn replace_set(expected: &Expected, document: &str, log: &Log) -> bool {
+    let Ok(set) = HandshakeSet::parse(document) else {
+        log.record(&Event::HandshakeValuesRefused);
+        return false;
+    };
+    let values = u16::try_from(set.len()).unwrap_or(u16::MAX);
+    *expected.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(set);
+    log.record(&Event::HandshakeValuesSet { values });
+    true
+}
+
+/// The routes of one worker.
+struct Server {
+    context: Arc<SessionContext>,
+    expected: Expected,
+    clock: Clock,
+    drain: Drain,
+    calls: Arc<AtomicUsize>,
+}
+
+/// The stream underneath every upgraded connection.
+type Connection = TokioIo<Prefixed<TlsStream<TcpStream>>>;
+
+impl Server {
+    fn upgrade(&self, request: &mut Request<Incoming>) -> Result<Answer, Refusal> {
+        let expected = {
+            let current = self.expected.read().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(&current)
+        };
+        let (accept, handshake) = upgrade::verify(request.headers(), &expected)?.into_parts();
+        if self.drain.phase() != Phase::Serving {
+            return Err(Refusal::Draining);
+        }
+        // Only after the signature: strangers cannot use up the places of calls.
+        let slot = Slot::take(&self.calls, self.context.settings.calls_per_worker_max)
+            .ok_or(Refusal::Capacity)?;
+        self.context.log.record(&Event::UpgradeAccepted {
+            candidate: handshake.candidate(),
+        });
+        let upgraded = hyper::upgrade::on(request);
+        let (context, clock, drain) = (Arc::clone(&self.context), self.clock, self.drain.clone());
+        tokio::spawn(begin(upgraded, context, clock, drain, slot));
+        Ok(Answer::switching_to_websocket(accept))
+    }
+
+    fn refuse(&self, refusal: Refusal) -> Answer {
+        let answer = Answer::refusal(refusal).unwrap_or_else(|| Answer::health(false));
+        let status = answer.status();
+        self.context.log.record(&match refusal {
+            Refusal::SignatureAbsent => Event::UpgradeUnsigned { status },
+            reason => Event::Refused { status, reason },
+        });
+        answer
+    }
+}
+
+/// Waits for hyper to let go of the connection, then gives it to a task of its own size.
+async fn begin(
+    upgraded: OnUpgrade,
+    context: Arc<SessionContext>,
+    clock: Clock,
+    drain: Drain,
+    slot: Slot,
+) {
+    let Ok(upgraded) = upgraded.await else { return };
+    let Ok(Parts { io, read_buf, .. }) = Upgraded::downcast::<Connection>(upgraded) else {
+        return;
+    };
+    let (mut early, stream) = io.into_inner().into_parts();
+    early.extend_from_slice(&read_buf);
+    drop(read_buf);
+    let (socket, _) = stream.get_ref();
+    // A smaller buffer than asked for is fine: this only bounds what the kernel holds per call.
+    rustix::net::sockopt::set_socket_send_buffer_size(socket, limit::SOCKET_SEND_BUFFER_BYTES)
+        .unwrap_or_default();
+    let session = Session::new(context, clock.now());
+    tokio::spawn(async move {
+        socket::run(stream, early, session, clock, drain).await;
+        drop(slot);
+    });
+}
+
+/// One live call's place among those of its worker.
+struct Slot(Arc<AtomicUsize>);
+
+impl Slot {
+    fn take(calls: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
+        let taken = calls.fetch_add(1, Ordering::Relaxed);
+        let slot = Self(Arc::clone(calls));
+        (taken < most).then_some(slot)
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Handler for Server {
+    async fn handle(&self, mut request: Request<Incoming>) -> Answer {
+        // Compared as the request line has it, query included: nothing is normalised.
+        let target = request
+            .uri()
+            .path_and_query()
+            .map_or("", |target| target.as_str());
+        let is_get = request.method() == Method::GET;
+        if target == self.context.settings.path.as_str() {
+            if !is_get {
+                self.context.log.record(&Event::Refused {
+                    status: 405,
+                    reason: Refusal::Method,
+                });
+                return Answer::method_not_allowed("GET");
+            }
+            return self
+                .upgrade(&mut request)
+                .unwrap_or_else(|refusal| self.refuse(refusal));
+        }
+        if target == HEALTH_PATH && (is_get || request.method() == Method::HEAD) {
+            return Answer::health(self.drain.phase() == Phase::Serving);
+        }
+        self.refuse(Refusal::Route)
+    }
+}

@@ -1,0 +1,130 @@
+//! The media server's settings. It is never told an auth token.
+//!
+//! Parsed once into types; every problem is reported, not just the first.
+
+use std::time::Duration;
+
+use ward_edge::settings::{Problem, Settings};
+use ward_policy::limit;
+use ward_twilio::sid::AccountSid;
+use ward_twilio::twiml::StreamPath;
+
+use crate::agent::AgentKind;
+
+/// Everything the media server needs to know.
+#[derive(Debug, Clone)]
+pub struct MediaSettings {
+    /// `MEDIA_PATH`: the path of the media route.
+    pub path: StreamPath,
+    /// `TWILIO_ACCOUNT_SID`: whose calls are taken.
+    pub account: AccountSid,
+    /// `MEDIA_AGENT`: who talks to callers.
+    pub agent: AgentKind,
+    /// `MEDIA_HANDSHAKE`: what an upgrade must carry.
+    pub handshake: HandshakeMode,
+    /// `CALL_DURATION_MAX_S`: the longest call.
+    pub call_duration_max: Duration,
+    /// `CALLS_PER_WORKER_MAX`: live calls of one worker.
+    pub calls_per_worker_max: usize,
+}
+
+/// What an upgrade must carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HandshakeMode {
+    /// A right `X-Twilio-Signature`.
+    Signature,
+}
+
+impl HandshakeMode {
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        match text {
+            "signature" => Ok(Self::Signature),
+            _ => Err("the only mode is signature"),
+        }
+    }
+}
+
+impl MediaSettings {
+    /// Judges a settings document.
+    ///
+    /// # Errors
+    /// Every [`Problem`] in it.
+    pub fn parse(document: &str) -> Result<Self, Vec<Problem>> {
+        let mut settings = Settings::parse(document);
+        let path = settings.optional("MEDIA_PATH", StreamPath::parse);
+        let path = path.or_else(|| StreamPath::parse(StreamPath::DEFAULT).ok());
+        let account = settings.required("TWILIO_ACCOUNT_SID", AccountSid::parse);
+        let agent = settings.optional("MEDIA_AGENT", AgentKind::parse);
+        let handshake = settings.optional("MEDIA_HANDSHAKE", HandshakeMode::parse);
+        let longest = limit::CALL_DURATION_MAX.as_secs();
+        let duration = settings.optional("CALL_DURATION_MAX_S", |text| bounded(text, longest));
+        let most = u64::try_from(limit::CALLS_PER_WORKER_MAX).unwrap_or(u64::MAX);
+        let calls = settings.optional("CALLS_PER_WORKER_MAX", |text| bounded(text, most));
+        let problems = settings.into_problems();
+        match (path, account) {
+            (Some(path), Some(account)) if problems.is_empty() => Ok(Self {
+                path,
+                account,
+                agent: agent.unwrap_or_default(),
+                handshake: handshake.unwrap_or(HandshakeMode::Signature),
+                call_duration_max: Duration::from_secs(duration.unwrap_or(longest)),
+                calls_per_worker_max: usize::try_from(calls.unwrap_or(most)).unwrap_or(0),
+            }),
+            _ => Err(problems),
+        }
+    }
+}
+
+fn bounded(text: &str, most: u64) -> Result<u64, String> {
+    let number = text
+        .parse()
+        .ok()
+        .filter(|number| (1..=most).contains(number));
+    number.ok_or_else(|| format!("must be a whole number from 1 to {most}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "TWILIO_ACCOUNT_SID=AC00000000000000000000000000000000\n";
+
+    fn problems(more: &str) -> Vec<String> {
+        let found = MediaSettings::parse(&format!("{GOOD}{more}"))
+            .err()
+            .unwrap_or_default();
+        found
+            .iter()
+            .map(|problem| problem.setting.clone())
+            .collect()
+    }
+
+    #[test]
+    fn the_account_alone_is_enough() {
+        let settings = MediaSettings::parse(GOOD).unwrap();
+        assert_eq!(settings.path.as_str(), "/rtm/voice");
+        assert_eq!(settings.agent, AgentKind::Greeter);
+        assert_eq!(settings.call_duration_max, limit::CALL_DURATION_MAX);
+    }
+
+    #[test]
+    fn every_problem_is_named_at_once_and_an_auth_token_does_not_belong_here() {
+        assert_eq!(
+            problems(
+                "MEDIA_PATH=x\nMEDIA_AGENT=hal\nMEDIA_HANDSHAKE=off\nCALL_DURATION_MAX_S=0\nCALLS_PER_WORKER_MAX=9999999\nTWILIO_AUTH_TOKEN=1\n"
+            ),
+            [
+                "MEDIA_PATH",
+                "MEDIA_AGENT",
+                "MEDIA_HANDSHAKE",
+                "CALL_DURATION_MAX_S",
+                "CALLS_PER_WORKER_MAX",
+                "TWILIO_AUTH_TOKEN"
+            ]
+        );
+        assert_eq!(
+            problems("MEDIA_AGENT=echo\nCALL_DURATION_MAX_S=60\n"),
+            Vec::<String>::new()
+        );
+    }
+}
