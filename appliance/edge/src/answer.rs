@@ -115,7 +115,12 @@ impl Answer {
             let value = HeaderValue::from_static(self.content_type);
             headers.insert(hyper::header::CONTENT_TYPE, value);
         }
-        headers.extend(self.extra);
+        // One request a connection: hyper must never read a head that was not judged. (Its own switch
+        // for that would also overwrite the `Connection: Upgrade` of a 101.)
+        headers.insert(hyper::header::CONNECTION, HeaderValue::from_static("close"));
+        for (name, value) in self.extra {
+            headers.insert(name, value);
+        }
         for (name, value) in header::FIXED {
             headers.insert(
                 HeaderName::from_static(name),
@@ -141,7 +146,7 @@ impl Answer {
             bytes.extend_from_slice(b"\r\n");
         }
         let length = format!(
-            "content-length: {}\r\nconnection: close\r\n\r\n",
+            "content-length: {}\r\n\r\n",
             body.len()
         );
         bytes.extend_from_slice(length.as_bytes());

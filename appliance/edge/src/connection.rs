@@ -1,7 +1,7 @@
 //! One connection: accept, TLS, head, then hyper for exactly one request.
 //!
-//! Every step has a deadline, and none holds up the accept loop. Keep-alive is off, so no second head
-//! can reach hyper unjudged. The handler sees requests whose heads are plain, and nothing else.
+//! Every step has a deadline, and none holds up the accept loop. Every answer closes the connection, so
+//! no second head can reach hyper unjudged. The handler sees requests whose heads are plain, and nothing else.
 
 use std::convert::Infallible;
 use std::io;
@@ -182,7 +182,6 @@ async fn hand_to_hyper<S: Stream, H: Handler>(stream: Prefixed<S>, handler: Arc<
         async move { Ok::<_, Infallible>(handler.handle(request).await.into_response()) }
     });
     let serving = http1::Builder::new()
-        .keep_alive(false)
         .max_buf_size(limit::HEAD_BYTES_MAX)
         .max_headers(limit::HEAD_FIELDS_MAX)
         .auto_date_header(false)

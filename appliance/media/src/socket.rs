@@ -159,8 +159,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             Message::Binary(_) => self.session.on_binary(now)?,
             Message::Ping(_) => self.session.on_ping(now)?,
             Message::Pong(_) => self.session.on_pong(now),
-            // The answer is sent by the next read, which then reports the end.
-            Message::Close(_) | Message::Frame(_) => {}
+            // tungstenite has the answer ready; closing sends it.
+            Message::Close(_) => return Err(CallEnd::PeerEnded),
+            Message::Frame(_) => {}
         }
         Ok(true)
     }
@@ -258,32 +259,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         }
     }
 
-    /// Sends our Close frame, waits for the peer's, ends TLS; returns the code that was sent.
+    /// Sends our Close frame, or the answer to the peer's, ends TLS; returns the code that was sent.
     async fn close(&mut self, end: CallEnd) -> u16 {
         let Some(code) = close_code(end) else {
             return 0;
         };
         let is_ours = self.protocol.can_write();
         let closing = async {
+            self.send_close(is_ours.then_some(code)).await?;
             if is_ours {
-                self.send_close(code).await?;
+                self.await_close().await;
             }
             self.stream.shutdown().await?;
             self.discard().await
         };
-        // A peer that is gone, or takes too long, gets no more than this.
-        match timeout(limit::CLOSE_DEADLINE, closing).await {
-            Ok(Ok(())) | Err(_) => code,
-            Ok(Err(_broken)) => code,
-        }
+        // A peer that is gone, or that takes longer, gets no more than this.
+        let closed = timeout(limit::CLOSE_DEADLINE, closing).await;
+        drop(closed);
+        code
     }
 
-    async fn send_close(&mut self, code: u16) -> io::Result<()> {
-        let frame = CloseFrame {
+    /// Sends a Close frame with `code`, or, without one, what is waiting to be sent.
+    async fn send_close(&mut self, code: Option<u16>) -> io::Result<()> {
+        let mut frame = code.map(|code| CloseFrame {
             code: CloseCode::from(code),
             reason: "".into(),
-        };
-        let mut frame = Some(frame);
+        });
         std::future::poll_fn(|context| {
             let mut wire = Wire {
                 stream: &mut self.stream,
@@ -296,12 +297,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             match sent {
                 Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
                 Err(Error::Io(error)) => Poll::Ready(Err(error)),
-                _ => Poll::Ready(Ok(())),
+                _ => Pin::new(&mut self.stream).poll_flush(context),
             }
         })
-        .await?;
-        self.await_close().await;
-        Ok(())
+        .await
     }
 
     /// Reads until the peer's Close frame; what else comes is counted and dropped.

@@ -1,1 +1,18 @@
+//! The operator's tool: everything a person does with Ward, and the Twilio stand-in that tests use.
+//!
+//! It never ships in the image. It is the launcher for now: it opens what the servers need and hands
+//! it down, so they open nothing themselves.
+#![forbid(unsafe_code)]
 
+pub mod console;
+pub mod settings;
+pub mod check_config;
+pub mod development_ca;
+pub mod launch;
+pub mod run;
+pub mod client;
+pub mod wav;
+pub mod caller;
+pub mod call;
+pub mod demo;
+pub mod signature;

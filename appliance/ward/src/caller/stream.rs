@@ -1,0 +1,422 @@
+//! The stream: Twilio's end of one call.
+//!
+//! A frame leaves every 20 ms by an absolute clock, silence where there is no speech. Keys are pressed
+//! once the speech is over and the other side has fallen quiet. Marks are echoed when the audio before
+//! them has played, `clear` is honoured, and everything the caller would hear is recorded.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_tungstenite::WebSocketStream;
+use tungstenite::client::IntoClientRequest as _;
+use tungstenite::protocol::CloseFrame;
+use tungstenite::protocol::frame::coding::CloseCode;
+use tungstenite::{Error, Message};
+use ward_edge::clock::Clock;
+use ward_policy::limit::{FRAME_BYTES, FRAME_MS};
+use ward_twilio::mulaw;
+use ward_twilio::signature::AuthToken;
+use ward_twilio::url::{Origin, Scheme};
+
+use crate::caller::packets::Packets;
+use crate::caller::speaker::Speaker;
+use crate::caller::webhook::Identifiers;
+use crate::client::Client;
+use crate::console::Failure;
+
+/// What the caller does.
+#[derive(Debug, Clone, Default)]
+pub struct Script {
+    /// Silence before the speech.
+    pub speak_after: Duration,
+    /// The speech: µ-law, 8,000 Hz.
+    pub speech: Vec<u8>,
+    /// Keys to press after it.
+    pub keys: VecDeque<char>,
+    /// Hang up after this long, if the other side has not.
+    pub hang_up_after: Option<Duration>,
+}
+
+/// Without `hang_up_after`, a call ends at the latest after this long.
+const DURATION_MAX: Duration = Duration::from_secs(120);
+/// The other side must be quiet this long before a key is pressed.
+const QUIET_BEFORE_KEY: Duration = Duration::from_millis(600);
+/// After the speech, the other side gets this long to answer before a key is pressed.
+const ANSWER_WAIT: Duration = Duration::from_millis(1_500);
+/// A frame is speech from this magnitude on, of 32,767.
+const SPEECH_PEAK: u16 = 1_000;
+
+/// What happened.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// `media` messages sent.
+    pub frames_sent: u64,
+    /// `media` messages received.
+    pub frames_received: u64,
+    /// Bytes of audio received.
+    pub audio_bytes_received: usize,
+    /// Marks that came back to the server.
+    pub marks_echoed: u64,
+    /// `clear` messages received.
+    pub clears: u64,
+    /// From `start` to the first audio.
+    pub first_audio: Option<Duration>,
+    /// From the first spoken frame that fell on the other side's speech to silence.
+    pub barge_in_to_silence: Option<Duration>,
+    /// The close code the server sent, if it closed.
+    pub close_code: Option<u16>,
+    /// Everything heard, µ-law at 8,000 Hz.
+    pub recording: Vec<u8>,
+}
+
+/// One line of the timeline: when, and what.
+pub type Timeline<'a> = dyn FnMut(Duration, &str) + 'a;
+
+/// Dials `url` with the handshake signature that Twilio would send.
+///
+/// # Errors
+/// [`Failure::Checked`] when the server cannot be reached or does not upgrade.
+pub async fn dial(
+    client: &Client,
+    url: &str,
+    token: &AuthToken,
+) -> Result<WebSocketStream<impl AsyncRead + AsyncWrite + Unpin + use<>>, Failure> {
+    let at = url
+        .find("://")
+        .and_then(|at| url.get(at + 3..)?.find('/').map(|slash| at + 3 + slash));
+    let origin = at.and_then(|at| url.get(..at)).unwrap_or(url);
+    let origin = Origin::parse(origin, &[Scheme::Wss])
+        .map_err(|error| Failure::Checked(format!("the stream's URL {url}: {error}")))?;
+    let mut request = url
+        .into_client_request()
+        .map_err(|error| Failure::Checked(format!("the stream's URL {url}: {error}")))?;
+    let signature = token.sign_url(url).to_base64();
+    let value = signature
+        .parse()
+        .map_err(|_value| Failure::Checked("no signature".to_owned()))?;
+    request.headers_mut().insert("x-twilio-signature", value);
+    let stream = client.connect(origin.host(), origin.port()).await?;
+    let (socket, _answer) = tokio_tungstenite::client_async(request, stream)
+        .await
+        .map_err(|error| Failure::Checked(format!("the stream was refused: {error}")))?;
+    Ok(socket)
+}
+
+/// Runs the stream to its end.
+///
+/// # Errors
+/// [`Failure::Checked`] when the connection breaks.
+pub async fn run<S>(
+    socket: WebSocketStream<S>,
+    call: &Identifiers,
+    script: Script,
+    packets: Packets,
+    timeline: &mut Timeline<'_>,
+) -> Result<Outcome, Failure>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut caller = Caller {
+        socket,
+        call,
+        clock: Clock::start(),
+        packets,
+        speaker: Speaker::default(),
+        outcome: Outcome::default(),
+        sequence: 0,
+        speech_at: None,
+        quiet_since: Duration::ZERO,
+        timeline,
+    };
+    caller.begin().await?;
+    caller.talk(script).await?;
+    Ok(caller.finish())
+}
+
+struct Caller<'a, S> {
+    socket: WebSocketStream<S>,
+    call: &'a Identifiers,
+    clock: Clock,
+    packets: Packets,
+    speaker: Speaker,
+    outcome: Outcome,
+    sequence: u64,
+    /// When the caller's first spoken frame fell on the other side's speech.
+    speech_at: Option<Duration>,
+    quiet_since: Duration,
+    timeline: &'a mut Timeline<'a>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Caller<'_, S> {
+    async fn begin(&mut self) -> Result<(), Failure> {
+        let connected = json!({ "event": "connected", "protocol": "Call", "version": "1.0.0" });
+        self.send(&connected).await?;
+        let call = self.call;
+        let start = json!({
+            "event": "start",
+            "start": {
+                "accountSid": call.account_sid,
+                "streamSid": call.stream_sid,
+                "callSid": call.call_sid,
+                "tracks": ["inbound"],
+                "mediaFormat": { "encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1 },
+                "customParameters": {},
+            },
+        });
+        self.note("caller → media  connected, start");
+        self.clock = Clock::start();
+        self.send_numbered(start).await
+    }
+
+    /// Sends a frame every 20 ms and reads in between, until one side ends the call.
+    async fn talk(&mut self, mut script: Script) -> Result<(), Failure> {
+        let mut frames = Frames::new(&script);
+        let deadline = script.hang_up_after.unwrap_or(DURATION_MAX);
+        let mut frame_number = 0_u64;
+        loop {
+            let due = Duration::from_millis(frame_number.saturating_mul(FRAME_MS));
+            if !self.read_until(self.clock.instant(due)).await? {
+                return Ok(());
+            }
+            let now = self.clock.now();
+            if now >= deadline {
+                return self.hang_up().await;
+            }
+            self.advance(now).await?;
+            self.send_frame(&mut frames, frame_number).await?;
+            if frames.is_over(now) && self.is_quiet(now) {
+                self.press(&mut script).await?;
+            }
+            frame_number = frame_number.saturating_add(1);
+        }
+    }
+
+    async fn send_frame(&mut self, frames: &mut Frames, number: u64) -> Result<(), Failure> {
+        let now = self.clock.now();
+        let (payload, is_speech) = frames.next(now);
+        if is_speech && self.speech_at.is_none() {
+            self.note("caller → media  speech begins");
+            if self.speaker.is_playing() {
+                self.speech_at = Some(now);
+            }
+        }
+        let timestamp = number.saturating_mul(FRAME_MS).to_string();
+        let chunk = number.saturating_add(1).to_string();
+        let payload = STANDARD.encode(payload);
+        let media = json!({ "track": "inbound", "chunk": chunk, "timestamp": timestamp, "payload": payload });
+        self.outcome.frames_sent = self.outcome.frames_sent.saturating_add(1);
+        self.send_numbered(json!({ "event": "media", "media": media }))
+            .await
+    }
+
+    fn is_quiet(&self, now: Duration) -> bool {
+        !self.speaker.is_playing() && now.saturating_sub(self.quiet_since) >= QUIET_BEFORE_KEY
+    }
+
+    async fn press(&mut self, script: &mut Script) -> Result<(), Failure> {
+        let Some(key) = script.keys.pop_front() else {
+            return Ok(());
+        };
+        self.note(&format!("caller → media  presses {key}"));
+        self.quiet_since = self.clock.now().saturating_add(ANSWER_WAIT);
+        let dtmf = json!({ "track": "inbound_track", "digit": key.to_string() });
+        self.send_numbered(json!({ "event": "dtmf", "dtmf": dtmf }))
+            .await
+    }
+
+    async fn hang_up(&mut self) -> Result<(), Failure> {
+        self.note("caller → media  stop");
+        let call = self.call;
+        let stop = json!({ "accountSid": call.account_sid, "callSid": call.call_sid });
+        self.send_numbered(json!({ "event": "stop", "stop": stop }))
+            .await?;
+        // The server closes; one that does not is closed on.
+        let goodbye = self
+            .clock
+            .instant(self.clock.now().saturating_add(Duration::from_secs(1)));
+        if self.read_until(goodbye).await? {
+            let frame = CloseFrame {
+                code: CloseCode::Normal,
+                reason: "".into(),
+            };
+            let closing = timeout(Duration::from_secs(1), self.socket.close(Some(frame))).await;
+            drop(closing);
+        }
+        Ok(())
+    }
+
+    /// Plays up to `now` and echoes the marks that were reached.
+    async fn advance(&mut self, now: Duration) -> Result<(), Failure> {
+        let was_playing = self.speaker.is_playing();
+        let reached = self.speaker.advance(now);
+        if was_playing && !self.speaker.is_playing() {
+            self.quiet_since = now;
+        }
+        self.echo(reached).await
+    }
+
+    async fn echo(&mut self, marks: Vec<String>) -> Result<(), Failure> {
+        for name in marks {
+            self.outcome.marks_echoed = self.outcome.marks_echoed.saturating_add(1);
+            self.send_numbered(json!({ "event": "mark", "mark": { "name": name } }))
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Handles messages until `until`; `false` when the server has closed.
+    async fn read_until(&mut self, until: Instant) -> Result<bool, Failure> {
+        loop {
+            let message = tokio::select! {
+                biased;
+                () = sleep_until(until) => return Ok(true),
+                message = self.socket.next() => message,
+            };
+            match message {
+                Some(Ok(Message::Text(text))) => self.on_text(text.as_str()).await?,
+                Some(Ok(Message::Close(frame))) => {
+                    self.outcome.close_code = frame.map(|frame| u16::from(frame.code));
+                    self.note("media → caller  closes");
+                }
+                Some(Ok(_)) => {}
+                Some(Err(Error::ConnectionClosed | Error::AlreadyClosed)) | None => {
+                    return Ok(false);
+                }
+                Some(Err(error)) => {
+                    return Err(Failure::Checked(format!("the stream broke: {error}")));
+                }
+            }
+        }
+    }
+
+    async fn on_text(&mut self, text: &str) -> Result<(), Failure> {
+        let now = self.clock.now();
+        self.packets.record(now, "received", text);
+        self.advance(now).await?;
+        let message: Value = serde_json::from_str(text)
+            .map_err(|error| Failure::Checked(format!("the server sent no JSON: {error}")))?;
+        match message["event"].as_str() {
+            Some("media") => self.on_media(now, &message),
+            Some("mark") => {
+                let name = message["mark"]["name"].as_str().unwrap_or_default();
+                self.speaker.mark(name.to_owned());
+                self.advance(now).await
+            }
+            Some("clear") => self.on_clear(now).await,
+            _ => Err(Failure::Checked(
+                "the server sent an event that Twilio refuses".to_owned(),
+            )),
+        }
+    }
+
+    fn on_media(&mut self, now: Duration, message: &Value) -> Result<(), Failure> {
+        let payload = message["media"]["payload"].as_str().unwrap_or_default();
+        let audio = STANDARD
+            .decode(payload)
+            .map_err(|error| Failure::Checked(format!("the server sent no base64: {error}")))?;
+        if self.outcome.first_audio.is_none() {
+            self.outcome.first_audio = Some(now);
+        }
+        if !self.speaker.is_playing() {
+            self.note("media → caller  speech begins");
+        }
+        self.outcome.frames_received = self.outcome.frames_received.saturating_add(1);
+        self.outcome.audio_bytes_received = self
+            .outcome
+            .audio_bytes_received
+            .saturating_add(audio.len());
+        self.speaker.play(audio);
+        Ok(())
+    }
+
+    async fn on_clear(&mut self, now: Duration) -> Result<(), Failure> {
+        self.note("media → caller  clear");
+        self.outcome.clears = self.outcome.clears.saturating_add(1);
+        let flushed = self.speaker.clear(now);
+        if let (Some(spoke), None) = (self.speech_at, self.outcome.barge_in_to_silence) {
+            self.outcome.barge_in_to_silence = Some(now.saturating_sub(spoke));
+        }
+        self.quiet_since = now;
+        self.echo(flushed).await
+    }
+
+    async fn send_numbered(&mut self, mut message: Value) -> Result<(), Failure> {
+        self.sequence = self.sequence.saturating_add(1);
+        message["sequenceNumber"] = json!(self.sequence.to_string());
+        message["streamSid"] = json!(self.call.stream_sid);
+        self.send(&message).await
+    }
+
+    async fn send(&mut self, message: &Value) -> Result<(), Failure> {
+        let text = message.to_string();
+        self.packets.record(self.clock.now(), "sent", &text);
+        match self.socket.send(Message::text(text)).await {
+            // The server may close between two frames; the next read reports it.
+            Ok(()) | Err(Error::ConnectionClosed | Error::AlreadyClosed) => Ok(()),
+            Err(Error::Protocol(_)) => Ok(()),
+            Err(error) => Err(Failure::Checked(format!("the stream broke: {error}"))),
+        }
+    }
+
+    fn note(&mut self, what: &str) {
+        (self.timeline)(self.clock.now(), what);
+    }
+
+    fn finish(mut self) -> Outcome {
+        self.speaker.advance(self.clock.now());
+        self.outcome.recording = self.speaker.recording().to_vec();
+        self.outcome
+    }
+}
+
+/// The caller's frames: silence, the speech, silence.
+struct Frames {
+    speak_after: Duration,
+    speech: Vec<u8>,
+    position: usize,
+    over_at: Option<Duration>,
+}
+
+impl Frames {
+    fn new(script: &Script) -> Self {
+        Self {
+            speak_after: script.speak_after,
+            speech: script.speech.clone(),
+            position: 0,
+            over_at: None,
+        }
+    }
+
+    /// The frame for `now`, and whether anything can be heard in it.
+    fn next(&mut self, now: Duration) -> ([u8; FRAME_BYTES], bool) {
+        let mut frame = [0xFF; FRAME_BYTES];
+        if now < self.speak_after {
+            return (frame, false);
+        }
+        let rest = self.speech.get(self.position..).unwrap_or_default();
+        for (slot, byte) in frame.iter_mut().zip(rest) {
+            *slot = *byte;
+        }
+        self.position = self.position.saturating_add(FRAME_BYTES);
+        if self.position >= self.speech.len() && self.over_at.is_none() {
+            self.over_at = Some(now);
+        }
+        (
+            frame,
+            frame
+                .iter()
+                .any(|byte| mulaw::decode(*byte).unsigned_abs() >= SPEECH_PEAK),
+        )
+    }
+
+    fn is_over(&self, now: Duration) -> bool {
+        self.over_at
+            .is_some_and(|at| now >= at.saturating_add(ANSWER_WAIT))
+    }
+}

@@ -1,0 +1,287 @@
+//! The launcher: opens listeners and documents, starts a server with them, reads its log.
+//!
+//! A server gets descriptors and their numbers on its command line, an empty environment and nothing
+//! else. The launcher reads log lines as text and judges nothing in them.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, PipeReader, Seek as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::Duration;
+
+use rustix::fs::MemfdFlags;
+use rustix::io::FdFlags;
+use rustix::process::{Pid, Signal, kill_process};
+use ward_policy::audit::Role;
+use ward_policy::phi::Secret;
+use ward_twilio::signature::Signature;
+
+use crate::console::Failure;
+use crate::development_ca::Identity;
+
+/// The first argument that makes this executable a server.
+const SERVE_MEDIA: &str = "serve-media";
+/// See [`SERVE_MEDIA`].
+const SERVE_TWIML: &str = "serve-twiml";
+
+/// Runs as a server if the command line says so; only [`launch`] writes such a command line.
+#[must_use]
+pub fn run_as_server(mut arguments: impl Iterator<Item = String>) -> Option<ExitCode> {
+    let _program = arguments.next();
+    match arguments.next()?.as_str() {
+        SERVE_MEDIA => Some(ward_media::server::main(arguments)),
+        SERVE_TWIML => Some(ward_twiml::server::main(arguments)),
+        _ => None,
+    }
+}
+
+/// What a server is started with.
+#[expect(missing_debug_implementations, reason = "its settings must never be printed")]
+pub struct Plan {
+    /// Which server.
+    pub role: Role,
+    /// Its own executable; without one, this executable in the server's role.
+    pub executable: Option<PathBuf>,
+    /// One listener per worker.
+    pub listeners: Vec<TcpListener>,
+    /// The settings document.
+    pub settings: Secret<String>,
+    /// Certificate and key; none for plain HTTP.
+    pub identity: Option<Identity>,
+    /// The first set of expected handshake signatures, for the media server.
+    pub handshake: Option<Vec<Signature>>,
+}
+
+/// A server that was started.
+#[derive(Debug)]
+pub struct Server {
+    role: Role,
+    child: Child,
+    handshake: Option<File>,
+}
+
+/// Starts a server; the reader yields its log lines until it ends.
+///
+/// # Errors
+/// [`Failure::Checked`] when the operating system refuses.
+pub fn launch(plan: Plan) -> Result<(Server, BufReader<PipeReader>), Failure> {
+    let role = plan.role;
+    let (log_reader, log_writer) = std::io::pipe().map_err(failure)?;
+    let mut handed: Vec<(&str, OwnedFd)> = vec![
+        ("settings", document("settings", plan.settings.expose())?),
+        ("log", log_writer.into()),
+    ];
+    if let Some(identity) = plan.identity {
+        handed.push(("tls-chain", document("tls-chain", &identity.chain)?));
+        handed.push(("tls-key", document("tls-key", identity.key.expose())?));
+    }
+    let mut handshake = None;
+    if let Some(values) = plan.handshake {
+        let (reader, writer) = std::io::pipe().map_err(failure)?;
+        let mut writer = File::from(OwnedFd::from(writer));
+        send_values(&mut writer, &values).map_err(failure)?;
+        handed.push(("handshake", reader.into()));
+        handshake = Some(writer);
+    }
+    handed.extend(
+        plan.listeners
+            .into_iter()
+            .map(|listener| ("listener", listener.into())),
+    );
+    let child = start(role, plan.executable.as_deref(), &handed)?;
+    Ok((
+        Server {
+            role,
+            child,
+            handshake,
+        },
+        BufReader::new(log_reader),
+    ))
+}
+
+fn start(
+    role: Role,
+    executable: Option<&Path>,
+    handed: &[(&str, OwnedFd)],
+) -> Result<Child, Failure> {
+    let (name, serve) = match role {
+        Role::Media => ("ward-media", SERVE_MEDIA),
+        Role::Twiml => ("ward-twiml", SERVE_TWIML),
+    };
+    let mut command = match executable {
+        Some(path) => Command::new(path),
+        None => {
+            // The running file itself, even if its name has been given to another since.
+            let mut command = Command::new("/proc/self/exe");
+            command.arg(serve);
+            command
+        }
+    };
+    command
+        .arg0(name)
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
+    for (name, descriptor) in handed {
+        command.arg(format!("{name}={}", descriptor.as_raw_fd()));
+        rustix::io::fcntl_setfd(descriptor.as_fd(), FdFlags::empty())
+            .map_err(|error| failure(error.into()))?;
+    }
+    // The descriptors close here when `handed` is dropped by the caller: the child has its own.
+    command
+        .spawn()
+        .map_err(|error| Failure::Checked(format!("{name} cannot be started: {error}")))
+}
+
+impl Server {
+    /// Asks the server to drain and end.
+    pub fn terminate(&self) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        if let Some(pid) = pid {
+            // A server that has ended already is what was wanted.
+            kill_process(pid, Signal::TERM).unwrap_or_default();
+        }
+    }
+
+    /// Replaces the handshake signatures that the media server expects.
+    ///
+    /// # Errors
+    /// [`Failure::Checked`] when the server is gone, or is not the media server.
+    pub fn replace_handshake(&mut self, values: &[Signature]) -> Result<(), Failure> {
+        let gone = || Failure::Checked("the media server does not take signatures".to_owned());
+        let writer = self.handshake.as_mut().ok_or_else(gone)?;
+        send_values(writer, values).map_err(failure)
+    }
+
+    /// The process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for the end and explains a status that is not zero.
+    ///
+    /// # Errors
+    /// [`Failure::Checked`] with what the status means.
+    pub fn wait(&mut self) -> Result<(), Failure> {
+        let status = self.child.wait().map_err(failure)?;
+        if status.success() {
+            return Ok(());
+        }
+        let meaning = match status.code() {
+            Some(64) => "its descriptors are wrong",
+            Some(65) => "its settings are wrong; `ward check-config` names each problem",
+            Some(66) => "its certificate or key is unusable",
+            Some(67) => "the operating system refused something",
+            _ => "it ended unexpectedly",
+        };
+        Err(Failure::Checked(format!(
+            "ward-{}: {meaning} ({status})",
+            self.role.name()
+        )))
+    }
+
+    /// Waits at most `patience`, then ends the process.
+    pub fn stop(&mut self, patience: Duration) {
+        self.terminate();
+        let steps = patience.as_millis() / 10;
+        for _ in 0..steps {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        // Both can only fail because the process is gone.
+        self.child.kill().unwrap_or_default();
+        self.child.wait().map(drop).unwrap_or_default();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop(Duration::from_millis(500));
+    }
+}
+
+/// Reads log lines until `wanted` appears.
+///
+/// # Errors
+/// [`Failure::Checked`] when the log ends first.
+pub fn await_event(log: &mut BufReader<PipeReader>, wanted: &str) -> Result<Vec<String>, Failure> {
+    let mut lines = Vec::new();
+    let mark = format!("\"event\":\"{wanted}\"");
+    loop {
+        let mut line = String::new();
+        if log.read_line(&mut line).map_err(failure)? == 0 {
+            return Err(Failure::Checked(format!(
+                "the server ended before it said {wanted}"
+            )));
+        }
+        let is_wanted = line.contains(&mark);
+        lines.push(line.trim_end().to_owned());
+        if is_wanted {
+            return Ok(lines);
+        }
+    }
+}
+
+/// Opens `count` listeners on one address that share it; port 0 is chosen once.
+///
+/// # Errors
+/// [`Failure::Usage`] when the address cannot be listened on.
+pub fn listen(address: SocketAddr, count: usize) -> Result<Vec<TcpListener>, Failure> {
+    let refused = |error| Failure::Usage(format!("cannot listen on {address}: {error}"));
+    let mut address = address;
+    let mut listeners = Vec::with_capacity(count);
+    for _ in 0..count.max(1) {
+        let listener = listen_shared(address).map_err(refused)?;
+        address = listener.local_addr().map_err(refused)?;
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+/// Connections the kernel completes and holds until they are accepted.
+const BACKLOG: i32 = 1_024;
+
+fn listen_shared(address: SocketAddr) -> std::io::Result<TcpListener> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
+    let family = if address.is_ipv4() {
+        AddressFamily::INET
+    } else {
+        AddressFamily::INET6
+    };
+    let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    sockopt::set_socket_reuseport(&socket, true)?;
+    bind(&socket, &address)?;
+    listen(&socket, BACKLOG)?;
+    Ok(TcpListener::from(socket))
+}
+
+/// A document in memory, at its beginning.
+fn document(name: &str, text: &str) -> Result<OwnedFd, Failure> {
+    let memory = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC);
+    let mut file = File::from(memory.map_err(|error| failure(error.into()))?);
+    file.write_all(text.as_bytes()).map_err(failure)?;
+    file.rewind().map_err(failure)?;
+    Ok(file.into())
+}
+
+fn send_values(writer: &mut File, values: &[Signature]) -> std::io::Result<()> {
+    let mut document = Secret::new(String::new());
+    for value in values {
+        document.expose_mut().push_str(&value.to_base64());
+        document.expose_mut().push('\n');
+    }
+    document.expose_mut().push('\n');
+    writer.write_all(document.expose().as_bytes())
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn failure(error: std::io::Error) -> Failure {
+    Failure::Checked(format!("the operating system refused: {error}"))
+}

@@ -1,0 +1,60 @@
+//! `ward`: the command line. Exit status 0: fine; 1: the checked thing failed; 2: wrong usage.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use ward::console::Console;
+use ward::{call, check_config, demo, launch, run, signature};
+
+#[global_allocator]
+static ALLOCATOR: ward_sys::alloc::ZeroOnFree = ward_sys::alloc::ZeroOnFree;
+
+/// The protected zone for Twilio voice calls: try it, run it, check it.
+#[derive(Debug, Parser)]
+#[command(name = "ward", version, about, disable_help_subcommand = true)]
+struct Arguments {
+    /// Print one JSON object instead of text.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Place one spoken call through both servers on this machine, with nothing configured.
+    Demo(demo::Arguments),
+    /// Place a call as Twilio would, against any deployment.
+    Call(call::Arguments),
+    /// Run one of the servers: open what it needs and hand it down.
+    Run(run::Arguments),
+    /// Show what Twilio would sign, and which spelling a signature does match.
+    Signature(signature::Arguments),
+    /// Name every problem in both servers' settings.
+    CheckConfig(check_config::Arguments),
+}
+
+fn main() -> ExitCode {
+    // The launcher starts this same executable in a server's role: one build, one program to trust.
+    if let Some(outcome) = launch::run_as_server(std::env::args()) {
+        return outcome;
+    }
+    let arguments = Arguments::parse();
+    let console = Console::new(arguments.json);
+    let outcome = match &arguments.command {
+        Command::Demo(demo) => demo::run(demo, &console),
+        Command::Call(call) => call::run(call, &console),
+        Command::Run(server) => run::run(server, &console),
+        Command::Signature(signature) => signature::run(signature, &console),
+        Command::CheckConfig(check) => check_config::run(check, &console),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(failure) => {
+            console.failure(&failure.to_string());
+            ExitCode::from(failure.exit_status())
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! `ward run`: one server in the foreground, its log on standard output.
+
+use std::io::{BufRead as _, Write as _, stdout};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use tokio::signal::unix::{SignalKind, signal};
+use ward_policy::audit::Role;
+use ward_policy::phi::Secret;
+
+use crate::console::{Console, Failure};
+use crate::development_ca::{DevelopmentCa, Identity};
+use crate::launch::{Plan, launch, listen};
+use crate::settings::AllSettings;
+
+/// Which server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ServerName {
+    /// The media server.
+    Media,
+    /// The TwiML-only responder.
+    Twiml,
+}
+
+/// The command's own arguments.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Which server.
+    server: ServerName,
+    /// Address and port to listen on.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    /// Settings, one NAME=value a line; they win over the environment.
+    #[arg(long, value_name = "FILE")]
+    env_file: Option<PathBuf>,
+    /// Certificate chain in PEM, leaf first.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_chain: Option<PathBuf>,
+    /// Private key in PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_chain")]
+    tls_key: Option<PathBuf>,
+    /// Use a certificate of a development CA made for this run; its certificate is written to FILE.
+    #[arg(long, value_name = "FILE", conflicts_with = "tls_chain")]
+    development_ca: Option<PathBuf>,
+    /// Threads, each with a runtime and a listener of its own; by default one per core.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
+    workers: Option<u16>,
+    /// The server's own executable, instead of this one in its role.
+    #[arg(long, value_name = "FILE")]
+    exec: Option<PathBuf>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// [`Failure`] when the server cannot be started or ends badly.
+pub fn run(arguments: &Arguments, console: &Console) -> Result<bool, Failure> {
+    let all = AllSettings::gather(arguments.env_file.as_deref())?;
+    for finding in &all.findings {
+        console.progress(&format!("finding: {finding}"));
+    }
+    let problems = all.problems();
+    if !problems.is_empty() {
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        return Err(Failure::Usage(lines.join("\n")));
+    }
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let workers = arguments.workers.map_or(cores, usize::from);
+    let listeners = listen(arguments.listen, workers)?;
+    if let Some(address) = listeners
+        .first()
+        .and_then(|listener| listener.local_addr().ok())
+    {
+        console.progress(&format!("listening on {address}"));
+    }
+    let (role, settings, handshake) = match arguments.server {
+        ServerName::Twiml => (Role::Twiml, all.twiml_document(), None),
+        ServerName::Media => {
+            let values = all.handshake_values().map_err(|problems| {
+                let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+                Failure::Usage(lines.join("\n"))
+            })?;
+            (Role::Media, all.media_document(), Some(values))
+        }
+    };
+    let identity = identity(arguments, console)?;
+    let executable = arguments.exec.clone();
+    let plan = Plan {
+        role,
+        executable,
+        listeners,
+        settings,
+        identity,
+        handshake,
+    };
+    drop(all);
+    relay(plan)
+}
+
+fn identity(arguments: &Arguments, console: &Console) -> Result<Option<Identity>, Failure> {
+    if let (Some(chain), Some(key)) = (&arguments.tls_chain, &arguments.tls_key) {
+        let read = |path: &PathBuf| {
+            std::fs::read_to_string(path).map_err(|error| Failure::file(path, error))
+        };
+        return Ok(Some(Identity {
+            chain: read(chain)?,
+            key: Secret::new(read(key)?),
+        }));
+    }
+    let Some(path) = &arguments.development_ca else {
+        return Ok(None);
+    };
+    console
+        .progress("finding: a certificate of a development CA, which no telephone network trusts");
+    let ca = DevelopmentCa::new()?;
+    std::fs::write(path, ca.certificate()).map_err(|error| Failure::file(path, error))?;
+    ca.issue(&["localhost", "127.0.0.1", "::1"]).map(Some)
+}
+
+/// Starts the server, passes stop signals on, and copies its log until it ends.
+fn relay(plan: Plan) -> Result<bool, Failure> {
+    let (mut server, mut log) = launch(plan)?;
+    let id = server.id();
+    let watch = std::thread::spawn(move || pass_signals_to(id));
+    let mut line = String::new();
+    while log.read_line(&mut line).is_ok_and(|bytes| bytes > 0) {
+        stdout()
+            .lock()
+            .write_all(line.as_bytes())
+            .unwrap_or_default();
+        line.clear();
+    }
+    let ended = server.wait();
+    // The watcher waits for signals for as long as the process lives.
+    drop(watch);
+    ended.map(|()| true)
+}
+
+fn pass_signals_to(id: u32) {
+    use rustix::process::{Pid, Signal, kill_process};
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    else {
+        return;
+    };
+    runtime.block_on(async {
+        let (Ok(mut terminate), Ok(mut interrupt)) = (
+            signal(SignalKind::terminate()),
+            signal(SignalKind::interrupt()),
+        ) else {
+            return;
+        };
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                // A terminal sends it to the server as well, which counts two as "at once".
+                _ = interrupt.recv() => continue,
+            }
+            if let Some(pid) = i32::try_from(id).ok().and_then(Pid::from_raw) {
+                kill_process(pid, Signal::TERM).unwrap_or_default();
+            }
+        }
+    });
+}

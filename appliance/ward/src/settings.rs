@@ -1,0 +1,272 @@
+//! Where settings come from: the environment, an env file, files that hold tokens.
+//!
+//! The only reader of environment variables. The servers get a document each, cut to what they may
+//! know: the media server is never given an auth token, only the handshake signatures made with it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use ward_edge::settings::{Problem, Settings};
+use ward_media::settings::MediaSettings;
+use ward_policy::phi::Secret;
+use ward_twilio::handshake::expected;
+use ward_twilio::signature::{AuthToken, Signature};
+use ward_twilio::twiml::StreamPath;
+use ward_twilio::url::{Origin, Scheme};
+use ward_twiml::settings::TwimlSettings;
+
+use crate::console::Failure;
+
+/// What the responder may know.
+const TWIML: &[&str] = &[
+    "MEDIA_WSS_URL",
+    "MEDIA_PATH",
+    "NEXT_PUBLIC_SITE_URL",
+    "TWILIO_ACCOUNT_SID",
+    "TWILIO_AUTH_TOKEN",
+    "TWILIO_AUTH_TOKEN_NEXT",
+    "TWILIO_TWIML_APP_SID",
+    "TWIML_PLAIN_HTTP",
+];
+
+/// What the media server may know.
+const MEDIA: &[&str] = &[
+    "MEDIA_PATH",
+    "TWILIO_ACCOUNT_SID",
+    "MEDIA_AGENT",
+    "MEDIA_HANDSHAKE",
+    "CALL_DURATION_MAX_S",
+    "CALLS_PER_WORKER_MAX",
+];
+
+/// Settings that may be given as the name of a file that holds them.
+const FROM_FILE: &[&str] = &["TWILIO_AUTH_TOKEN", "TWILIO_AUTH_TOKEN_NEXT"];
+
+/// Every setting of both servers, by name, before it is judged.
+#[derive(Default)]
+pub struct AllSettings {
+    values: BTreeMap<String, Secret<String>>,
+    problems: Vec<Problem>,
+    /// Tokens that came in an environment variable.
+    pub findings: Vec<String>,
+}
+
+impl AllSettings {
+    /// Gathers from the environment and, over it, from `env_file`.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`] when `env_file` cannot be read.
+    pub fn gather(env_file: Option<&Path>) -> Result<Self, Failure> {
+        let mut all = Self::default();
+        for name in TWIML.iter().chain(MEDIA) {
+            all.gather_variable(name);
+        }
+        for name in FROM_FILE {
+            all.gather_variable(&format!("{name}_FILE"));
+        }
+        if let Some(path) = env_file {
+            let text = std::fs::read_to_string(path).map_err(|error| Failure::file(path, error))?;
+            all.gather_file(&text);
+        }
+        all.read_token_files();
+        Ok(all)
+    }
+
+    /// Settings from a document alone, for a run that nothing outside may change.
+    #[must_use]
+    pub fn from_document(document: &str) -> Self {
+        let mut all = Self::default();
+        all.gather_file(document);
+        all.read_token_files();
+        all
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the environment"
+    )]
+    fn gather_variable(&mut self, name: &str) {
+        let Ok(value) = std::env::var(name) else {
+            return;
+        };
+        if FROM_FILE.contains(&name) {
+            self.findings.push(format!(
+                "{name} came in an environment variable, which stays readable in the process; \
+                 use {name}_FILE"
+            ));
+        }
+        self.values.insert(name.to_owned(), Secret::new(value));
+    }
+
+    fn gather_file(&mut self, text: &str) {
+        let mut document = Settings::parse(text);
+        let token_files = FROM_FILE.iter().map(|name| format!("{name}_FILE"));
+        let known = TWIML
+            .iter()
+            .chain(MEDIA)
+            .map(|name| (*name).to_owned())
+            .chain(token_files);
+        for name in known {
+            if let Some(value) = document.take(&name) {
+                self.values.insert(name, value);
+            }
+        }
+        self.problems.extend(document.into_problems());
+    }
+
+    fn read_token_files(&mut self) {
+        for name in FROM_FILE {
+            let file_name = format!("{name}_FILE");
+            let Some(path) = self.values.remove(&file_name) else {
+                continue;
+            };
+            match read_token(Path::new(path.expose())) {
+                Ok(token) => {
+                    self.values.insert((*name).to_owned(), token);
+                }
+                Err(error) => self.problems.push(Problem {
+                    setting: file_name,
+                    what: format!("cannot be read: {error}"),
+                }),
+            }
+        }
+    }
+
+    /// The responder's document.
+    #[must_use]
+    pub fn twiml_document(&self) -> Secret<String> {
+        self.document(TWIML)
+    }
+
+    /// The media server's document.
+    #[must_use]
+    pub fn media_document(&self) -> Secret<String> {
+        self.document(MEDIA)
+    }
+
+    fn document(&self, names: &[&str]) -> Secret<String> {
+        let mut document = Secret::new(String::new());
+        for name in names {
+            if let Some(value) = self.values.get(*name) {
+                let text = document.expose_mut();
+                text.push_str(name);
+                text.push('=');
+                text.push_str(value.expose());
+                text.push('\n');
+            }
+        }
+        document
+    }
+
+    /// The handshake signatures that the media server should expect; none without a token.
+    ///
+    /// # Errors
+    /// What is wrong with `MEDIA_WSS_URL`, `MEDIA_PATH` or a token.
+    pub fn handshake_values(&self) -> Result<Vec<Signature>, Vec<Problem>> {
+        let mut settings = Settings::parse(self.twiml_document().expose());
+        let origin = settings.required("MEDIA_WSS_URL", |text| Origin::parse(text, &[Scheme::Wss]));
+        let path = settings.optional("MEDIA_PATH", StreamPath::parse);
+        let mut token =
+            |name| settings.optional(name, |text| AuthToken::new(&Secret::new(text.to_owned())));
+        let tokens = [token("TWILIO_AUTH_TOKEN"), token("TWILIO_AUTH_TOKEN_NEXT")];
+        for name in TWIML {
+            settings.take(name);
+        }
+        let problems = settings.into_problems();
+        let path = path.or_else(|| StreamPath::parse(StreamPath::DEFAULT).ok());
+        match (origin, path) {
+            (Some(origin), Some(path)) if problems.is_empty() => {
+                let tokens: Vec<&AuthToken> = tokens.iter().flatten().collect();
+                Ok(expected(&origin, path.as_str(), &tokens))
+            }
+            _ => Err(problems),
+        }
+    }
+
+    /// Every problem of the settings themselves and of both servers, each once.
+    #[must_use]
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = self.problems.clone();
+        let twiml = TwimlSettings::parse(self.twiml_document().expose()).err();
+        let media = MediaSettings::parse(self.media_document().expose()).err();
+        for problem in twiml.into_iter().chain(media).flatten() {
+            if !problems.contains(&problem) {
+                problems.push(problem);
+            }
+        }
+        problems
+    }
+}
+
+impl std::fmt::Debug for AllSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.values.keys()).finish()
+    }
+}
+
+/// Reads an auth token from a file; a line end after it is not part of it.
+///
+/// # Errors
+/// The operating system's.
+pub fn read_token(path: &Path) -> std::io::Result<Secret<String>> {
+    let text = Secret::new(std::fs::read_to_string(path)?);
+    Ok(Secret::new(
+        text.expose().trim_end_matches(['\r', '\n']).to_owned(),
+    ))
+}
+
+/// Reads the token in `path` and makes it ready to sign.
+///
+/// # Errors
+/// [`Failure::Usage`] when there is no usable token in it.
+pub fn auth_token(path: &PathBuf) -> Result<AuthToken, Failure> {
+    let text = read_token(path).map_err(|error| Failure::file(path, error))?;
+    AuthToken::new(&text).map_err(|error| Failure::file(path, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOTH: &str = "MEDIA_WSS_URL=wss://media.example.com\n\
+        NEXT_PUBLIC_SITE_URL=https://www.example.com\n\
+        TWILIO_ACCOUNT_SID=AC00000000000000000000000000000000\n\
+        TWILIO_AUTH_TOKEN=12345\nMEDIA_AGENT=echo\n";
+
+    #[test]
+    fn each_server_gets_what_it_may_know_and_media_no_token() {
+        let all = AllSettings::from_document(BOTH);
+        assert!(all.problems().is_empty());
+        assert!(
+            all.twiml_document()
+                .expose()
+                .contains("TWILIO_AUTH_TOKEN=12345")
+        );
+        assert!(!all.media_document().expose().contains("12345"));
+        let values = all.handshake_values().unwrap();
+        assert_eq!(values.len(), 4);
+        assert_eq!(values[0].to_base64(), "hT6TllFCjXqRGzPszuGWRqAQ2lY=");
+    }
+
+    #[test]
+    fn the_problems_of_both_servers_come_together() {
+        let broken = BOTH.replace("wss:", "ws:").replace("echo", "hal")
+            + "TYPO=1\nTWILIO_AUTH_TOKEN_NEXT_FILE=/nowhere\n";
+        let all = AllSettings::from_document(&broken);
+        let names: Vec<String> = all
+            .problems()
+            .into_iter()
+            .map(|problem| problem.setting)
+            .collect();
+        assert_eq!(
+            names,
+            [
+                "TYPO",
+                "TWILIO_AUTH_TOKEN_NEXT_FILE",
+                "MEDIA_WSS_URL",
+                "MEDIA_AGENT"
+            ]
+        );
+        assert!(all.handshake_values().is_err());
+    }
+}
