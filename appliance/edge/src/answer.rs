@@ -145,10 +145,7 @@ impl Answer {
             bytes.extend_from_slice(value.as_bytes());
             bytes.extend_from_slice(b"\r\n");
         }
-        let length = format!(
-            "content-length: {}\r\n\r\n",
-            body.len()
-        );
+        let length = format!("content-length: {}\r\n\r\n", body.len());
         bytes.extend_from_slice(length.as_bytes());
         bytes.extend_from_slice(&body);
         bytes

@@ -39,7 +39,10 @@ pub fn run_as_server(mut arguments: impl Iterator<Item = String>) -> Option<Exit
 }
 
 /// What a server is started with.
-#[expect(missing_debug_implementations, reason = "its settings must never be printed")]
+#[expect(
+    missing_debug_implementations,
+    reason = "its settings must never be printed"
+)]
 pub struct Plan {
     /// Which server.
     pub role: Role,
