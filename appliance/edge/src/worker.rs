@@ -2,10 +2,14 @@
 //!
 //! A call never changes its thread, so nothing per frame crosses one. No thread is started later:
 //! the sandbox can then forbid making any.
+//!
+//! A worker that has run out of work pauses briefly before it asks the kernel for more, so that the
+//! frames of many calls share one wake-up (docs/decisions/0007-wake-ups-are-shared.md).
 
 use std::io;
 use std::net::TcpListener;
 use std::sync::{Arc, Barrier};
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 use ward_policy::audit::Event;
@@ -14,17 +18,25 @@ use ward_policy::limit;
 use crate::drain::{Drainer, Phase};
 use crate::log::Log;
 
-/// A runtime without threads of its own.
-fn runtime() -> io::Result<Runtime> {
-    Builder::new_current_thread().enable_all().build()
+/// A runtime without threads of its own; with `pause`, it collects events that long before it sleeps.
+fn runtime(pause: Duration) -> io::Result<Runtime> {
+    let mut builder = Builder::new_current_thread();
+    builder.enable_all();
+    if !pause.is_zero() {
+        builder.on_thread_park(move || std::thread::park_timeout(pause));
+    }
+    builder.build()
 }
 
 /// Runs `serve` once per listener, each on a thread of its own, until the process is told to stop.
+///
+/// `pause` is how long a worker collects events before it sleeps; zero is not at all.
 ///
 /// # Errors
 /// The operating system's, when a thread or runtime cannot be made.
 pub fn run<S, F>(
     listeners: Vec<TcpListener>,
+    pause: Duration,
     drainer: &Drainer,
     log: &Log,
     serve: S,
@@ -42,7 +54,7 @@ where
         let thread = std::thread::Builder::new()
             .name("worker".to_owned())
             .spawn(move || {
-                let runtime = runtime();
+                let runtime = runtime(pause);
                 ready.wait();
                 let runtime = runtime?;
                 runtime.block_on(async {
@@ -55,7 +67,7 @@ where
     }
     ready.wait();
     log.record(&Event::Started { workers });
-    let outcome = runtime()?.block_on(drainer.run(limit::DRAIN_DEADLINE, log));
+    let outcome = runtime(Duration::ZERO)?.block_on(drainer.run(limit::DRAIN_DEADLINE, log));
     drainer.advance(Phase::Stopping);
     for thread in threads {
         // A worker that panicked has said so through the hook.

@@ -98,23 +98,29 @@ pub fn start(
         log: log.clone(),
     });
     let accept_log = log.clone();
-    worker::run(handed.listeners, &drainer, &log, move |listener| {
-        let server = Server {
-            context: Arc::clone(&context),
-            expected: Arc::clone(&expected),
-            clock,
-            drain: drain.clone(),
-            calls: Arc::new(AtomicUsize::new(0)),
-        };
-        let transport = Transport::Tls(acceptor.clone());
-        serve(
-            listener,
-            transport,
-            Arc::new(server),
-            drain.clone(),
-            accept_log.clone(),
-        )
-    })
+    worker::run(
+        handed.listeners,
+        limit::WAKE_PAUSE,
+        &drainer,
+        &log,
+        move |listener| {
+            let server = Server {
+                context: Arc::clone(&context),
+                expected: Arc::clone(&expected),
+                clock,
+                drain: drain.clone(),
+                calls: Arc::new(AtomicUsize::new(0)),
+            };
+            let transport = Transport::Tls(acceptor.clone());
+            serve(
+                listener,
+                transport,
+                Arc::new(server),
+                drain.clone(),
+                accept_log.clone(),
+            )
+        },
+    )
     .map_err(|_system| StartError::System)
 }
 

@@ -60,7 +60,7 @@ where
     let log = session.log().clone();
     let _live = drain.live();
     let mut socket = Socket::new(stream, early, session, clock);
-    let end = socket.serve(drain).await;
+    let end = socket.serve(&drain).await;
     socket.session.finish();
     let close = socket.close(end).await;
     let now = clock.now();
@@ -72,6 +72,9 @@ where
         counts: socket.session.counts(),
     });
 }
+
+/// The runtime's timers tick in milliseconds; a shorter wait would fire at once.
+const TIMER_STEP: Duration = Duration::from_millis(1);
 
 struct Socket<S> {
     stream: S,
@@ -94,7 +97,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             .max_write_buffer_size(limit::WRITE_BUFFER_BYTES_MAX)
             .max_message_size(Some(limit::MESSAGE_BYTES_MAX))
             .max_frame_size(Some(limit::MESSAGE_BYTES_MAX));
-        let timer_at = session.wake_at();
+        // In the past, so that the first turn sets it.
+        let timer_at = Duration::ZERO;
         Self {
             stream,
             protocol: WebSocketContext::from_partially_read(early, Role::Server, Some(config)),
@@ -108,10 +112,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     /// Serves until the call ends, and says why.
-    async fn serve(&mut self, mut drain: Drain) -> CallEnd {
-        let mut stopping = Box::pin(async move { drain.reached(Phase::Stopping).await });
+    async fn serve(&mut self, drain: &Drain) -> CallEnd {
         std::future::poll_fn(|context| {
-            if stopping.as_mut().poll(context).is_ready() {
+            if drain.phase() == Phase::Stopping {
                 return Poll::Ready(CallEnd::Draining);
             }
             // The session is not used again after a panic, only asked for its counters.
@@ -225,20 +228,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         let due = self
             .blocked_at
             .map_or(due, |at| due.min(at.saturating_add(limit::SEND_DEADLINE)));
-        // A timer that fires early is cheaper than one that is moved with every message.
+        let due = due.min(now.saturating_add(limit::STOP_NOTICED_AFTER));
+        // A timer that fires early is cheaper than one that is moved with every message. One that has
+        // been polled since it was set wakes this task by itself.
         if due < self.timer_at || self.timer_at <= now {
+            let due = due.max(now.saturating_add(TIMER_STEP));
             self.timer_at = due;
             self.timer.as_mut().reset(self.clock.instant(due));
-        }
-        while self.timer.as_mut().poll(context).is_ready() {
-            let now = self.clock.now();
-            let due = self
-                .session
-                .wake_at()
-                .max(now.saturating_add(Duration::from_millis(1)));
-            self.timer_at = due;
-            self.timer.as_mut().reset(self.clock.instant(due));
-            context.waker().wake_by_ref();
+            if self.timer.as_mut().poll(context).is_ready() {
+                context.waker().wake_by_ref();
+            }
         }
         Ok(())
     }

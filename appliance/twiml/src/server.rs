@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ward_edge::clock::Clock;
 use ward_edge::connection::{Transport, serve};
@@ -61,16 +62,22 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<(), StartError> {
         log.clone(),
     ));
     let accept_log = log.clone();
-    worker::run(handed.listeners, &drainer, &log, move |listener| {
-        let (transport, responder) = (transport.clone(), Arc::clone(&responder));
-        serve(
-            listener,
-            transport,
-            responder,
-            drain.clone(),
-            accept_log.clone(),
-        )
-    })
+    worker::run(
+        handed.listeners,
+        Duration::ZERO,
+        &drainer,
+        &log,
+        move |listener| {
+            let (transport, responder) = (transport.clone(), Arc::clone(&responder));
+            serve(
+                listener,
+                transport,
+                responder,
+                drain.clone(),
+                accept_log.clone(),
+            )
+        },
+    )
     .map_err(|_system| StartError::System)
 }
 
