@@ -1,2 +1,25 @@
-//! What the black-box tests share. It never ships and never talks to anything but loopback.
+//! What the black-box tests share: servers as they ship, a raw TLS wire, a raw WebSocket, virtual time.
+//!
+//! The servers are the release binaries, started by the same launcher as everywhere. Nothing here talks
+//! to anything but loopback.
 #![forbid(unsafe_code)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
+#![expect(
+    clippy::missing_panics_doc,
+    reason = "every function here panics when a test has failed"
+)]
+#![expect(clippy::disallowed_methods, reason = "tests wait for real processes")]
+
+pub mod binaries;
+pub mod logs;
+pub mod servers;
+pub mod wire;
+pub mod websocket;
+pub mod virtual_call;
+pub mod headers;
+pub mod edge_cases;

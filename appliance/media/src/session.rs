@@ -126,6 +126,16 @@ impl Session {
         self.counts
     }
 
+    /// The same with the counters of a call that is still live.
+    #[must_use]
+    pub fn live_counts(&self) -> Counts {
+        let mut counts = self.counts;
+        if let Stage::Live(live) = &self.stage {
+            counts.merge(live.call.counts());
+        }
+        counts
+    }
+
     /// Takes one text message.
     ///
     /// # Errors

@@ -1,0 +1,13 @@
+//! One call, hop by hop: every edge case that the documentation of the wire protocol leaves open.
+//!
+//! Tests are named after what is true when they pass; each writes a row for the edge-case report.
+#![expect(clippy::disallowed_methods, reason = "tests wait for real processes")]
+
+mod upgrade;
+mod http;
+mod frames;
+mod envelope;
+mod audio;
+mod speaking;
+mod ending;
+mod webhook;

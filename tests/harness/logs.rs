@@ -1,0 +1,68 @@
+//! A server's log, collected as it comes.
+
+use std::io::{BufRead as _, BufReader, PipeReader};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Every line so far.
+#[derive(Clone, Debug)]
+pub struct Logs(Arc<(Mutex<Vec<String>>, Condvar)>);
+
+/// Long enough for a loaded machine; a test that fails waits this long once.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+impl Logs {
+    /// Collects from `reader` until it ends, on a thread.
+    #[must_use]
+    pub fn collect(mut reader: BufReader<PipeReader>) -> Self {
+        let logs = Self(Arc::new((Mutex::new(Vec::new()), Condvar::new())));
+        let shared = Arc::clone(&logs.0);
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            while reader.read_line(&mut line).is_ok_and(|bytes| bytes > 0) {
+                shared.0.lock().unwrap().push(line.trim_end().to_owned());
+                shared.1.notify_all();
+                line.clear();
+            }
+        });
+        logs
+    }
+
+    /// Everything so far, as text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        self.0.0.lock().unwrap().join("\n")
+    }
+
+    /// Waits for the `number`th event of this name, counted from 1.
+    #[must_use]
+    pub fn nth(&self, event: &str, number: usize) -> Value {
+        let until = Instant::now() + PATIENCE;
+        let mut lines = self.0.0.lock().unwrap();
+        loop {
+            let found = lines
+                .iter()
+                .map(|line| serde_json::from_str::<Value>(line).expect("a log line is JSON"))
+                .filter(|line| line["event"] == event)
+                .nth(number - 1);
+            if let Some(found) = found {
+                return found;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            assert!(
+                !left.is_zero(),
+                "no {event} number {number} in:\n{}",
+                lines.join("\n")
+            );
+            lines = self.0.1.wait_timeout(lines, left).unwrap().0;
+        }
+    }
+
+    /// Waits for the first event of this name.
+    #[must_use]
+    pub fn first(&self, event: &str) -> Value {
+        self.nth(event, 1)
+    }
+}

@@ -1,0 +1,142 @@
+//! Both servers on free loopback ports, with a development CA of the test process.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
+use ward::development_ca::DevelopmentCa;
+use ward::launch::{Plan, Server, launch, listen};
+use ward::settings::AllSettings;
+use ward_policy::audit::Role;
+
+use crate::binaries;
+use crate::logs::Logs;
+
+/// The account of every test.
+pub const ACCOUNT: &str = "AC00000000000000000000000000000000";
+/// The auth token of every test, and of the published vectors.
+pub const TOKEN: &str = "12345";
+/// What Twilio sends on a handshake for `wss://media.example.com/rtm/voice` (vector V-W1).
+pub const HANDSHAKE: &str = "hT6TllFCjXqRGzPszuGWRqAQ2lY=";
+
+fn ca() -> &'static DevelopmentCa {
+    static CA: OnceLock<DevelopmentCa> = OnceLock::new();
+    CA.get_or_init(|| DevelopmentCa::new().unwrap())
+}
+
+/// The CA's certificate in PEM.
+#[must_use]
+pub fn ca_certificate() -> String {
+    ca().certificate()
+}
+
+/// A client that trusts the CA.
+#[must_use]
+pub fn client_config() -> Arc<ClientConfig> {
+    static CONFIG: OnceLock<Arc<ClientConfig>> = OnceLock::new();
+    Arc::clone(CONFIG.get_or_init(|| {
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(ca_certificate().as_bytes()) {
+            roots.add(certificate.unwrap()).unwrap();
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Arc::new(config)
+    }))
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct Running {
+    /// Its port on 127.0.0.1.
+    pub port: u16,
+    /// What it has logged.
+    pub logs: Logs,
+    server: Server,
+}
+
+/// Settings that both servers start with, and `more`.
+#[must_use]
+pub fn settings(more: &str) -> AllSettings {
+    // A setting in `more` stands instead of the one here.
+    let names: Vec<&str> = more
+        .lines()
+        .filter_map(|line| line.split('=').next())
+        .collect();
+    let base = format!(
+        "MEDIA_WSS_URL=wss://media.example.com\nNEXT_PUBLIC_SITE_URL=https://www.example.com\n\
+         TWILIO_ACCOUNT_SID={ACCOUNT}\nTWILIO_AUTH_TOKEN={TOKEN}\nMEDIA_AGENT=echo\n"
+    );
+    let kept = base
+        .lines()
+        .filter(|line| !names.iter().any(|name| line.starts_with(name)));
+    let document: String = kept
+        .chain(more.lines())
+        .map(|line| format!("{line}\n"))
+        .collect();
+    AllSettings::from_document(&document)
+}
+
+impl Running {
+    /// A media server with one worker and `more` settings.
+    #[must_use]
+    pub fn media(more: &str) -> Self {
+        Self::start(Role::Media, more)
+    }
+
+    /// A responder with one worker and `more` settings.
+    #[must_use]
+    pub fn twiml(more: &str) -> Self {
+        Self::start(Role::Twiml, more)
+    }
+
+    fn start(role: Role, more: &str) -> Self {
+        let all = settings(more);
+        let listeners = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), 1).unwrap();
+        let port = listeners[0].local_addr().unwrap().port();
+        let (name, document) = match role {
+            Role::Media => ("ward-media", all.media_document()),
+            Role::Twiml => ("ward-twiml", all.twiml_document()),
+        };
+        let plan = Plan {
+            role,
+            executable: Some(binaries::release(name)),
+            listeners,
+            settings: document,
+            identity: Some(ca().issue(&["localhost"]).unwrap()),
+            handshake: (role == Role::Media).then(|| all.handshake_values().unwrap()),
+        };
+        let (server, log) = launch(plan).unwrap();
+        let logs = Logs::collect(log);
+        drop(logs.first("started"));
+        Self { port, logs, server }
+    }
+
+    /// The process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.server.id()
+    }
+
+    /// The launcher's handle.
+    pub const fn server(&mut self) -> &mut Server {
+        &mut self.server
+    }
+
+    /// Sends the stop signal.
+    pub fn terminate(&self) {
+        self.server.terminate();
+    }
+
+    /// Ends the server.
+    pub fn stop(&mut self) {
+        self.server.stop(Duration::from_secs(3));
+    }
+}
