@@ -1,1 +1,231 @@
+//! The shape of the workspace, as rules that fail: who depends on whom, crate roots, links in the docs.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use ward_tests::binaries::root;
+
+/// Our crates, and which of ours each may name. Arrows go down only.
+const EDGES: &[(&str, &[&str])] = &[
+    ("ward-policy", &[]),
+    ("ward-sys", &[]),
+    ("ward-twilio", &["ward-policy"]),
+    ("ward-call", &["ward-policy"]),
+    ("ward-edge", &["ward-policy", "ward-sys"]),
+    ("ward-media", &["ward-call", "ward-edge", "ward-policy", "ward-sys", "ward-twilio"]),
+    ("ward-twiml", &["ward-edge", "ward-policy", "ward-sys", "ward-twilio"]),
+    ("ward", &["ward-edge", "ward-media", "ward-policy", "ward-sys", "ward-twilio", "ward-twiml"]),
+    ("ward-tests", &["ward", "ward-call", "ward-edge", "ward-media", "ward-policy", "ward-twilio"]),
+];
+
+/// Third-party crates that only some of ours may name.
+const FENCED: &[(&str, &[&str])] = &[
+    ("hyper", &["ward-edge", "ward-media", "ward-twiml", "ward"]),
+    ("tokio", &["ward-edge", "ward-media", "ward-twiml", "ward", "ward-tests"]),
+    ("rustls", &["ward-edge", "ward", "ward-tests"]),
+    ("tungstenite", &["ward-media", "ward"]),
+    ("tokio-tungstenite", &["ward"]),
+    ("ring", &["ward-twilio", "ward-edge", "ward"]),
+    ("clap", &["ward"]),
+    ("rcgen", &["ward"]),
+];
+
+/// What each shipped server may pull in, at most, in packages: a number that grows is looked at.
+const PACKAGES_MAX: &[(&str, usize)] = &[("ward-media", 75), ("ward-twiml", 70)];
+
+fn metadata() -> Value {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--no-deps", "--locked"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+    let metadata = metadata();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let of = |package: &Value| {
+        let all = package["dependencies"].as_array().unwrap().iter();
+        all.filter(|one| one["kind"].is_null()).map(|one| text(&one["name"])).collect()
+    };
+    let packages = metadata["packages"].as_array().unwrap();
+    packages.iter().map(|package| (text(&package["name"]), of(package))).collect()
+}
+
+#[test]
+fn dependencies_go_down_only_and_are_all_written_down() {
+    let found = dependencies();
+    let ours: BTreeSet<&str> = EDGES.iter().map(|(name, _)| *name).collect();
+    assert_eq!(found.keys().map(String::as_str).collect::<BTreeSet<_>>(), ours);
+    for (name, allowed) in EDGES {
+        let named: BTreeSet<&str> =
+            found[*name].iter().map(String::as_str).filter(|name| ours.contains(name)).collect();
+        assert_eq!(named, allowed.iter().copied().collect(), "{name}");
+    }
+}
+
+#[test]
+fn third_party_crates_stay_where_they_belong() {
+    let found = dependencies();
+    for (fenced, allowed) in FENCED {
+        let users: BTreeSet<&str> = found
+            .iter()
+            .filter(|(_, names)| names.contains(*fenced))
+            .map(|(name, _)| name.as_str())
+            .collect();
+        assert_eq!(users, allowed.iter().copied().collect(), "{fenced}");
+    }
+}
+
+#[test]
+fn shipped_servers_pull_in_few_packages() {
+    for (server, most) in PACKAGES_MAX {
+        let output = Command::new(env!("CARGO"))
+            .args([
+                "tree",
+                "--package",
+                server,
+                "--edges",
+                "normal",
+                "--prefix",
+                "none",
+                "--locked",
+            ])
+            .args(["--target", "x86_64-unknown-linux-musl"])
+            .current_dir(root())
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let packages: BTreeSet<&str> = text
+            .lines()
+            .filter_map(|line| line.split(" v").next())
+            .filter(|l| !l.is_empty())
+            .collect();
+        assert!(packages.len() > 20, "{text}");
+        assert!(packages.len() <= *most, "{server} pulls in {}: {packages:?}", packages.len());
+    }
+}
+
+/// Files below `folder` that git tracks or would, by ending.
+fn files(folder: &Path, endings: &[&str]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().flatten() {
+            let path = entry.path();
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if path.is_dir()
+                && !["target", "node_modules", ".cache", ".git", "corpus"].contains(&&*name)
+            {
+                folders.push(path);
+            } else if endings.iter().any(|ending| name.ends_with(ending)) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn only_sys_may_be_unsafe_and_every_other_root_forbids_it() {
+    let mut roots = 0;
+    for file in files(&root().join("appliance"), &[".rs"])
+        .iter()
+        .chain(&files(&root().join("policy"), &[".rs"]))
+    {
+        let text = std::fs::read_to_string(file).unwrap();
+        let is_root = file.ends_with("src/lib.rs") || file.ends_with("src/main.rs");
+        let is_sys = file.starts_with(root().join("appliance/sys"));
+        if is_root && !is_sys {
+            assert!(text.contains("#![forbid(unsafe_code)]"), "{}", file.display());
+            roots += 1;
+        }
+        if !is_sys {
+            let code = text.replace("unsafe_code", "").replace("`unsafe`", "");
+            assert!(!code.contains("unsafe "), "{}", file.display());
+        }
+    }
+    assert!(roots >= 9, "{roots}");
+}
+
+#[test]
+fn every_source_file_says_what_it_is_for() {
+    for file in files(root(), &[".rs"]) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.starts_with("//! "), "{}", file.display());
+    }
+}
+
+#[test]
+fn production_files_stay_small() {
+    for file in files(&root().join("appliance"), &[".rs"])
+        .iter()
+        .chain(&files(&root().join("policy"), &[".rs"]))
+    {
+        let text = std::fs::read_to_string(file).unwrap();
+        let lines = text.split("#[cfg(test)]").next().unwrap().lines().count();
+        assert!(lines <= 520, "{}: {lines} lines before its tests", file.display());
+    }
+}
+
+#[test]
+fn every_relative_link_in_the_docs_points_at_something() {
+    let mut links = 0;
+    for file in files(root(), &[".md"]) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if target.contains("://") || target.starts_with('#') {
+                continue;
+            }
+            let path = target.split('#').next().unwrap();
+            let full = file.parent().unwrap().join(path);
+            assert!(full.exists(), "{} links to {target}", file.display());
+            links += 1;
+        }
+    }
+    assert!(links > 20, "{links}");
+}
+
+#[test]
+fn every_file_that_the_docs_name_exists() {
+    let mut named = 0;
+    for file in files(&root().join("docs"), &[".md"]) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        for word in text.split('`').skip(1).step_by(2) {
+            let is_path = ["policy/", "appliance/", "tests/", "docs/", "nix/"]
+                .iter()
+                .any(|top| word.starts_with(top));
+            if is_path && !word.contains([' ', '*', '{', '<']) {
+                assert!(root().join(word).exists(), "{} names {word}", file.display());
+                named += 1;
+            }
+        }
+    }
+    assert!(named > 20, "{named}");
+}
+
+#[test]
+fn every_log_event_is_explained_in_the_docs() {
+    let docs = std::fs::read_to_string(root().join("docs/events.md")).unwrap();
+    for file in ["audit.rs", "fault.rs"] {
+        let source = std::fs::read_to_string(root().join("policy/src").join(file)).unwrap();
+        let production = source.split("#[cfg(test)]").next().unwrap();
+        let codes = production.lines().filter_map(|line| {
+            let (_, rest) = line.split_once("=> \"").or_else(|| line.split_once("= \""))?;
+            rest.split('"').next()
+        });
+        for code in codes {
+            assert!(
+                docs.contains(&format!("`{code}`")),
+                "{code} of {file} is not in docs/events.md"
+            );
+        }
+    }
+    for count in ward_policy::count::Count::ALL {
+        assert!(docs.contains(&format!("`{}`", count.name())), "{}", count.name());
+    }
+}

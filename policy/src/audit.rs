@@ -245,13 +245,7 @@ impl Event {
                 fields.number("candidate", u64::from(candidate));
             }
             Self::CallStarted { call } => fields.pseudonym("call", call),
-            Self::CallEnded {
-                call,
-                reason,
-                close,
-                duration_ms,
-                counts,
-            } => {
+            Self::CallEnded { call, reason, close, duration_ms, counts } => {
                 if let Some(call) = call {
                     fields.pseudonym("call", call);
                 }
@@ -329,20 +323,14 @@ mod tests {
     fn check(event: Event, expected: &str) {
         let mut line = String::new();
         event.render(Role::Media, 7, &mut line);
-        assert_eq!(
-            line,
-            format!("{{\"at_ms\":7,\"role\":\"media\",{expected}}}\n")
-        );
+        assert_eq!(line, format!("{{\"at_ms\":7,\"role\":\"media\",{expected}}}\n"));
     }
 
     #[test]
     fn an_event_is_one_line_of_json() {
         check(Event::Stopped, r#""event":"stopped""#);
         check(
-            Event::Refused {
-                status: 403,
-                reason: Refusal::SignatureWrong,
-            },
+            Event::Refused { status: 403, reason: Refusal::SignatureWrong },
             r#""event":"refused","status":403,"reason":"signature_wrong","fault":"peer""#,
         );
         check(
@@ -354,10 +342,7 @@ mod tests {
     #[test]
     fn a_panic_names_the_file_and_nothing_that_needs_escaping() {
         check(
-            Event::Panicked {
-                line: 9,
-                file: SourceFile::new("a\"b/media/src/session.rs"),
-            },
+            Event::Panicked { line: 9, file: SourceFile::new("a\"b/media/src/session.rs") },
             r#""event":"panicked","line":9,"file":"________________a_b/media/src/session.rs""#,
         );
     }

@@ -139,10 +139,7 @@ impl Counts {
 
     /// Counters that are not zero, by name.
     pub fn nonzero(&self) -> impl Iterator<Item = (&'static str, u32)> + '_ {
-        Count::ALL
-            .iter()
-            .map(|count| (count.name(), self.of(*count)))
-            .filter(|(_, n)| *n > 0)
+        Count::ALL.iter().map(|count| (count.name(), self.of(*count))).filter(|(_, n)| *n > 0)
     }
 }
 
@@ -154,12 +151,7 @@ mod tests {
     fn every_counter_has_a_place_and_a_name_of_its_own() {
         for (index, count) in Count::ALL.iter().enumerate() {
             assert_eq!(*count as usize, index);
-            assert!(
-                Count::ALL
-                    .iter()
-                    .skip(index + 1)
-                    .all(|other| other.name() != count.name())
-            );
+            assert!(Count::ALL.iter().skip(index + 1).all(|other| other.name() != count.name()));
         }
     }
 

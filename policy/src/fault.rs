@@ -189,11 +189,7 @@ mod tests {
     #[test]
     fn codes_are_stable_looking_and_unique() {
         let mut codes: Vec<&str> = Refusal::ALL.iter().map(|reason| reason.code()).collect();
-        assert!(
-            codes
-                .iter()
-                .all(|c| c.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
-        );
+        assert!(codes.iter().all(|c| c.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')));
         codes.sort_unstable();
         codes.dedup();
         assert_eq!(codes.len(), Refusal::ALL.len());

@@ -9,10 +9,7 @@ pub const NONCE_CHARS: usize = 24;
 /// Headers whose value never changes, in the order they are sent.
 pub const FIXED: &[(&str, &str)] = &[
     // Two years, and eligible for the browsers' preload lists (hstspreload.org asks for one).
-    (
-        "strict-transport-security",
-        "max-age=63072000; includeSubDomains; preload",
-    ),
+    ("strict-transport-security", "max-age=63072000; includeSubDomains; preload"),
     ("permissions-policy", PERMISSIONS_POLICY),
     ("cross-origin-opener-policy", "same-origin"),
     ("cross-origin-embedder-policy", "require-corp"),
@@ -69,10 +66,7 @@ mod tests {
             assert!(!FORBIDDEN.contains(name), "{name}");
             assert!(!value.is_empty());
             assert_eq!(name.to_ascii_lowercase(), *name);
-            assert!(
-                FIXED.iter().skip(index + 1).all(|(other, _)| other != name),
-                "{name}"
-            );
+            assert!(FIXED.iter().skip(index + 1).all(|(other, _)| other != name), "{name}");
         }
     }
 

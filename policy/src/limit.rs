@@ -98,6 +98,13 @@ pub const MARK_NAME_BYTES_MAX: usize = 256;
 pub const SAMPLE_RATE_HZ: usize = 8_000;
 /// Bytes in one millisecond.
 pub const BYTES_PER_MS: usize = SAMPLE_RATE_HZ / 1_000;
+/// Bytes in `ms` milliseconds.
+#[must_use]
+pub const fn bytes_in_ms(ms: u64) -> usize {
+    #[expect(clippy::cast_possible_truncation, reason = "minutes of audio, far inside 32 bits")]
+    let ms = ms as usize;
+    ms * BYTES_PER_MS
+}
 /// Bytes in one 20 ms frame, the alignment of everything we send.
 pub const FRAME_BYTES: usize = 160;
 /// Milliseconds in one frame.

@@ -48,15 +48,8 @@ impl Seen {
     pub(crate) fn percentile_ms(&mut self, percent: f64) -> f64 {
         self.latencies_us.sort_unstable();
         let last = self.latencies_us.len().saturating_sub(1);
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "an index"
-        )]
         let at = (last as f64 * percent / 100.0).round() as usize;
-        self.latencies_us
-            .get(at)
-            .map_or(0.0, |us| f64::from(*us) / 1e3)
+        self.latencies_us.get(at).map_or(0.0, |us| f64::from(*us) / 1e3)
     }
 }
 
@@ -92,19 +85,11 @@ impl Load {
                 .map_err(|error| error.to_string())?;
             callers.push(caller);
         }
-        Ok(Self {
-            callers,
-            poll,
-            seen: Seen::default(),
-            is_begun: false,
-        })
+        Ok(Self { callers, poll, seen: Seen::default(), is_begun: false })
     }
 
     pub(crate) fn cipher(&self) -> String {
-        let suite = self
-            .callers
-            .first()
-            .and_then(|caller| caller.tls.negotiated_cipher_suite());
+        let suite = self.callers.first().and_then(|caller| caller.tls.negotiated_cipher_suite());
         suite.map_or_else(String::new, |suite| format!("{:?}", suite.suite()))
     }
 
@@ -155,13 +140,9 @@ impl Load {
             flags: epoll::EventFlags::empty(),
             data: epoll::EventData::new_u64(0),
         }; 64];
-        let zero = rustix::event::Timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
+        let zero = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
         let count = epoll::wait(&self.poll, &mut events, Some(&zero)).unwrap_or(0);
         for event in &events[..count] {
-            #[expect(clippy::cast_possible_truncation, reason = "an index that we gave")]
             let index = event.data.u64() as usize;
             self.callers[index].receive(now, &mut self.seen);
         }
@@ -177,33 +158,24 @@ impl Load {
     }
 
     fn in_flight(&self) -> u64 {
-        self.callers
-            .iter()
-            .map(|caller| caller.in_flight.len() as u64)
-            .sum()
+        self.callers.iter().map(|caller| caller.in_flight.len() as u64).sum()
     }
 }
 
 impl Caller {
     fn connect(port: u16, config: &Arc<ClientConfig>, number: usize) -> Result<Self, String> {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).map_err(|e| e.to_string())?;
-        stream
-            .set_nodelay(true)
-            .map_err(|error| error.to_string())?;
-        stream
-            .set_read_timeout(Some(Duration::from_secs(20)))
-            .map_err(|e| e.to_string())?;
+        stream.set_nodelay(true).map_err(|error| error.to_string())?;
+        stream.set_read_timeout(Some(Duration::from_secs(20))).map_err(|e| e.to_string())?;
         let name = ServerName::try_from("localhost").map_err(|error| error.to_string())?;
         let mut tls =
             ClientConnection::new(Arc::clone(config), name).map_err(|error| error.to_string())?;
         let mut wire = rustls::Stream::new(&mut tls, &mut stream);
-        wire.write_all(upgrade_request(port).as_bytes())
-            .map_err(|error| error.to_string())?;
+        wire.write_all(upgrade_request(port).as_bytes()).map_err(|error| error.to_string())?;
         let mut head = Vec::new();
         let mut byte = [0];
         while !head.ends_with(b"\r\n\r\n") {
-            wire.read_exact(&mut byte)
-                .map_err(|error| format!("no 101: {error}"))?;
+            wire.read_exact(&mut byte).map_err(|error| format!("no 101: {error}"))?;
             head.push(byte[0]);
         }
         if !head.starts_with(b"HTTP/1.1 101 ") {
@@ -226,10 +198,7 @@ impl Caller {
             sid = caller.stream_sid
         );
         caller.send_text(&start);
-        caller
-            .stream
-            .set_nonblocking(true)
-            .map_err(|error| error.to_string())?;
+        caller.stream.set_nonblocking(true).map_err(|error| error.to_string())?;
         Ok(caller)
     }
 
@@ -269,16 +238,11 @@ impl Caller {
             Ok(length) if length < 126 => frame.push(0x80 | length),
             _ => {
                 frame.push(0x80 | 126);
-                #[expect(clippy::cast_possible_truncation, reason = "our messages are short")]
                 frame.extend_from_slice(&(text.len() as u16).to_be_bytes());
             }
         }
         frame.extend_from_slice(&MASK);
-        frame.extend(
-            text.bytes()
-                .zip(MASK.iter().cycle())
-                .map(|(byte, mask)| byte ^ mask),
-        );
+        frame.extend(text.bytes().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
         drop(self.tls.writer().write_all(&frame));
         while self.tls.wants_write() {
             match self.tls.write_tls(&mut self.stream) {
@@ -298,8 +262,7 @@ impl Caller {
             return;
         };
         let from = self.received.len();
-        self.received
-            .resize(from + state.plaintext_bytes_to_read(), 0);
+        self.received.resize(from + state.plaintext_bytes_to_read(), 0);
         drop(self.tls.reader().read_exact(&mut self.received[from..]));
         let mut at = 0;
         while let Some((head, length)) = frame_at(&self.received[at..]) {
@@ -315,8 +278,7 @@ impl Caller {
                 }
                 if let Some((sent_at, _)) = sent {
                     let micros = now.saturating_duration_since(sent_at).as_micros();
-                    seen.latencies_us
-                        .push(u32::try_from(micros).unwrap_or(u32::MAX));
+                    seen.latencies_us.push(u32::try_from(micros).unwrap_or(u32::MAX));
                 }
             }
             at += head + length;
@@ -329,10 +291,7 @@ impl Caller {
 fn frame_at(bytes: &[u8]) -> Option<(usize, usize)> {
     let second = usize::from(*bytes.get(1)? & 0x7F);
     let (head, length) = if second == 126 {
-        (
-            4,
-            usize::from(u16::from_be_bytes([*bytes.get(2)?, *bytes.get(3)?])),
-        )
+        (4, usize::from(u16::from_be_bytes([*bytes.get(2)?, *bytes.get(3)?])))
     } else {
         (2, second)
     };
@@ -341,10 +300,7 @@ fn frame_at(bytes: &[u8]) -> Option<(usize, usize)> {
 
 fn payload_of(message: &[u8]) -> Option<&[u8]> {
     let key = b"\"payload\":";
-    let at = message
-        .windows(key.len())
-        .position(|window| window == key)?
-        + key.len();
+    let at = message.windows(key.len()).position(|window| window == key)? + key.len();
     let rest = message.get(at..)?;
     let open = rest.iter().position(|byte| *byte == b'"')? + 1;
     rest.get(open..open + PAYLOAD_CHARS)

@@ -3,13 +3,6 @@
 //! The server is pinned to one core and the generator to another. Every figure that matters is a ratio
 //! to a peer of the same run; absolute ones belong to the machine of the day.
 #![forbid(unsafe_code)]
-#![expect(clippy::disallowed_methods, reason = "a benchmark asks the time")]
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a program for a terminal"
-)]
-#![expect(clippy::cast_precision_loss, reason = "figures for people")]
 
 mod generator;
 mod report;
@@ -48,14 +41,10 @@ impl Plan {
                 plan.json = true;
                 continue;
             }
-            let value = arguments
-                .next()
-                .ok_or_else(|| format!("{argument} wants a value"))?;
+            let value = arguments.next().ok_or_else(|| format!("{argument} wants a value"))?;
             let numbers = || -> Result<Vec<usize>, String> {
                 let parts = value.split(',').filter(|part| !part.is_empty());
-                parts
-                    .map(|part| part.parse().map_err(|_| format!("{part}: no number")))
-                    .collect()
+                parts.map(|part| part.parse().map_err(|_| format!("{part}: no number"))).collect()
             };
             match argument.as_str() {
                 "--calls" => plan.calls = numbers()?,
@@ -103,10 +92,7 @@ fn run(plan: &Plan) -> Result<bool, String> {
         }
     }
     let capacity = measure_capacity(&bench, plan)?;
-    let is_clean = rows
-        .values()
-        .flatten()
-        .all(|row| row.lost == 0 && row.crossed == 0);
+    let is_clean = rows.values().flatten().all(|row| row.lost == 0 && row.crossed == 0);
     let summary = report::Summary::new(&rows, &capacity, &bench);
     if plan.json {
         println!("{}", summary.to_json());
@@ -126,11 +112,7 @@ fn measure_capacity(bench: &Bench, plan: &Plan) -> Result<BTreeMap<ServerKind, u
             for _ in 0..2 {
                 let row = bench.measure(*kind, *calls, Duration::from_secs(plan.seconds.min(5)))?;
                 eprintln!("capacity {}", report::line(&row));
-                best = best.min(if row.lost == 0 {
-                    row.p99_ms
-                } else {
-                    f64::INFINITY
-                });
+                best = best.min(if row.lost == 0 { row.p99_ms } else { f64::INFINITY });
                 if best <= 20.0 {
                     break;
                 }

@@ -78,10 +78,7 @@ impl Summary {
             rounded(median(list.iter().map(field).collect()))
         };
         let summarised = rows.iter().map(|((calls, kind), list)| {
-            let cpu: Vec<f64> = list
-                .iter()
-                .map(|row| rounded(row.cpu_us_per_frame))
-                .collect();
+            let cpu: Vec<f64> = list.iter().map(|row| rounded(row.cpu_us_per_frame)).collect();
             json!({
                 "server": kind.name(),
                 "calls": calls,
@@ -97,20 +94,14 @@ impl Summary {
                 "crossed": list.iter().map(|row| row.crossed).sum::<u64>(),
             })
         });
-        let capacity: serde_json::Map<String, Value> = capacity
-            .iter()
-            .map(|(kind, calls)| (kind.name().to_owned(), json!(calls)))
-            .collect();
+        let capacity: serde_json::Map<String, Value> =
+            capacity.iter().map(|(kind, calls)| (kind.name().to_owned(), json!(calls))).collect();
         Self {
             rows: summarised.collect(),
             ratios: ratios(rows),
             capacity: Value::Object(capacity),
             versions: versions(bench),
-            cipher: rows
-                .values()
-                .flatten()
-                .next()
-                .map_or_else(String::new, |r| r.cipher.clone()),
+            cipher: rows.values().flatten().next().map_or_else(String::new, |r| r.cipher.clone()),
         }
     }
 
@@ -137,7 +128,7 @@ impl Summary {
                 .map(|run| format!("{:.1}", run.as_f64().unwrap_or(0.0)))
                 .collect();
             let number = |name: &str| row[name].as_f64().unwrap_or(0.0);
-            drop(writeln!(
+            writeln!(
                 text,
                 "| {} | {} | {:.2} | {} | {:.3} | {:.2} | {:.1} | {:.1} | {} | {} | {} |",
                 row["server"].as_str().unwrap_or_default(),
@@ -151,32 +142,27 @@ impl Summary {
                 row["late_ticks"],
                 row["lost"],
                 row["crossed"],
-            ));
+            )
+            .unwrap_or_default();
         }
         text.push_str(
             "\nCPU per frame of ward-media as a ratio, median of the ratios run by run:\n\n",
         );
         text.push_str("| calls | to | ratio | runs |\n| ---: | --- | ---: | --- |\n");
         for ratio in &self.ratios {
-            drop(writeln!(
+            writeln!(
                 text,
                 "| {} | {} | {:.3} | {} |",
                 ratio["calls"],
                 ratio["to"].as_str().unwrap_or_default(),
                 ratio["ratio"].as_f64().unwrap_or(0.0),
                 ratio["runs"],
-            ));
+            )
+            .unwrap_or_default();
         }
-        drop(writeln!(
-            text,
-            "\nCalls per core at p99 ≤ 20 ms: {}",
-            self.capacity
-        ));
-        drop(writeln!(
-            text,
-            "\nVersions: {}\nCipher: {}",
-            self.versions, self.cipher
-        ));
+        writeln!(text, "\nCalls per core at p99 ≤ 20 ms: {}", self.capacity).unwrap_or_default();
+        writeln!(text, "\nVersions: {}\nCipher: {}", self.versions, self.cipher)
+            .unwrap_or_default();
         text
     }
 }
@@ -192,9 +178,8 @@ fn ratios(rows: &BTreeMap<(usize, ServerKind), Vec<Row>>) -> Vec<Value> {
             continue;
         }
         let pairs = ours.iter().zip(peers);
-        let runs: Vec<f64> = pairs
-            .map(|(a, b)| rounded(a.cpu_us_per_frame / b.cpu_us_per_frame))
-            .collect();
+        let runs: Vec<f64> =
+            pairs.map(|(a, b)| rounded(a.cpu_us_per_frame / b.cpu_us_per_frame)).collect();
         ratios.push(json!({
             "calls": calls,
             "to": kind.name(),
@@ -213,14 +198,10 @@ fn versions(bench: &Bench) -> Value {
     };
     let lock = std::fs::read_to_string(bench.root().join("Cargo.lock")).unwrap_or_default();
     let locked = |name: &str| {
-        let entry = lock
-            .split("[[package]]")
-            .find(|e| e.contains(&format!("\nname = \"{name}\"\n")));
+        let entry =
+            lock.split("[[package]]").find(|e| e.contains(&format!("\nname = \"{name}\"\n")));
         let version = entry.and_then(|entry| entry.split("version = \"").nth(1));
-        version
-            .and_then(|rest| rest.split('"').next())
-            .unwrap_or_default()
-            .to_owned()
+        version.and_then(|rest| rest.split('"').next()).unwrap_or_default().to_owned()
     };
     json!({
         "kernel": said("uname", &["-r"]),

@@ -96,32 +96,20 @@ impl Running {
 
 impl Bench {
     pub(crate) fn prepare() -> Result<Self, String> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .parent()
-            .ok_or("no workspace")?
-            .to_owned();
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("no workspace")?.to_owned();
         let folder = std::env::temp_dir().join(format!("ward-bench-{}", std::process::id()));
         fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
         let ca = DevelopmentCa::new().map_err(|error| error.to_string())?;
-        let identity = ca
-            .issue(&["localhost"])
-            .map_err(|error| error.to_string())?;
+        let identity = ca.issue(&["localhost"]).map_err(|error| error.to_string())?;
         fs::write(folder.join("chain.pem"), &identity.chain).map_err(|error| error.to_string())?;
         fs::write(folder.join("key.pem"), identity.key.expose()).map_err(|e| e.to_string())?;
         let cores = sched_getaffinity(None).map_err(|error| error.to_string())?;
-        let cores: Vec<usize> = (0..CpuSet::MAX_CPU)
-            .filter(|core| cores.is_set(*core))
-            .collect();
+        let cores: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|core| cores.is_set(*core)).collect();
         let [.., server_core, generator_core] = cores.as_slice() else {
             return Err("two cores are needed".to_owned());
         };
-        let bench = Self {
-            folder,
-            ca,
-            root,
-            server_core: *server_core,
-            generator_core: *generator_core,
-        };
+        let bench =
+            Self { folder, ca, root, server_core: *server_core, generator_core: *generator_core };
         bench.pin(bench.generator_core)?;
         Ok(bench)
     }
@@ -161,10 +149,7 @@ impl Bench {
         calls: usize,
         window: Duration,
     ) -> Result<Row, String> {
-        let target = Target {
-            port,
-            ca: self.ca.certificate(),
-        };
+        let target = Target { port, ca: self.ca.certificate() };
         // One call warms up allocators, code and caches before the empty size is read.
         drop(Load::connect(&target, 1)?);
         std::thread::sleep(Duration::from_millis(300));
@@ -216,21 +201,12 @@ impl Bench {
             ServerKind::PythonWebsockets => {
                 let mut command = Command::new("python3");
                 command.arg(peers.join("python-websockets/server.py"));
-                command.env(
-                    "PYTHONPATH",
-                    self.root.join("tests/.cache/python-websockets"),
-                );
+                command.env("PYTHONPATH", self.root.join("tests/.cache/python-websockets"));
                 command
             }
         };
-        command
-            .arg(port.to_string())
-            .arg(chain)
-            .arg(key)
-            .stdout(Stdio::null());
-        let child = command
-            .spawn()
-            .map_err(|error| format!("{}: {error}", kind.name()))?;
+        command.arg(port.to_string()).arg(chain).arg(key).stdout(Stdio::null());
+        let child = command.spawn().map_err(|error| format!("{}: {error}", kind.name()))?;
         await_port(port)?;
         Ok((port, Running::Peer(child)))
     }
@@ -239,23 +215,15 @@ impl Bench {
         let read = |path: &Path| fs::read_to_string(path).map_err(|error| error.to_string());
         let listeners = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), 1)
             .map_err(|error| error.to_string())?;
-        let port = listeners[0]
-            .local_addr()
-            .map_err(|error| error.to_string())?
-            .port();
+        let port = listeners[0].local_addr().map_err(|error| error.to_string())?.port();
         let settings = AllSettings::from_document(
             "MEDIA_WSS_URL=wss://localhost\nNEXT_PUBLIC_SITE_URL=https://localhost\n\
              TWILIO_ACCOUNT_SID=AC00000000000000000000000000000000\nTWILIO_AUTH_TOKEN=12345\n\
              MEDIA_AGENT=echo\n",
         );
-        let handshake = settings
-            .handshake_values()
-            .map_err(|problems| format!("{problems:?}"))?;
-        #[expect(clippy::disallowed_methods, reason = "which build to measure")]
-        let executable = std::env::var("WARD_MEDIA").map_or_else(
-            |_| self.root.join("target/release/ward-media"),
-            PathBuf::from,
-        );
+        let handshake = settings.handshake_values().map_err(|problems| format!("{problems:?}"))?;
+        let executable = std::env::var("WARD_MEDIA")
+            .map_or_else(|_| self.root.join("target/release/ward-media"), PathBuf::from);
         let plan = launch::Plan {
             role: Role::Media,
             executable: Some(executable),
@@ -286,10 +254,7 @@ impl Drop for Bench {
 fn free_port() -> Result<u16, String> {
     let listener =
         TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| error.to_string())?;
-    Ok(listener
-        .local_addr()
-        .map_err(|error| error.to_string())?
-        .port())
+    Ok(listener.local_addr().map_err(|error| error.to_string())?.port())
 }
 
 fn await_port(port: u16) -> Result<(), String> {
@@ -309,23 +274,13 @@ fn cpu_time(id: u32) -> Result<Duration, String> {
     let mut total = 0;
     for task in tasks.flatten() {
         let text = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
-        total += text
-            .split(' ')
-            .next()
-            .and_then(|ns| ns.parse::<u64>().ok())
-            .unwrap_or(0);
+        total += text.split(' ').next().and_then(|ns| ns.parse::<u64>().ok()).unwrap_or(0);
     }
     Ok(Duration::from_nanos(total))
 }
 
 fn resident_kib(id: u32) -> Result<u64, String> {
     let text = fs::read_to_string(format!("/proc/{id}/status")).map_err(|e| e.to_string())?;
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .ok_or("no VmRSS")?;
-    line.trim()
-        .trim_end_matches(" kB")
-        .parse()
-        .map_err(|_| "no number in VmRSS".to_owned())
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
+    line.trim().trim_end_matches(" kB").parse().map_err(|_| "no number in VmRSS".to_owned())
 }

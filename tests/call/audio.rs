@@ -32,11 +32,7 @@ fn e30_only_canonical_base64_is_audio_and_the_hole_is_filled() {
         call.payload(payload);
         call.jump_to(40);
         call.audio(&[0xAB; 160]);
-        assert_eq!(
-            (call.ended, call.count(Count::BadBase64)),
-            (None, 1),
-            "{what}"
-        );
+        assert_eq!((call.ended, call.count(Count::BadBase64)), (None, 1), "{what}");
         assert_eq!(call.count(Count::GapFilledMs), 20, "{what}");
         assert_eq!(call.sent_count("media"), 2, "{what}");
         row(
@@ -56,21 +52,9 @@ fn e31_payloads_of_any_length_up_to_a_second_are_heard() {
     for length in [1, 80, 159, 160, 161, 320, 1_000, 8_000] {
         let mut call = echo();
         call.audio(&vec![0xAA; length]);
-        assert_eq!(
-            (call.ended, call.count(Count::FramesIn)),
-            (None, 1),
-            "{length}"
-        );
-        assert_eq!(
-            call.count(Count::AudioInMs) as usize,
-            length / 8,
-            "{length}"
-        );
-        row(
-            "E31",
-            &format!("{length} bytes"),
-            "heard, accounted by length",
-        );
+        assert_eq!((call.ended, call.count(Count::FramesIn)), (None, 1), "{length}");
+        assert_eq!(call.count(Count::AudioInMs) as usize, length / 8, "{length}");
+        row("E31", &format!("{length} bytes"), "heard, accounted by length");
     }
     let mut call = echo();
     call.audio(&[0xAA; 8_001]);
@@ -84,11 +68,7 @@ fn e32_another_track_is_not_heard() {
     let payload = STANDARD.encode([0xAA; 160]);
     call.message(json!({ "event": "media", "media": { "track": "outbound", "timestamp": "0", "payload": payload } }));
     assert_eq!(
-        (
-            call.ended,
-            call.count(Count::ForeignTrack),
-            call.sent_count("media")
-        ),
+        (call.ended, call.count(Count::ForeignTrack), call.sent_count("media")),
         (None, 1, 0)
     );
     row("E32", "track: outbound", "dropped, foreign_track=1");
@@ -102,18 +82,10 @@ fn e33_messages_of_another_stream_are_dropped_and_many_end_the_call() {
         .replace(STREAM, "MZ11111111111111111111111111111111");
     call.text(&foreign);
     assert_eq!(
-        (
-            call.ended,
-            call.count(Count::ForeignStream),
-            call.sent_count("media")
-        ),
+        (call.ended, call.count(Count::ForeignStream), call.sent_count("media")),
         (None, 1, 0)
     );
-    row(
-        "E33",
-        "media with another streamSid",
-        "dropped, foreign_stream=1",
-    );
+    row("E33", "media with another streamSid", "dropped, foreign_stream=1");
     for _ in 0..5 {
         call.text(&foreign);
     }
@@ -131,17 +103,11 @@ fn e34_sequence_numbers_are_compared_and_never_trusted() {
     let mut call = echo();
     call.text(&media("2"));
     call.text(&media("9"));
-    assert_eq!(
-        (call.count(Count::SequenceGap), call.sent_count("media")),
-        (1, 2)
-    );
+    assert_eq!((call.count(Count::SequenceGap), call.sent_count("media")), (1, 2));
     row("E34", "2, then 9", "heard, sequence_gap=1");
     call.text(&media("9"));
     call.text(&media("3"));
-    assert_eq!(
-        (call.count(Count::SequenceRepeat), call.sent_count("media")),
-        (2, 2)
-    );
+    assert_eq!((call.count(Count::SequenceRepeat), call.sent_count("media")), (2, 2));
     row("E34", "9 again, then 3", "dropped, sequence_repeat=2");
     call.text(&media("18446744073709551615"));
     assert_eq!(call.sent_count("media"), 3);
@@ -149,16 +115,8 @@ fn e34_sequence_numbers_are_compared_and_never_trusted() {
     for nonsense in ["18446744073709551616", "-1", "x", ""] {
         let mut call = echo();
         call.text(&media(nonsense));
-        assert_eq!(
-            (call.ended, call.count(Count::BadMessage)),
-            (None, 1),
-            "{nonsense}"
-        );
-        row(
-            "E34",
-            &format!("sequenceNumber {nonsense:?}"),
-            "dropped, bad_message=1",
-        );
+        assert_eq!((call.ended, call.count(Count::BadMessage)), (None, 1), "{nonsense}");
+        row("E34", &format!("sequenceNumber {nonsense:?}"), "dropped, bad_message=1");
     }
 }
 
@@ -174,11 +132,7 @@ fn e35_a_hole_is_filled_with_silence_up_to_half_a_second() {
             (1, filled),
             "{jump_ms}"
         );
-        row(
-            "E35",
-            &format!("{jump_ms} ms missing"),
-            &format!("gap=1, gap_filled_ms={filled}"),
-        );
+        row("E35", &format!("{jump_ms} ms missing"), &format!("gap=1, gap_filled_ms={filled}"));
     }
     // Two bursts of speech with a hole of silence between them are two turns.
     let mut call = VirtualCall::with(AgentKind::Greeter);
@@ -208,19 +162,12 @@ fn e36_a_broken_clock_is_set_again_and_fills_nothing() {
         call.jump_to(stamp);
         call.payload(&STANDARD.encode([0xAA; 160]));
         assert_eq!(
-            (
-                call.count(Count::ClockReset),
-                call.count(Count::GapFilledMs)
-            ),
+            (call.count(Count::ClockReset), call.count(Count::GapFilledMs)),
             (1, 0),
             "{what}"
         );
         assert_eq!((call.ended, call.sent_count("media")), (None, 2), "{what}");
-        row(
-            "E36",
-            &format!("from 10,020 ms: {what}"),
-            "heard, clock_reset=1, nothing filled",
-        );
+        row("E36", &format!("from 10,020 ms: {what}"), "heard, clock_reset=1, nothing filled");
     }
 }
 
@@ -233,11 +180,7 @@ fn e37_a_burst_of_five_seconds_is_absorbed() {
     }
     assert_eq!((call.ended, call.sent_count("media")), (None, 250));
     assert_eq!(call.count(Count::OverRateMs), 0);
-    row(
-        "E37",
-        "250 frames at once after 5 s without any",
-        "all heard, over_rate_ms=0",
-    );
+    row("E37", "250 frames at once after 5 s without any", "all heard, over_rate_ms=0");
 }
 
 #[test]
@@ -255,10 +198,7 @@ fn e38_audio_faster_than_speech_is_dropped_and_a_flood_ends_the_call() {
     assert!((2..=4).contains(&seconds), "{seconds}");
     assert!(call.count(Count::OverRateMs) > 20_000);
     let heard = u64::from(call.count(Count::AudioInMs));
-    assert!(
-        heard <= limit::AUDIO_BURST_MS_MAX + seconds * 1_100,
-        "{heard}"
-    );
+    assert!(heard <= limit::AUDIO_BURST_MS_MAX + seconds * 1_100, "{heard}");
     row(
         "E38",
         "ten times real time",
@@ -291,14 +231,7 @@ fn e39_a_recogniser_that_does_not_listen_loses_the_oldest_audio() {
         let now = Duration::from_millis(u64::from(number) * 20);
         let payload = &[number; 160];
         let timestamp_ms = Some(u64::from(number) * 20);
-        call.handle(
-            now,
-            Input::Audio {
-                sequence: None,
-                timestamp_ms,
-                payload,
-            },
-        );
+        call.handle(now, Input::Audio { sequence: None, timestamp_ms, payload });
     }
     assert_eq!(call.counts().of(Count::FramesIn), 100);
     assert_eq!(call.counts().of(Count::BacklogDroppedMs), 1_600);

@@ -17,7 +17,7 @@ use ward_media::socket;
 use ward_policy::audit::Role;
 use ward_policy::count::Count;
 use ward_policy::fault::CallEnd;
-use ward_tests::edge_cases::row;
+use ward_tests::edge_cases::{note_seen, note_sent, row};
 use ward_tests::servers::{ACCOUNT, Running};
 use ward_tests::virtual_call::{TestAgents, VirtualCall, context};
 use ward_tests::websocket::{Stream, connected, frame_at, media, start, stop, text_frame};
@@ -49,16 +49,12 @@ impl Piped {
             socket::run(ours, Vec::new(), session, clock, drain).await;
             drop(drainer);
         });
-        Self {
-            wire,
-            log: reader,
-            begun: tokio::time::Instant::now(),
-            task,
-        }
+        Self { wire, log: reader, begun: tokio::time::Instant::now(), task }
     }
 
     async fn send(&mut self, texts: &[String]) {
         for text in texts {
+            note_sent(text.as_bytes());
             self.wire.write_all(&text_frame(text)).await.unwrap();
         }
     }
@@ -74,6 +70,10 @@ impl Piped {
                 opcodes.push(opcode);
                 if opcode == 8 {
                     let code = u16::from_be_bytes([body[0], body[1]]);
+                    note_seen(&format!(
+                        "close {code} after {} ms",
+                        self.begun.elapsed().as_millis() / 10 * 10
+                    ));
                     return (Some(code), self.begun.elapsed(), opcodes);
                 }
             }
@@ -91,10 +91,8 @@ impl Piped {
         self.task.await.unwrap();
         let mut text = String::new();
         std::io::Read::read_to_string(&mut self.log, &mut text).unwrap();
-        let line = text
-            .lines()
-            .find(|line| line.contains("call_ended"))
-            .expect("the call has ended");
+        let line =
+            text.lines().find(|line| line.contains("call_ended")).expect("the call has ended");
         serde_json::from_str(line).unwrap()
     }
 }
@@ -126,9 +124,8 @@ pub(crate) async fn run_unread(texts: &[String]) -> (CallEnd, Duration) {
     let mut text = String::new();
     drop(piped.wire);
     std::io::Read::read_to_string(&mut piped.log, &mut text).unwrap();
-    let end = CallEnd::ALL
-        .iter()
-        .find(|end| text.contains(&format!("\"reason\":\"{}\"", end.code())));
+    let end =
+        CallEnd::ALL.iter().find(|end| text.contains(&format!("\"reason\":\"{}\"", end.code())));
     (*end.expect("a reason"), waited)
 }
 
@@ -140,11 +137,7 @@ fn e49_after_stop_we_close() {
     stream.send(&stop(3));
     assert_eq!(stream.close_code(), 1000);
     assert_eq!(server.logs.first("call_ended")["close"], 1000);
-    row(
-        "E49",
-        "stop without a Close frame",
-        "we close: 1000, peer_ended",
-    );
+    row("E49", "stop without a Close frame", "we close: 1000, peer_ended");
 }
 
 #[test]
@@ -160,11 +153,7 @@ fn e50_every_way_to_leave_ends_the_call_exactly_once() {
         assert_eq!(ended["reason"], reason, "{what}");
         row("E50", what, &format!("call_ended once, {reason}"));
     };
-    check(
-        "a Close frame without stop",
-        &|stream| assert_eq!(stream.close(), 1000),
-        "peer_ended",
-    );
+    check("a Close frame without stop", &|stream| assert_eq!(stream.close(), 1000), "peer_ended");
     check(
         "a Close frame without a code",
         &|mut stream| {
@@ -173,11 +162,7 @@ fn e50_every_way_to_leave_ends_the_call_exactly_once() {
         },
         "peer_ended",
     );
-    check(
-        "a TCP reset",
-        &|stream| stream.into_wire().reset(),
-        "peer_vanished",
-    );
+    check("a TCP reset", &|stream| stream.into_wire().reset(), "peer_vanished");
     check(
         "the end of TCP without TLS's goodbye",
         &|stream| stream.into_wire().cut(),
@@ -191,42 +176,26 @@ fn e50_every_way_to_leave_ends_the_call_exactly_once() {
 #[tokio::test(start_paused = true)]
 async fn e51_a_half_open_connection_is_pinged_and_dropped() {
     let mut piped = Piped::new(echo(), "", 64 * 1024);
-    piped
-        .send(&[connected().to_string(), start().to_string()])
-        .await;
+    piped.send(&[connected().to_string(), start().to_string()]).await;
     let (code, at, opcodes) = piped.close_code().await;
     assert_eq!(opcodes, [9, 8], "one ping, then the end");
     assert_eq!(code, Some(1001));
     assert!((12_000..12_200).contains(&at.as_millis()), "{at:?}");
     assert_eq!(piped.ended().await["reason"], "silent");
-    row(
-        "E51",
-        "start, then nothing at all",
-        "one ping after 6 s, 1001 after 12 s, silent",
-    );
+    row("E51", "start, then nothing at all", "one ping after 6 s, 1001 after 12 s, silent");
 }
 
 #[tokio::test(start_paused = true)]
 async fn e53_a_close_that_is_never_answered_takes_a_second() {
     let mut piped = Piped::new(echo(), "", 64 * 1024);
-    piped
-        .send(&[
-            connected().to_string(),
-            start().to_string(),
-            stop(2).to_string(),
-        ])
-        .await;
+    piped.send(&[connected().to_string(), start().to_string(), stop(2).to_string()]).await;
     let (code, at, _) = piped.close_code().await;
     assert_eq!(code, Some(1000));
     let mut rest = Vec::new();
     piped.wire.read_to_end(&mut rest).await.unwrap();
     let waited = piped.begun.elapsed().checked_sub(at).unwrap();
     assert!((900..=1_100).contains(&waited.as_millis()), "{waited:?}");
-    row(
-        "E53",
-        "no answer to our Close frame",
-        "the connection ends 1 s later",
-    );
+    row("E53", "no answer to our Close frame", "the connection ends 1 s later");
 }
 
 #[test]
@@ -246,26 +215,17 @@ fn e54_the_longest_call_ends_with_a_goodbye() {
         }
     }
     assert_eq!(call.ended, Some(CallEnd::DurationMax));
-    row(
-        "E54",
-        "CALL_DURATION_MAX_S=30",
-        "the goodbye is played, then 1000, duration_max",
-    );
+    row("E54", "CALL_DURATION_MAX_S=30", "the goodbye is played, then 1000, duration_max");
     let mut call = VirtualCall::in_context(context(echo(), "CALL_DURATION_MAX_S=30"));
     call.silence(31_000);
     assert_eq!(call.ended, Some(CallEnd::DurationMax));
-    row(
-        "E54",
-        "the same with an agent that says nothing",
-        "1000, duration_max",
-    );
+    row("E54", "the same with an agent that says nothing", "1000, duration_max");
 }
 
 /// Panics when a key is pressed, with a message that must not get out.
 struct Fragile;
 
 impl Agent for Fragile {
-    #[expect(clippy::panic, reason = "the panic under test")]
     fn hear(&mut self, heard: Heard<'_>, voice: &mut Voice<'_>) {
         match heard {
             Heard::Audio(audio) => voice.pass(audio),
@@ -286,9 +246,7 @@ async fn e56_a_panic_ends_its_own_call_with_1011_and_no_other() {
     let mut one = Piped::new(agents(), "", 64 * 1024);
     let mut two = Piped::new(agents(), "", 64 * 1024);
     for piped in [&mut one, &mut two] {
-        piped
-            .send(&[connected().to_string(), start().to_string()])
-            .await;
+        piped.send(&[connected().to_string(), start().to_string()]).await;
     }
     let press = serde_json::json!({
         "event": "dtmf", "sequenceNumber": "2", "streamSid": start()["streamSid"],
@@ -298,21 +256,14 @@ async fn e56_a_panic_ends_its_own_call_with_1011_and_no_other() {
     let (code, _, _) = one.close_code().await;
     assert_eq!(code, Some(1011));
     let ended = one.ended().await;
-    assert_eq!(
-        (&ended["reason"], &ended["fault"]),
-        (&"panicked".into(), &"bug".into())
-    );
-    two.send(&[media(1, &[0xAA; 160]).to_string(), stop(3).to_string()])
-        .await;
+    assert_eq!((&ended["reason"], &ended["fault"]), (&"panicked".into(), &"bug".into()));
+    two.send(&[media(1, &[0xAA; 160]).to_string(), stop(3).to_string()]).await;
     let (code, _, opcodes) = two.close_code().await;
     assert_eq!((code, opcodes), (Some(1000), vec![1, 8]));
     drop(std::panic::take_hook());
     let mut text = String::new();
     std::io::Read::read_to_string(&mut { reader }, &mut text).unwrap();
-    assert!(
-        text.contains("\"event\":\"panicked\"") && text.contains("call/ending.rs"),
-        "{text}"
-    );
+    assert!(text.contains("\"event\":\"panicked\"") && text.contains("call/ending.rs"), "{text}");
     assert!(!text.contains("canary"), "{text}");
     drop(shared);
     row(
@@ -330,11 +281,7 @@ fn e58_a_clock_that_runs_fast_or_slow_is_neither_flood_nor_hole() {
             call.audio(&[0xAA; 160]);
             call.advance(tick_ms);
         }
-        assert_eq!(
-            (call.ended, call.sent_count("media")),
-            (None, 30_000),
-            "{what}"
-        );
+        assert_eq!((call.ended, call.sent_count("media")), (None, 30_000), "{what}");
         for count in [Count::OverRateMs, Count::Gap, Count::ClockReset] {
             assert_eq!(call.count(count), 0, "{what}: {}", count.name());
         }
@@ -373,9 +320,5 @@ fn e58_no_server_asks_for_the_date() {
         }
     }
     assert!(searched > 30, "{searched}");
-    row(
-        "E58",
-        "the sources of both servers",
-        "no use of the date: time is monotonic",
-    );
+    row("E58", "the sources of both servers", "no use of the date: time is monotonic");
 }

@@ -10,7 +10,7 @@ use ward_media::session::Session;
 use ward_media::socket::close_code;
 use ward_policy::count::Count;
 use ward_policy::fault::CallEnd;
-use ward_tests::edge_cases::row;
+use ward_tests::edge_cases::{note_seen, note_sent, row};
 use ward_tests::servers::Running;
 use ward_tests::virtual_call::{VirtualCall, context};
 use ward_tests::websocket::{Stream, connected, media, start, stop};
@@ -20,38 +20,23 @@ fn end_of(messages: &[Value]) -> Option<CallEnd> {
     let context = context(Box::new(Embedded::new(AgentKind::Echo)), "");
     let mut session = Session::new(Arc::clone(&context), Duration::ZERO);
     messages.iter().find_map(|message| {
-        session
-            .on_text(Duration::ZERO, &message.to_string(), Waker::noop())
-            .err()
+        note_sent(message.to_string().as_bytes());
+        session.on_text(Duration::ZERO, &message.to_string(), Waker::noop()).err()
     })
 }
 
 fn ends(case: &str, what: &str, messages: &[Value], expected: CallEnd) {
     assert_eq!(end_of(messages), Some(expected), "{what}");
     let code = close_code(expected).unwrap();
+    note_seen(&format!("close {code}: {}", expected.code()));
     row(case, what, &format!("{code}, {}", expected.code()));
 }
 
 #[test]
 fn e21_connected_comes_first_and_once() {
-    ends(
-        "E21",
-        "start without connected",
-        &[start()],
-        CallEnd::OutOfOrder,
-    );
-    ends(
-        "E21",
-        "connected twice",
-        &[connected(), connected()],
-        CallEnd::OutOfOrder,
-    );
-    ends(
-        "E21",
-        "connected after start",
-        &[connected(), start(), connected()],
-        CallEnd::OutOfOrder,
-    );
+    ends("E21", "start without connected", &[start()], CallEnd::OutOfOrder);
+    ends("E21", "connected twice", &[connected(), connected()], CallEnd::OutOfOrder);
+    ends("E21", "connected after start", &[connected(), start(), connected()], CallEnd::OutOfOrder);
     for (name, value) in [("protocol", "Fax"), ("version", "2.0.0"), ("version", "")] {
         let mut message = connected();
         message[name] = json!(value);
@@ -65,36 +50,19 @@ fn e21_connected_comes_first_and_once() {
     let mut minor = connected();
     minor["version"] = json!("1.7.0");
     assert_eq!(end_of(&[minor, start()]), None);
-    row(
-        "E21",
-        "connected with version 1.7.0",
-        "accepted: only the major version breaks",
-    );
+    row("E21", "connected with version 1.7.0", "accepted: only the major version breaks");
 }
 
 #[test]
 fn e22_nothing_is_heard_before_start_and_start_comes_once() {
     let mark = json!({ "event": "mark", "mark": { "name": "m" }, "streamSid": "MZ0" });
     let dtmf = json!({ "event": "dtmf", "dtmf": { "digit": "1" }, "streamSid": "MZ0" });
-    for (what, message) in [
-        ("media", media(1, &[0; 160])),
-        ("mark", mark),
-        ("dtmf", dtmf),
-        ("stop", stop(2)),
-    ] {
-        ends(
-            "E22",
-            &format!("{what} before start"),
-            &[connected(), message],
-            CallEnd::OutOfOrder,
-        );
+    for (what, message) in
+        [("media", media(1, &[0; 160])), ("mark", mark), ("dtmf", dtmf), ("stop", stop(2))]
+    {
+        ends("E22", &format!("{what} before start"), &[connected(), message], CallEnd::OutOfOrder);
     }
-    ends(
-        "E22",
-        "start twice",
-        &[connected(), start(), start()],
-        CallEnd::OutOfOrder,
-    );
+    ends("E22", "start twice", &[connected(), start(), start()], CallEnd::OutOfOrder);
 }
 
 #[test]
@@ -112,11 +80,7 @@ async fn e23_a_stream_without_start_is_closed_after_five_seconds() {
     let (end, waited) = crate::ending::run_silent(&[connected().to_string()]).await;
     assert_eq!(end, Some(1008));
     assert!((5_000..5_200).contains(&waited.as_millis()), "{waited:?}");
-    row(
-        "E23",
-        "connected, then nothing",
-        "1008 after 5 s, start_late",
-    );
+    row("E23", "connected, then nothing", "1008 after 5 s, start_late");
 }
 
 #[test]
@@ -134,11 +98,7 @@ fn e24_start_must_name_our_account_one_call_and_one_stream() {
         CallEnd::ForeignAccount,
     );
     for (what, pointer, value) in [
-        (
-            "an AccountSid that is none",
-            "/start/accountSid",
-            json!("AC0"),
-        ),
+        ("an AccountSid that is none", "/start/accountSid", json!("AC0")),
         ("a CallSid that is none", "/start/callSid", json!("CA")),
         ("an empty CallSid", "/start/callSid", json!("")),
         ("a StreamSid that is none", "/streamSid", json!("MZ0")),
@@ -167,21 +127,13 @@ fn e24_a_start_without_its_fields_is_a_bad_message_and_no_call_begins() {
         (&ended["reason"], &ended["counts"]["bad_message"]),
         (&"out_of_order".into(), &1.into())
     );
-    row(
-        "E24",
-        "start without callSid, then media",
-        "bad_message=1, then 1008, out_of_order",
-    );
+    row("E24", "start without callSid, then media", "bad_message=1, then 1008, out_of_order");
 }
 
 #[test]
 fn e25_only_mulaw_8000_mono_with_the_inbound_track_is_heard() {
     for (what, pointer, value) in [
-        (
-            "audio/x-l16",
-            "/start/mediaFormat/encoding",
-            json!("audio/x-l16"),
-        ),
+        ("audio/x-l16", "/start/mediaFormat/encoding", json!("audio/x-l16")),
         ("16,000 Hz", "/start/mediaFormat/sampleRate", json!(16_000)),
         ("two channels", "/start/mediaFormat/channels", json!(2)),
         ("no inbound track", "/start/tracks", json!(["outbound"])),
@@ -210,31 +162,18 @@ fn e26_parameters_are_bounded_in_number_and_length() {
         message["start"]["customParameters"] = value;
         ends("E26", what, &[connected(), message], CallEnd::BadParameters);
     }
-    let twice = start().to_string().replace(
-        r#""customParameters":{}"#,
-        r#""customParameters":{"a":"1","a":"2"}"#,
-    );
+    let twice = start()
+        .to_string()
+        .replace(r#""customParameters":{}"#, r#""customParameters":{"a":"1","a":"2"}"#);
     let context = context(Box::new(Embedded::new(AgentKind::Echo)), "");
     let mut session = Session::new(context, Duration::ZERO);
-    session
-        .on_text(Duration::ZERO, &connected().to_string(), Waker::noop())
-        .unwrap();
-    assert_eq!(
-        session.on_text(Duration::ZERO, &twice, Waker::noop()),
-        Err(CallEnd::BadParameters)
-    );
+    session.on_text(Duration::ZERO, &connected().to_string(), Waker::noop()).unwrap();
+    assert_eq!(session.on_text(Duration::ZERO, &twice, Waker::noop()), Err(CallEnd::BadParameters));
     row("E26", "a name that stands twice", "1008, bad_parameters");
     let mut nested = start();
     nested["start"]["customParameters"] = json!({ "k": { "deep": 1 } });
-    assert_eq!(
-        end_of(&[connected(), nested, media(1, &[0; 160])]),
-        Some(CallEnd::OutOfOrder)
-    );
-    row(
-        "E26",
-        "an object instead of a string",
-        "bad_message, no call begins",
-    );
+    assert_eq!(end_of(&[connected(), nested, media(1, &[0; 160])]), Some(CallEnd::OutOfOrder));
+    row("E26", "an object instead of a string", "bad_message, no call begins");
 }
 
 #[test]
@@ -259,11 +198,7 @@ fn e27_what_is_no_json_object_is_dropped_and_only_many_end_the_call() {
         let mut call = VirtualCall::with(AgentKind::Echo);
         call.text(text);
         assert_eq!(call.ended, None, "{text:.40}");
-        assert_eq!(
-            call.count(Count::BadJson) + call.count(Count::BadMessage),
-            1,
-            "{text:.40}"
-        );
+        assert_eq!(call.count(Count::BadJson) + call.count(Count::BadMessage), 1, "{text:.40}");
         call.audio(&[0xAA; 160]);
         assert_eq!(call.sent_count("media"), 1, "{text:.40}");
         let shown: String = text.chars().take(40).collect();
@@ -299,11 +234,7 @@ fn e28_unknown_events_and_fields_are_tolerated() {
         call.text(r#"{"event":"novelty","anything":[1,{"deep":null}]}"#);
     }
     assert_eq!((call.ended, call.count(Count::UnknownEvent)), (None, 100));
-    row(
-        "E28",
-        "a hundred unknown events",
-        "ignored, unknown_event=100; the call goes on",
-    );
+    row("E28", "a hundred unknown events", "ignored, unknown_event=100; the call goes on");
     let mut message = media(1, &[0xAA; 160]);
     message["novelty"] = json!({ "deep": [1, 2, 3] });
     message["media"]["novelty"] = json!(true);
@@ -315,35 +246,19 @@ fn e28_unknown_events_and_fields_are_tolerated() {
 #[test]
 fn e29_known_events_without_their_fields_are_dropped_and_integers_are_taken() {
     for (what, message) in [
-        (
-            "media without media",
-            json!({ "event": "media", "streamSid": "MZ0" }),
-        ),
-        (
-            "media without payload",
-            json!({ "event": "media", "media": {}, "streamSid": "MZ0" }),
-        ),
+        ("media without media", json!({ "event": "media", "streamSid": "MZ0" })),
+        ("media without payload", json!({ "event": "media", "media": {}, "streamSid": "MZ0" })),
         (
             "a payload that is a number",
             json!({ "event": "media", "media": { "payload": 7 }, "streamSid": "MZ0" }),
         ),
-        (
-            "mark without a name",
-            json!({ "event": "mark", "mark": {}, "streamSid": "MZ0" }),
-        ),
-        (
-            "dtmf that is a string",
-            json!({ "event": "dtmf", "dtmf": "1", "streamSid": "MZ0" }),
-        ),
+        ("mark without a name", json!({ "event": "mark", "mark": {}, "streamSid": "MZ0" })),
+        ("dtmf that is a string", json!({ "event": "dtmf", "dtmf": "1", "streamSid": "MZ0" })),
         ("no event", json!({ "media": {} })),
     ] {
         let mut call = VirtualCall::with(AgentKind::Echo);
         call.text(&message.to_string());
-        assert_eq!(
-            (call.ended, call.count(Count::BadMessage)),
-            (None, 1),
-            "{what}"
-        );
+        assert_eq!((call.ended, call.count(Count::BadMessage)), (None, 1), "{what}");
         row("E29", what, "dropped, bad_message=1; the call goes on");
     }
     let mut call = VirtualCall::with(AgentKind::Echo);

@@ -5,12 +5,7 @@ use ward_tests::servers::Running;
 use ward_tests::websocket::{Frame, Stream, media, text_frame};
 
 fn frame(first: u8, body: &[u8]) -> Vec<u8> {
-    Frame {
-        first,
-        masked: true,
-        body,
-    }
-    .to_bytes()
+    Frame { first, masked: true, body }.to_bytes()
 }
 
 #[test]
@@ -23,22 +18,9 @@ fn e17_protocol_violations_end_the_connection_with_their_code() {
         assert_eq!(stream.close_code(), code, "{what}");
         number += 1;
         let reason = server.logs.nth("call_ended", number)["reason"].clone();
-        row(
-            "E17",
-            what,
-            &format!("{code}, {}", reason.as_str().unwrap()),
-        );
+        row("E17", what, &format!("{code}, {}", reason.as_str().unwrap()));
     };
-    check(
-        "an unmasked frame",
-        &Frame {
-            first: 0x81,
-            masked: false,
-            body: b"{}",
-        }
-        .to_bytes(),
-        1002,
-    );
+    check("an unmasked frame", &Frame { first: 0x81, masked: false, body: b"{}" }.to_bytes(), 1002);
     check("RSV1 set", &frame(0xC1, b"{}"), 1002);
     check("opcode 3", &frame(0x83, b"{}"), 1002);
     check("opcode 11", &frame(0x8B, b""), 1002);
@@ -51,11 +33,7 @@ fn e17_protocol_violations_end_the_connection_with_their_code() {
         1002,
     );
     check("a Close of one byte", &frame(0x88, &[3]), 1002);
-    check(
-        "a text message that is no UTF-8",
-        &frame(0x81, &[0xFF, 0xFE]),
-        1007,
-    );
+    check("a text message that is no UTF-8", &frame(0x81, &[0xFF, 0xFE]), 1007);
     check(
         "UTF-8 cut off inside a fragmented message",
         &[frame(0x01, &[0xE2, 0x82]), frame(0x80, b"x")].concat(),
@@ -70,14 +48,9 @@ fn e18_a_fragmented_message_is_put_together_and_pings_between_are_answered() {
     let text = media(1, &[0xAB; 160]).to_string();
     let (one, rest) = text.as_bytes().split_at(100);
     let (two, three) = rest.split_at(100);
-    let bytes = [
-        frame(0x01, one),
-        frame(0x89, b"ping"),
-        frame(0x00, two),
-        frame(0x80, three),
-    ];
+    let bytes = [frame(0x01, one), frame(0x89, b"ping"), frame(0x00, two), frame(0x80, three)];
     stream.send_raw(&bytes.concat());
-    assert_eq!(stream.next(), Some((0x0A, b"ping".to_vec())));
+    assert_eq!(stream.next_frame(), Some((0x0A, b"ping".to_vec())));
     assert_eq!(stream.next_message()["event"], "media");
     row(
         "E18",
@@ -95,10 +68,7 @@ fn e19_a_frame_past_its_maximum_is_refused_by_its_header_alone() {
         stream.send_raw(bytes);
         assert_eq!(stream.close_code(), 1009, "{what}");
         number += 1;
-        assert_eq!(
-            server.logs.nth("call_ended", number)["reason"],
-            "message_long"
-        );
+        assert_eq!(server.logs.nth("call_ended", number)["reason"], "message_long");
         row("E19", what, "1009, message_long");
     };
     let head = |length: u64| {
@@ -110,10 +80,7 @@ fn e19_a_frame_past_its_maximum_is_refused_by_its_header_alone() {
     check("only the header of a frame of 65,537 bytes", &head(65_537));
     check("only the header of a frame of 2^63 bytes", &head(1 << 63));
     let fragment = frame(0x01, &[b'x'; 60_000]);
-    check(
-        "fragments of 60,000 and 6,000 bytes",
-        &[fragment, frame(0x00, &[b'x'; 6_000])].concat(),
-    );
+    check("fragments of 60,000 and 6,000 bytes", &[fragment, frame(0x00, &[b'x'; 6_000])].concat());
 }
 
 #[test]
@@ -132,11 +99,7 @@ fn e20_binary_messages_are_dropped_and_only_many_of_them_end_the_call() {
         (&ended["reason"], &ended["counts"]["binary"]),
         (&"too_many_binary".into(), &6.into())
     );
-    row(
-        "E20",
-        "a sixth within ten seconds",
-        "1003, too_many_binary, binary=6",
-    );
+    row("E20", "a sixth within ten seconds", "1003, too_many_binary, binary=6");
 }
 
 #[test]
@@ -145,13 +108,9 @@ fn e52_pings_are_answered_pongs_ignored_and_a_flood_ends_the_call() {
     let mut stream = Stream::started(&server);
     stream.send_raw(&frame(0x8A, b"unasked"));
     stream.send_raw(&frame(0x89, b"\x00\xFFbody"));
-    assert_eq!(stream.next(), Some((0x0A, b"\x00\xFFbody".to_vec())));
+    assert_eq!(stream.next_frame(), Some((0x0A, b"\x00\xFFbody".to_vec())));
     stream.proves_alive(1);
-    row(
-        "E52",
-        "a ping; a pong nobody asked for",
-        "pong with the same body; ignored",
-    );
+    row("E52", "a ping; a pong nobody asked for", "pong with the same body; ignored");
     stream.send_raw(&frame(0x89, b"").repeat(200));
     assert_eq!(stream.close_code(), 1008);
     let ended = server.logs.first("call_ended");

@@ -1,7 +1,6 @@
 //! One call, hop by hop: every edge case that the documentation of the wire protocol leaves open.
 //!
 //! Tests are named after what is true when they pass; each writes a row for the edge-case report.
-#![expect(clippy::disallowed_methods, reason = "tests wait for real processes")]
 
 mod upgrade;
 mod http;

@@ -9,10 +9,7 @@ use ward_tests::wire::{Wire, exchange, status};
 use ward_twilio::signature::AuthToken;
 
 fn sign(url: &str) -> String {
-    AuthToken::new(&Secret::new(TOKEN.to_owned()))
-        .unwrap()
-        .sign_url(url)
-        .to_base64()
+    AuthToken::new(&Secret::new(TOKEN.to_owned())).unwrap().sign_url(url).to_base64()
 }
 
 /// The status of an upgrade with `changes`; the connection is closed afterwards.
@@ -32,10 +29,7 @@ fn e01_an_unsigned_upgrade_is_refused_and_the_event_names_the_setting() {
         upgrade_request("/rtm/voice", &[("X-Twilio-Signature", "")]).as_bytes(),
     );
     assert_eq!(status(&response), 403);
-    assert!(
-        response.ends_with("\r\n\r\nForbidden"),
-        "no detail: {response}"
-    );
+    assert!(response.ends_with("\r\n\r\nForbidden"), "no detail: {response}");
     let event = server.logs.first("upgrade_unsigned");
     assert_eq!(event["setting"], "MEDIA_HANDSHAKE");
     row(
@@ -50,39 +44,15 @@ fn e02_a_wrong_or_malformed_signature_is_refused() {
     let server = Running::media("");
     let long = "A".repeat(10_000);
     for (what, value, reason) in [
-        (
-            "a wrong signature",
-            "Vij22jir6R+t9gbbSc1DUsBFJ5w=",
-            "signature_wrong",
-        ),
-        (
-            "one character less",
-            "hT6TllFCjXqRGzPszuGWRqAQ2lY",
-            "signature_malformed",
-        ),
-        (
-            "no base64",
-            "!!!!!!!!!!!!!!!!!!!!!!!!!!!!",
-            "signature_malformed",
-        ),
-        (
-            "not ASCII",
-            "h\u{e9}6TllFCjXqRGzPszuGWRqAQ2l=",
-            "signature_malformed",
-        ),
+        ("a wrong signature", "Vij22jir6R+t9gbbSc1DUsBFJ5w=", "signature_wrong"),
+        ("one character less", "hT6TllFCjXqRGzPszuGWRqAQ2lY", "signature_malformed"),
+        ("no base64", "!!!!!!!!!!!!!!!!!!!!!!!!!!!!", "signature_malformed"),
+        ("not ASCII", "h\u{e9}6TllFCjXqRGzPszuGWRqAQ2l=", "signature_malformed"),
         ("10 kB", &long, "signature_malformed"),
     ] {
         let before = server.logs.text().matches("\"refused\"").count();
-        assert_eq!(
-            upgrade(&server, &[("X-Twilio-Signature", value)]),
-            403,
-            "{what}"
-        );
-        assert_eq!(
-            server.logs.nth("refused", before + 1)["reason"],
-            reason,
-            "{what}"
-        );
+        assert_eq!(upgrade(&server, &[("X-Twilio-Signature", value)]), 403, "{what}");
+        assert_eq!(server.logs.nth("refused", before + 1)["reason"], reason, "{what}");
         row("E02", what, &format!("403, {reason}"));
     }
     let two = upgrade_request("/rtm/voice", &[]).replacen(
@@ -92,11 +62,7 @@ fn e02_a_wrong_or_malformed_signature_is_refused() {
     );
     assert_eq!(status(&exchange(server.port, two.as_bytes())), 403);
     assert!(server.logs.text().contains("signature_repeated"));
-    row(
-        "E02",
-        "the right signature twice",
-        "403, signature_repeated",
-    );
+    row("E02", "the right signature twice", "403, signature_repeated");
 }
 
 #[test]
@@ -112,21 +78,9 @@ fn e03_every_documented_spelling_of_the_url_is_accepted() {
     .into_iter()
     .enumerate()
     {
-        assert_eq!(
-            upgrade(&server, &[("X-Twilio-Signature", &sign(&url))]),
-            101,
-            "{id}"
-        );
-        assert_eq!(
-            server.logs.nth("upgrade_accepted", index + 1)["candidate"],
-            index,
-            "{id}"
-        );
-        row(
-            "E03",
-            &format!("{id}: signed over {url}"),
-            &format!("101, candidate {index}"),
-        );
+        assert_eq!(upgrade(&server, &[("X-Twilio-Signature", &sign(&url))]), 101, "{id}");
+        assert_eq!(server.logs.nth("upgrade_accepted", index + 1)["candidate"], index, "{id}");
+        row("E03", &format!("{id}: signed over {url}"), &format!("101, candidate {index}"));
     }
 }
 
@@ -138,16 +92,9 @@ fn e04_a_signature_over_another_url_is_refused() {
         "wss://media.example.com:80/rtm/voice",
         "wss://attacker.example/rtm/voice",
     ] {
-        let changes = [
-            ("X-Twilio-Signature", &*sign(url)),
-            ("Host", "attacker.example"),
-        ];
+        let changes = [("X-Twilio-Signature", &*sign(url)), ("Host", "attacker.example")];
         assert_eq!(upgrade(&server, &changes), 403, "{url}");
-        row(
-            "E04",
-            &format!("signed over {url}, Host: attacker.example"),
-            "403, signature_wrong",
-        );
+        row("E04", &format!("signed over {url}, Host: attacker.example"), "403, signature_wrong");
     }
 }
 
@@ -160,20 +107,12 @@ fn e05_forwarded_headers_change_nothing() {
         ("Forwarded", "host=attacker.example"),
     ];
     assert_eq!(upgrade(&server, &forwarded), 101);
-    row(
-        "E05",
-        "X-Forwarded-Host and -Proto beside the right signature",
-        "101: ignored",
-    );
+    row("E05", "X-Forwarded-Host and -Proto beside the right signature", "101: ignored");
     let mut changes = forwarded.to_vec();
     let foreign = sign("wss://attacker.example/rtm/voice");
     changes.push(("X-Twilio-Signature", &foreign));
     assert_eq!(upgrade(&server, &changes), 403);
-    row(
-        "E05",
-        "the same beside a signature over the forwarded host",
-        "403: ignored",
-    );
+    row("E05", "the same beside a signature over the forwarded host", "403: ignored");
 }
 
 #[test]
@@ -218,27 +157,17 @@ fn e13_an_origin_neither_helps_nor_hurts() {
     let server = Running::media("");
     let origin = ("Origin", "https://evil.example");
     assert_eq!(upgrade(&server, &[origin]), 101);
-    row(
-        "E13",
-        "Origin beside the right signature",
-        "101: the signature decides",
-    );
+    row("E13", "Origin beside the right signature", "101: the signature decides");
     assert_eq!(upgrade(&server, &[origin, ("X-Twilio-Signature", "")]), 403);
-    row(
-        "E13",
-        "Origin without a signature, as a browser would",
-        "403",
-    );
+    row("E13", "Origin without a signature, as a browser would", "403");
 }
 
 #[test]
 fn e14_offered_subprotocols_and_extensions_are_never_selected() {
     let server = Running::media("");
     let mut wire = Wire::open(server.port);
-    let offers = [
-        ("Sec-WebSocket-Protocol", "audio"),
-        ("Sec-WebSocket-Extensions", "permessage-deflate"),
-    ];
+    let offers =
+        [("Sec-WebSocket-Protocol", "audio"), ("Sec-WebSocket-Extensions", "permessage-deflate")];
     wire.send(upgrade_request("/rtm/voice", &offers).as_bytes());
     let head = wire.receive_head();
     assert_eq!(status(&head), 101);
@@ -258,31 +187,16 @@ fn e15_capacity_is_judged_after_the_signature() {
     let response = exchange(server.port, upgrade_request("/rtm/voice", &[]).as_bytes());
     assert_eq!(status(&response), 503);
     assert_eq!(headers::values(&response, "retry-after"), ["5"]);
-    row(
-        "E15",
-        "a signed upgrade past CALLS_PER_WORKER_MAX",
-        "503, Retry-After, capacity",
-    );
+    row("E15", "a signed upgrade past CALLS_PER_WORKER_MAX", "503, Retry-After, capacity");
     assert_eq!(upgrade(&server, &[("X-Twilio-Signature", "")]), 403);
-    row(
-        "E15",
-        "an unsigned upgrade past CALLS_PER_WORKER_MAX",
-        "403: strangers learn nothing",
-    );
-    for stream in &mut live {
-        stream.send(&connected());
-        stream.send(&start());
-        break;
-    }
+    row("E15", "an unsigned upgrade past CALLS_PER_WORKER_MAX", "403: strangers learn nothing");
+    live[0].send(&connected());
+    live[0].send(&start());
     live[0].proves_alive(1);
     let [one, two] = live;
     assert_eq!(two.close(), 1000);
     drop(server.logs.first("call_ended"));
-    assert_eq!(
-        upgrade(&server, &[]),
-        101,
-        "a place that is given up is taken again"
-    );
+    assert_eq!(upgrade(&server, &[]), 101, "a place that is given up is taken again");
     drop(one);
 }
 

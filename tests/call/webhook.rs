@@ -37,12 +37,7 @@ fn token(text: &str) -> AuthToken {
 fn signed(url: &str, fields: &[(&str, &str)], token_text: &str) -> String {
     let form = Form::from_fields(fields.iter().copied());
     let signature = token(token_text).sign_form(url, &form).to_base64();
-    post(
-        PATH,
-        FORM,
-        &form.encode(),
-        &format!("X-Twilio-Signature: {signature}\r\n"),
-    )
+    post(PATH, FORM, &form.encode(), &format!("X-Twilio-Signature: {signature}\r\n"))
 }
 
 fn post(target: &str, content_type: &str, body: &str, more: &str) -> String {
@@ -57,11 +52,7 @@ fn check(server: &Running, request: &str, expected: u16) -> String {
     let response = exchange(server.port, request.as_bytes());
     assert_eq!(status(&response), expected, "{request:.200}\n{response}");
     drop(headers::check(&response));
-    assert_eq!(
-        response.contains("<Response>"),
-        expected == 200,
-        "{response}"
-    );
+    assert_eq!(response.contains("<Response>"), expected == 200, "{response}");
     response
 }
 
@@ -69,26 +60,14 @@ fn check(server: &Running, request: &str, expected: u16) -> String {
 fn a_signed_webhook_is_answered_with_the_seeds_twiml() {
     let server = Running::twiml("");
     let response = check(&server, &signed(URL, &fields(), TOKEN), 200);
-    assert!(
-        response.ends_with(&format!("\r\n\r\n{TWIML}")),
-        "{response}"
-    );
-    assert_eq!(
-        headers::values(&response, "content-type"),
-        ["text/xml; charset=utf-8"]
-    );
+    assert!(response.ends_with(&format!("\r\n\r\n{TWIML}")), "{response}");
+    assert_eq!(headers::values(&response, "content-type"), ["text/xml; charset=utf-8"]);
     // A query that Twilio was configured with is part of what it signs.
     let form = Form::from_fields(fields());
-    let signature = token(TOKEN)
-        .sign_form(&format!("{URL}?clinic=7"), &form)
-        .to_base64();
+    let signature = token(TOKEN).sign_form(&format!("{URL}?clinic=7"), &form).to_base64();
     let target = format!("{PATH}?clinic=7");
-    let request = post(
-        &target,
-        FORM,
-        &form.encode(),
-        &format!("X-Twilio-Signature: {signature}\r\n"),
-    );
+    let request =
+        post(&target, FORM, &form.encode(), &format!("X-Twilio-Signature: {signature}\r\n"));
     check(&server, &request, 200);
 }
 
@@ -101,10 +80,7 @@ fn e61_webhooks_that_twilio_did_not_sign_are_refused() {
     let good = signed(URL, &fields(), TOKEN);
     for (what, request) in [
         ("another token", signed(URL, &fields(), "54321")),
-        (
-            "signed over http://",
-            signed(&URL.replace("https", "http"), &fields(), TOKEN),
-        ),
+        ("signed over http://", signed(&URL.replace("https", "http"), &fields(), TOKEN)),
         (
             "signed over the Host header",
             signed(&URL.replace("www", "evil"), &fields(), TOKEN)
@@ -117,25 +93,16 @@ fn e61_webhooks_that_twilio_did_not_sign_are_refused() {
                 "Host: www.example.com\r\nX-Forwarded-Host: evil.example.com\r\n",
             ),
         ),
-        (
-            "one field changed",
-            good.replace("CallStatus=ringing", "CallStatus=failure"),
-        ),
+        ("one field changed", good.replace("CallStatus=ringing", "CallStatus=failure")),
         (
             "one field added",
             good.replace("AccountSid", "AAdded=1&AccountSid")
                 .replace("Content-Length: ", "Content-Length: 1"),
         ),
-        (
-            "a signature that is none",
-            post(PATH, FORM, &form, "X-Twilio-Signature: x\r\n"),
-        ),
+        ("a signature that is none", post(PATH, FORM, &form, "X-Twilio-Signature: x\r\n")),
         (
             "two signatures",
-            good.replace(
-                "X-Twilio-Signature",
-                "X-Twilio-Signature: x\r\nX-Twilio-Signature",
-            ),
+            good.replace("X-Twilio-Signature", "X-Twilio-Signature: x\r\nX-Twilio-Signature"),
         ),
     ] {
         let response = exchange(server.port, request.as_bytes());
@@ -151,20 +118,13 @@ fn e61_rightly_signed_fields_of_another_shape_are_refused() {
     let server = Running::twiml("");
     let m1 = [
         ("CallSid", "CA1234567890ABCDE"),
-        (
-            "Caller",
-            "+14158675309Digits1234From+14158675309To+18005551212",
-        ),
+        ("Caller", "+14158675309Digits1234From+14158675309To+18005551212"),
     ];
     let m2 = [(
         "CallSidCA1234567890ABCDECaller",
         "+14158675309Digits1234From+14158675309To+18005551212",
     )];
-    for (what, set) in [
-        ("V-M1", &m1[..]),
-        ("V-M2", &m2[..]),
-        ("no fields at all (V-I3)", &[]),
-    ] {
+    for (what, set) in [("V-M1", &m1[..]), ("V-M2", &m2[..]), ("no fields at all (V-I3)", &[])] {
         check(&server, &signed(URL, set, TOKEN), 403);
         row("E61", &format!("{what}, rightly signed"), "403, schema");
     }
@@ -175,22 +135,11 @@ fn e61_rightly_signed_fields_of_another_shape_are_refused() {
     let foreign: Vec<_> = fields()
         .into_iter()
         .map(|(name, value)| {
-            (
-                name,
-                if name == "AccountSid" {
-                    "AC11111111111111111111111111111111"
-                } else {
-                    value
-                },
-            )
+            (name, if name == "AccountSid" { "AC11111111111111111111111111111111" } else { value })
         })
         .collect();
     check(&server, &signed(URL, &foreign, TOKEN), 403);
-    row(
-        "E61",
-        "another account, rightly signed",
-        "403, foreign_account",
-    );
+    row("E61", "another account, rightly signed", "403, foreign_account");
     let with_application =
         Running::twiml("TWILIO_TWIML_APP_SID=AP00000000000000000000000000000000");
     let mut other = fields();
@@ -214,41 +163,17 @@ fn e61_other_methods_types_and_bodies_are_refused() {
     assert_eq!(headers::values(&response, "allow"), ["POST"]);
     row("E61", "GET, rightly signed", "405, Allow: POST");
     for (what, request, expected) in [
-        (
-            "a JSON body",
-            post(PATH, "application/json", "{}", &header),
-            415,
-        ),
-        (
-            "a multipart body",
-            post(PATH, "multipart/form-data; boundary=x", "--x--", &header),
-            415,
-        ),
+        ("a JSON body", post(PATH, "application/json", "{}", &header), 415),
+        ("a multipart body", post(PATH, "multipart/form-data; boundary=x", "--x--", &header), 415),
         (
             "no content type",
             post(PATH, FORM, "", &header).replace("Content-Type", "X-Was-Content-Type"),
             415,
         ),
-        (
-            "a body of 1 MB",
-            post(PATH, FORM, &"a=1&".repeat(262_144), &header),
-            413,
-        ),
-        (
-            "bytes that are no UTF-8",
-            post(PATH, FORM, "a=%FF", &header),
-            403,
-        ),
-        (
-            "percent signs without digits",
-            post(PATH, FORM, "a=%zz", &header),
-            403,
-        ),
-        (
-            "257 fields",
-            post(PATH, FORM, &"a=1&".repeat(257), &header),
-            403,
-        ),
+        ("a body of 1 MB", post(PATH, FORM, &"a=1&".repeat(262_144), &header), 413),
+        ("bytes that are no UTF-8", post(PATH, FORM, "a=%FF", &header), 403),
+        ("percent signs without digits", post(PATH, FORM, "a=%zz", &header), 403),
+        ("257 fields", post(PATH, FORM, &"a=1&".repeat(257), &header), 403),
     ] {
         check(&server, &request, expected);
         row("E61", what, &expected.to_string());
@@ -274,19 +199,13 @@ fn e61_a_slow_body_is_given_up_after_five_seconds() {
 #[test]
 fn e62_a_webhook_that_is_sent_again_gets_the_same_answer() {
     let server = Running::twiml("");
-    let request = signed(URL, &fields(), TOKEN).replace(
-        "Content-Type",
-        "I-Twilio-Idempotency-Token: 1\r\nContent-Type",
-    );
+    let request = signed(URL, &fields(), TOKEN)
+        .replace("Content-Type", "I-Twilio-Idempotency-Token: 1\r\nContent-Type");
     let body = |response: &str| response.split("\r\n\r\n").nth(1).unwrap().to_owned();
     let first = body(&check(&server, &request, 200));
     let second = body(&check(&server, &request, 200));
     assert_eq!((first.as_str(), second.as_str()), (TWIML, TWIML));
-    row(
-        "E62",
-        "the same webhook twice, as a retry",
-        "200 twice, the same document",
-    );
+    row("E62", "the same webhook twice, as a retry", "200 twice, the same document");
 }
 
 #[test]
@@ -308,11 +227,7 @@ fn e63_media_urls_that_cannot_be_dialled_refuse_to_start() {
         let all = ward_tests::servers::settings(&format!("MEDIA_WSS_URL={url}"));
         let problems: Vec<String> = all.problems().into_iter().map(|p| p.setting).collect();
         assert_eq!(problems, ["MEDIA_WSS_URL"], "{url}");
-        row(
-            "E63",
-            &format!("MEDIA_WSS_URL={url}"),
-            "refuses to start, names the setting",
-        );
+        row("E63", &format!("MEDIA_WSS_URL={url}"), "refuses to start, names the setting");
     }
 }
 
@@ -321,19 +236,11 @@ fn e64_without_a_token_everything_is_refused_and_health_says_so() {
     let server = Running::twiml("TWILIO_AUTH_TOKEN=");
     drop(server.logs.first("not_ready"));
     check(&server, &signed(URL, &fields(), TOKEN), 403);
-    check(
-        &server,
-        &format!("GET {PATH} HTTP/1.1\r\nHost: a\r\n\r\n"),
-        403,
-    );
+    check(&server, &format!("GET {PATH} HTTP/1.1\r\nHost: a\r\n\r\n"), 403);
     let health = "GET /health HTTP/1.1\r\nHost: a\r\n\r\n";
     let response = check(&server, health, 503);
     assert!(response.ends_with("not ready"), "{response}");
-    row(
-        "E64",
-        "no auth token: signed POST, GET",
-        "403, token_absent",
-    );
+    row("E64", "no auth token: signed POST, GET", "403, token_absent");
     row("E64", "no auth token: GET /health", "503, not ready");
     let ready = Running::twiml("");
     assert!(exchange(ready.port, health.as_bytes()).ends_with("ready"));

@@ -7,9 +7,7 @@ use std::sync::OnceLock;
 /// The workspace's folder.
 #[must_use]
 pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("tests/ stands in the workspace")
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ stands in the workspace")
 }
 
 /// The path of a release binary, built if it is not up to date.

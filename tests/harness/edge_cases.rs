@@ -1,8 +1,9 @@
 //! The edge cases, and the rows that tests write about them.
 //!
-//! Each test writes what it sent and what it saw; `edge-case-report` makes a table of the rows and
-//! fails when a case has none.
+//! The harness notes every byte sent and every status, close code, reason and counter seen; a test
+//! says what they mean. `edge-case-report` makes a table of the rows and fails when a case has none.
 
+use std::cell::RefCell;
 use std::path::PathBuf;
 
 use serde_json::json;
@@ -77,18 +78,73 @@ pub fn folder() -> PathBuf {
     root().join("target/edge-cases")
 }
 
-/// Writes one row: what was sent and what was seen, in words that never change from run to run.
-pub fn row(case: &str, sent: &str, seen: &str) {
-    assert!(
-        CASES.iter().any(|(id, _)| *id == case),
-        "{case} is not a case"
-    );
+/// What one test has sent and seen since its last row.
+#[derive(Default)]
+struct Trace {
+    messages: usize,
+    bytes: usize,
+    last: String,
+    seen: Vec<String>,
+    is_written: bool,
+}
+
+thread_local! {
+    static TRACE: RefCell<Trace> = RefCell::default();
+}
+
+/// What is shown of a long message, in bytes: its beginning and its end.
+const HEAD_SHOWN: usize = 60;
+/// See [`HEAD_SHOWN`].
+const TAIL_SHOWN: usize = 100;
+
+/// Notes bytes that were sent.
+pub fn note_sent(bytes: &[u8]) {
+    TRACE.with_borrow_mut(|trace| {
+        if std::mem::take(&mut trace.is_written) {
+            *trace = Trace::default();
+        }
+        trace.messages += 1;
+        trace.bytes += bytes.len();
+        let (head, tail) = if bytes.len() <= HEAD_SHOWN + TAIL_SHOWN {
+            (bytes, &[][..])
+        } else {
+            (&bytes[..HEAD_SHOWN], &bytes[bytes.len() - TAIL_SHOWN..])
+        };
+        let gap = if tail.is_empty() { "" } else { " … " };
+        trace.last = format!("{}{gap}{}", head.escape_ascii(), tail.escape_ascii());
+    });
+}
+
+/// Notes something that was seen: a status, a close code, a reason, a counter.
+pub fn note_seen(what: &str) {
+    TRACE.with_borrow_mut(|trace| {
+        if std::mem::take(&mut trace.is_written) {
+            *trace = Trace::default();
+        }
+        if !trace.seen.iter().any(|known| known == what) {
+            trace.seen.push(what.to_owned());
+        }
+    });
+}
+
+/// Writes one row: what was sent and seen since the last one, and what it means, in words.
+pub fn row(case: &str, sent: &str, meaning: &str) {
+    assert!(CASES.iter().any(|(id, _)| *id == case), "{case} is not a case");
     let thread = std::thread::current();
-    let test = thread
-        .name()
-        .expect("tests run on named threads")
-        .to_owned();
-    let row = json!({ "case": case, "sent": sent, "seen": seen, "test": test });
+    let test = thread.name().expect("tests run on named threads").to_owned();
+    let row = TRACE.with_borrow_mut(|trace| {
+        trace.is_written = true;
+        json!({
+            "case": case,
+            "what": sent,
+            "messages": trace.messages,
+            "bytes": trace.bytes,
+            "last": trace.last,
+            "seen": trace.seen.join(", "),
+            "meaning": meaning,
+            "test": test,
+        })
+    });
     std::fs::create_dir_all(folder()).unwrap();
     let digest = sent.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)

@@ -3,17 +3,6 @@
 //! The servers are the release binaries, started by the same launcher as everywhere. Nothing here talks
 //! to anything but loopback.
 #![forbid(unsafe_code)]
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests fail by panicking"
-)]
-#![expect(
-    clippy::missing_panics_doc,
-    reason = "every function here panics when a test has failed"
-)]
-#![expect(clippy::disallowed_methods, reason = "tests wait for real processes")]
 
 pub mod binaries;
 pub mod logs;

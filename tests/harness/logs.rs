@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::edge_cases::note_seen;
+
 /// Every line so far.
 #[derive(Clone, Debug)]
 pub struct Logs(Arc<(Mutex<Vec<String>>, Condvar)>);
@@ -48,14 +50,13 @@ impl Logs {
                 .filter(|line| line["event"] == event)
                 .nth(number - 1);
             if let Some(found) = found {
+                if let Some(reason) = found["reason"].as_str() {
+                    note_seen(&format!("{event}: {reason}"));
+                }
                 return found;
             }
             let left = until.saturating_duration_since(Instant::now());
-            assert!(
-                !left.is_zero(),
-                "no {event} number {number} in:\n{}",
-                lines.join("\n")
-            );
+            assert!(!left.is_zero(), "no {event} number {number} in:\n{}", lines.join("\n"));
             lines = self.0.1.wait_timeout(lines, left).unwrap().0;
         }
     }

@@ -66,21 +66,13 @@ pub struct Running {
 #[must_use]
 pub fn settings(more: &str) -> AllSettings {
     // A setting in `more` stands instead of the one here.
-    let names: Vec<&str> = more
-        .lines()
-        .filter_map(|line| line.split('=').next())
-        .collect();
+    let names: Vec<&str> = more.lines().filter_map(|line| line.split('=').next()).collect();
     let base = format!(
         "MEDIA_WSS_URL=wss://media.example.com\nNEXT_PUBLIC_SITE_URL=https://www.example.com\n\
          TWILIO_ACCOUNT_SID={ACCOUNT}\nTWILIO_AUTH_TOKEN={TOKEN}\nMEDIA_AGENT=echo\n"
     );
-    let kept = base
-        .lines()
-        .filter(|line| !names.iter().any(|name| line.starts_with(name)));
-    let document: String = kept
-        .chain(more.lines())
-        .map(|line| format!("{line}\n"))
-        .collect();
+    let kept = base.lines().filter(|line| !names.iter().any(|name| line.starts_with(name)));
+    let document: String = kept.chain(more.lines()).map(|line| format!("{line}\n")).collect();
     AllSettings::from_document(&document)
 }
 

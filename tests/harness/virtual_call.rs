@@ -19,6 +19,7 @@ use ward_policy::audit::Role;
 use ward_policy::count::Count;
 use ward_policy::fault::CallEnd;
 
+use crate::edge_cases::{note_seen, note_sent};
 use crate::servers::ACCOUNT;
 use crate::websocket::{STREAM, connected, start};
 
@@ -41,10 +42,7 @@ impl Agents for TestAgents {
 #[must_use]
 pub fn context(agents: Box<dyn Agents>, more: &str) -> Arc<SessionContext> {
     let document = format!("TWILIO_ACCOUNT_SID={ACCOUNT}\n{more}");
-    let sink = std::fs::File::options()
-        .write(true)
-        .open("/dev/null")
-        .unwrap();
+    let sink = std::fs::File::options().write(true).open("/dev/null").unwrap();
     Arc::new(SessionContext {
         settings: MediaSettings::parse(&document).unwrap(),
         agents,
@@ -99,23 +97,29 @@ impl VirtualCall {
 
     /// A counter.
     pub fn count(&mut self, count: Count) -> u32 {
-        self.session.live_counts().of(count)
+        let counted = self.session.live_counts().of(count);
+        note_seen(&format!("{}={counted}", count.name()));
+        counted
     }
 
     /// Takes any text.
     pub fn text(&mut self, text: &str) {
         if self.ended.is_none() {
+            note_sent(text.as_bytes());
             self.ended = self.session.on_text(self.now, text, Waker::noop()).err();
         }
         self.drain();
+        if let Some(end) = self.ended {
+            let code = ward_media::socket::close_code(end);
+            note_seen(&format!("close {}: {}", code.unwrap_or(0), end.code()));
+        }
     }
 
     fn drain(&mut self) {
         while self.ended.is_none() {
             match self.session.poll(self.now) {
                 Ok(Some(text)) => {
-                    self.sent
-                        .push((self.now, serde_json::from_str(&text).unwrap()));
+                    self.sent.push((self.now, serde_json::from_str(&text).unwrap()));
                 }
                 Ok(None) => return,
                 Err(end) => self.ended = Some(end),
@@ -212,28 +216,19 @@ impl VirtualCall {
     /// Names of events sent so far, in order.
     #[must_use]
     pub fn events(&self) -> Vec<&str> {
-        self.sent
-            .iter()
-            .filter_map(|(_, message)| message["event"].as_str())
-            .collect()
+        self.sent.iter().filter_map(|(_, message)| message["event"].as_str()).collect()
     }
 
     /// How many messages of one kind were sent.
     #[must_use]
     pub fn sent_count(&self, event: &str) -> usize {
-        self.events()
-            .into_iter()
-            .filter(|name| *name == event)
-            .count()
+        self.events().into_iter().filter(|name| *name == event).count()
     }
 
     /// Names of marks sent so far.
     #[must_use]
     pub fn marks(&self) -> Vec<String> {
-        let marks = self
-            .sent
-            .iter()
-            .filter(|(_, message)| message["event"] == "mark");
+        let marks = self.sent.iter().filter(|(_, message)| message["event"] == "mark");
         marks
             .filter_map(|(_, message)| message["mark"]["name"].as_str().map(str::to_owned))
             .collect()
@@ -242,10 +237,7 @@ impl VirtualCall {
     /// Bytes of audio in each `media` message sent so far, with its time.
     #[must_use]
     pub fn audio_sent(&self) -> Vec<(Duration, Vec<u8>)> {
-        let media = self
-            .sent
-            .iter()
-            .filter(|(_, message)| message["event"] == "media");
+        let media = self.sent.iter().filter(|(_, message)| message["event"] == "media");
         media
             .map(|(at, message)| {
                 let payload = message["media"]["payload"].as_str().unwrap();

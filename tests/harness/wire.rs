@@ -7,6 +7,7 @@ use std::time::Duration;
 use rustls::{ClientConnection, StreamOwned};
 use rustls_pki_types::ServerName;
 
+use crate::edge_cases::{note_seen, note_sent};
 use crate::servers::client_config;
 
 /// One connection.
@@ -21,14 +22,10 @@ impl Wire {
     pub fn open(port: u16) -> Self {
         let socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
         socket.set_nodelay(true).unwrap();
-        socket
-            .set_read_timeout(Some(Duration::from_secs(10)))
-            .unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         let name = ServerName::try_from("localhost").unwrap();
         let tls = ClientConnection::new(client_config(), name).unwrap();
-        Self {
-            stream: StreamOwned::new(tls, socket),
-        }
+        Self { stream: StreamOwned::new(tls, socket) }
     }
 
     /// How long a read waits.
@@ -38,10 +35,8 @@ impl Wire {
 
     /// Sends bytes; `false` when the other side is gone.
     pub fn send(&mut self, bytes: &[u8]) -> bool {
-        self.stream
-            .write_all(bytes)
-            .and_then(|()| self.stream.flush())
-            .is_ok()
+        note_sent(bytes);
+        self.stream.write_all(bytes).and_then(|()| self.stream.flush()).is_ok()
     }
 
     /// Reads some bytes; empty at the end of the connection, `None` when nothing came in time.
@@ -65,7 +60,10 @@ impl Wire {
         let mut all = Vec::new();
         loop {
             match self.receive() {
-                Some(bytes) if bytes.is_empty() => return all,
+                Some(bytes) if bytes.is_empty() => {
+                    note_seen(&format!("status {}", status(&lossy(&all))));
+                    return all;
+                }
                 Some(bytes) => all.extend(bytes),
                 None => panic!("the connection stays open after: {}", lossy(&all)),
             }
@@ -82,7 +80,9 @@ impl Wire {
                 other => panic!("no whole head ({other:?}): {}", lossy(&head)),
             }
         }
-        lossy(&head)
+        let head = lossy(&head);
+        note_seen(&format!("status {}", status(&head)));
+        head
     }
 
     /// Breaks the connection: no goodbye of any kind, a TCP reset.
@@ -111,8 +111,6 @@ pub fn exchange(port: u16, request: &[u8]) -> String {
 /// The status of a response; 0 when there is none.
 #[must_use]
 pub fn status(response: &str) -> u16 {
-    let word = response
-        .strip_prefix("HTTP/1.1 ")
-        .and_then(|rest| rest.split(' ').next());
+    let word = response.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.split(' ').next());
     word.and_then(|word| word.parse().ok()).unwrap_or(0)
 }

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use ward_policy::count::{Count, Counts};
 use ward_policy::limit;
 
-const BYTES_MAX: usize = limit::BACKLOG_MS_MAX as usize * limit::BYTES_PER_MS;
+const BYTES_MAX: usize = limit::bytes_in_ms(limit::BACKLOG_MS_MAX);
 
 /// A ring of at most [`limit::BACKLOG_MS_MAX`] milliseconds.
 #[derive(Default)]
@@ -23,17 +23,10 @@ impl Backlog {
     pub fn push(&mut self, audio: &[u8], counts: &mut Counts) {
         let fresh = audio.len().min(BYTES_MAX);
         let skipped = audio.len().saturating_sub(fresh);
-        let excess = self
-            .audio
-            .len()
-            .saturating_add(fresh)
-            .saturating_sub(BYTES_MAX);
+        let excess = self.audio.len().saturating_add(fresh).saturating_sub(BYTES_MAX);
         self.audio.drain(..excess.min(self.audio.len()));
         self.audio.extend(audio.iter().skip(skipped));
-        let dropped = self
-            .dropped_bytes
-            .saturating_add(excess)
-            .saturating_add(skipped);
+        let dropped = self.dropped_bytes.saturating_add(excess).saturating_add(skipped);
         counts.add_ms(
             Count::BacklogDroppedMs,
             u64::try_from(dropped / limit::BYTES_PER_MS).unwrap_or(u64::MAX),

@@ -62,14 +62,11 @@ impl Call {
     }
 
     /// Takes in what happened at `now`.
+    #[expect(clippy::needless_pass_by_value, reason = "what has happened is used up")]
     pub fn handle(&mut self, now: Duration, input: Input<'_>) {
         match input {
             Input::Start => self.tell(now, Heard::Started),
-            Input::Audio {
-                sequence,
-                timestamp_ms,
-                payload,
-            } => {
+            Input::Audio { sequence, timestamp_ms, payload } => {
                 if self.intake.in_sequence(sequence, &mut self.counts) {
                     self.hear(now, timestamp_ms, payload);
                 }
@@ -111,10 +108,7 @@ impl Call {
             end = end.saturating_add(GOODBYE_MAX);
         }
         let silence = self.endpointing.is_speaking().then(|| self.silence_due());
-        [self.playout.wake_at(), silence]
-            .into_iter()
-            .flatten()
-            .fold(end, Duration::min)
+        [self.playout.wake_at(), silence].into_iter().flatten().fold(end, Duration::min)
     }
 
     /// Everything counted so far.
@@ -130,9 +124,7 @@ impl Call {
 
     /// Moves audio that waits for a recogniser into `taken`, oldest first, and says how much.
     pub fn take_audio(&mut self, taken: &mut [u8]) -> usize {
-        self.backlog
-            .as_mut()
-            .map_or(0, |backlog| backlog.take(taken))
+        self.backlog.as_mut().map_or(0, |backlog| backlog.take(taken))
     }
 
     fn hear(&mut self, now: Duration, timestamp_ms: Option<u64>, payload: &[u8]) {
@@ -140,10 +132,7 @@ impl Call {
             self.counts.one(Count::EmptyPayload);
             return;
         }
-        let silence = match self
-            .intake
-            .judge(now, timestamp_ms, payload.len(), &mut self.counts)
-        {
+        let silence = match self.intake.judge(now, timestamp_ms, payload.len(), &mut self.counts) {
             Verdict::Hear { silence } => silence,
             Verdict::Drop => return,
             Verdict::Flood => {
@@ -213,11 +202,7 @@ impl Call {
     }
 
     fn tell(&mut self, now: Duration, heard: Heard<'_>) {
-        let mut voice = Voice {
-            now,
-            playout: &mut self.playout,
-            counts: &mut self.counts,
-        };
+        let mut voice = Voice { now, playout: &mut self.playout, counts: &mut self.counts };
         self.agent.hear(heard, &mut voice);
     }
 
@@ -228,8 +213,7 @@ impl Call {
     }
 
     fn silence_due(&self) -> Duration {
-        self.last_audio_at
-            .saturating_add(Duration::from_millis(limit::SPEECH_END_MS))
+        self.last_audio_at.saturating_add(Duration::from_millis(limit::SPEECH_END_MS))
     }
 
     /// What happens because time has passed and nothing else has.
@@ -240,8 +224,7 @@ impl Call {
             // The peer may send nothing at all while the caller is silent.
             let mut ended = None;
             let samples = limit::BYTES_PER_MS.saturating_mul(600);
-            self.endpointing
-                .hear_silence(samples, |turn| ended = Some(turn));
+            self.endpointing.hear_silence(samples, |turn| ended = Some(turn));
             if let Some(turn) = ended {
                 self.turn(now, turn);
             }
@@ -261,8 +244,6 @@ impl Call {
 
 impl std::fmt::Debug for Call {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Call")
-            .field("ending", &self.ending)
-            .finish_non_exhaustive()
+        f.debug_struct("Call").field("ending", &self.ending).finish_non_exhaustive()
     }
 }

@@ -46,7 +46,7 @@ pub enum Turn {
 #[derive(Debug)]
 pub struct Endpointing {
     sum: u64,
-    samples: u32,
+    samples: u64,
     noise: u64,
     /// Consecutive blocks that contradict the present state.
     contrary: u64,
@@ -65,7 +65,7 @@ impl Default for Endpointing {
     }
 }
 
-const BLOCK_SAMPLES: u32 = limit::FRAME_BYTES as u32;
+const BLOCK_SAMPLES: u64 = limit::FRAME_MS * 8;
 const ONSET_BLOCKS: u64 = limit::SPEECH_ONSET_MS / limit::FRAME_MS;
 const END_BLOCKS: u64 = limit::SPEECH_END_MS / limit::FRAME_MS;
 
@@ -77,7 +77,7 @@ impl Endpointing {
             self.sum = self.sum.saturating_add(u64::from(square));
             self.samples = self.samples.saturating_add(1);
             if self.samples == BLOCK_SAMPLES {
-                let energy = self.sum / u64::from(BLOCK_SAMPLES);
+                let energy = self.sum / BLOCK_SAMPLES;
                 (self.sum, self.samples) = (0, 0);
                 if let Some(turn) = self.block(energy) {
                     report(turn);
@@ -102,16 +102,11 @@ impl Endpointing {
     }
 
     fn block(&mut self, energy: u64) -> Option<Turn> {
-        let threshold = self
-            .noise
-            .saturating_mul(SPEECH_OVER_NOISE)
-            .max(SPEECH_FLOOR);
+        let threshold = self.noise.saturating_mul(SPEECH_OVER_NOISE).max(SPEECH_FLOOR);
         let is_speech = energy > threshold;
         if !is_speech {
             // Falls at once, rises over about half a second.
-            let learnt = self
-                .noise
-                .saturating_add(energy.saturating_sub(self.noise) / 16);
+            let learnt = self.noise.saturating_add(energy.saturating_sub(self.noise) / 16);
             self.noise = learnt.min(energy.max(1)).max(self.noise / 2).min(NOISE_MAX);
         }
         if is_speech == self.is_speaking {
@@ -119,11 +114,7 @@ impl Endpointing {
             return None;
         }
         self.contrary = self.contrary.saturating_add(1);
-        let needed = if self.is_speaking {
-            END_BLOCKS
-        } else {
-            ONSET_BLOCKS
-        };
+        let needed = if self.is_speaking { END_BLOCKS } else { ONSET_BLOCKS };
         if self.contrary < needed {
             return None;
         }
@@ -145,12 +136,9 @@ mod tests {
     fn turns(parts: &[(u8, usize)]) -> Vec<(usize, Turn)> {
         let mut endpointing = Endpointing::default();
         let mut found = Vec::new();
-        let mut frame = 0;
-        for (byte, frames) in parts {
-            for _ in 0..*frames {
-                endpointing.hear(&[*byte; 160], |turn| found.push((frame, turn)));
-                frame += 1;
-            }
+        let frames = parts.iter().flat_map(|(byte, count)| std::iter::repeat_n(*byte, *count));
+        for (number, byte) in frames.enumerate() {
+            endpointing.hear(&[byte; 160], |turn| found.push((number, turn)));
         }
         found
     }

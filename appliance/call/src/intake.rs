@@ -90,9 +90,7 @@ impl Intake {
         let silence = self.missing(timestamp_ms, samples, counts);
         counts.one(Count::FramesIn);
         counts.add_ms(Count::AudioInMs, samples / SAMPLES_PER_MS);
-        Verdict::Hear {
-            silence: usize::try_from(silence).unwrap_or(0),
-        }
+        Verdict::Hear { silence: usize::try_from(silence).unwrap_or(0) }
     }
 
     /// Silence to put before audio at `timestamp_ms`, in samples.
@@ -102,10 +100,7 @@ impl Intake {
             (None, Some(expected)) => expected,
             (None, None) => 0,
         };
-        let expected = self
-            .expected
-            .replace(at.saturating_add(samples))
-            .unwrap_or(at);
+        let expected = self.expected.replace(at.saturating_add(samples)).unwrap_or(at);
         let tolerance = limit::FRAME_MS.saturating_mul(SAMPLES_PER_MS);
         let hole = at.saturating_sub(expected);
         let back = expected.saturating_sub(at);
@@ -128,10 +123,7 @@ impl Intake {
         let elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
         let refill = elapsed_us.saturating_mul(limit::AUDIO_RATE_PERCENT_MAX) / 100;
         self.refilled_at = now;
-        self.allowance_us = self
-            .allowance_us
-            .saturating_add(refill)
-            .min(ALLOWANCE_US_MAX);
+        self.allowance_us = self.allowance_us.saturating_add(refill).min(ALLOWANCE_US_MAX);
         if self.allowance_us == ALLOWANCE_US_MAX {
             self.dropped_ms = 0;
         }
@@ -163,22 +155,13 @@ mod tests {
     #[test]
     fn holes_are_filled_up_to_their_maximum() {
         let counts = check(&[5, 25, 65, 85, 4_085], &[0, 0, 160, 0, 4_000]);
-        assert_eq!(
-            (counts.of(Count::Gap), counts.of(Count::GapFilledMs)),
-            (2, 520)
-        );
+        assert_eq!((counts.of(Count::Gap), counts.of(Count::GapFilledMs)), (2, 520));
     }
 
     #[test]
     fn a_clock_that_jumps_is_set_again() {
-        let counts = check(
-            &[1_000, 0, 20, 1_000_000_000_000_000, u64::MAX],
-            &[0, 0, 0, 0, 0],
-        );
-        assert_eq!(
-            (counts.of(Count::Gap), counts.of(Count::ClockReset)),
-            (0, 3)
-        );
+        let counts = check(&[1_000, 0, 20, 1_000_000_000_000_000, u64::MAX], &[0, 0, 0, 0, 0]);
+        assert_eq!((counts.of(Count::Gap), counts.of(Count::ClockReset)), (0, 3));
     }
 
     #[test]

@@ -15,9 +15,9 @@ use crate::agent::Clip;
 use crate::output::Output;
 
 /// Audio in one paced message, in bytes.
-const MESSAGE_BYTES: usize = limit::PLAYOUT_MESSAGE_MS as usize * limit::BYTES_PER_MS;
+const MESSAGE_BYTES: usize = limit::bytes_in_ms(limit::PLAYOUT_MESSAGE_MS);
 /// Audio that may wait, in bytes.
-const QUEUE_BYTES_MAX: usize = limit::PLAYOUT_QUEUE_MS_MAX as usize * limit::BYTES_PER_MS;
+const QUEUE_BYTES_MAX: usize = limit::bytes_in_ms(limit::PLAYOUT_QUEUE_MS_MAX);
 /// µ-law silence, for the end of a clip that is no whole frame.
 const SILENCE: u8 = 0xFF;
 
@@ -41,6 +41,17 @@ impl MarkName {
 enum Item {
     Audio { clip: Clip, sent: usize },
     Mark,
+}
+
+/// The latest `clear`.
+#[derive(Debug, Clone, Copy, Default)]
+enum Clear {
+    #[default]
+    Never,
+    /// Asked for at this time, not sent yet.
+    Due(Duration),
+    /// Sent; asked for at this time.
+    Sent(Duration),
 }
 
 #[derive(Debug)]
@@ -77,8 +88,7 @@ pub struct Playout {
     generation: u32,
     mark_number: u32,
     outstanding: VecDeque<Outstanding>,
-    clear_pending: bool,
-    cleared_at: Option<Duration>,
+    clear: Clear,
     is_hanging_up: bool,
     /// Something was said since the agent was last told that all was said.
     has_news: bool,
@@ -89,17 +99,11 @@ impl Playout {
         let total = self.queued_bytes.saturating_add(clip.len());
         if total > QUEUE_BYTES_MAX {
             let ms = clip.len() / limit::BYTES_PER_MS;
-            counts.add_ms(
-                Count::PlayoutRefusedMs,
-                u64::try_from(ms).unwrap_or(u64::MAX),
-            );
+            counts.add_ms(Count::PlayoutRefusedMs, u64::try_from(ms).unwrap_or(u64::MAX));
             return;
         }
         self.queued_bytes = total;
-        self.queue.push_back(Item::Audio {
-            clip: Clip::clone(clip),
-            sent: 0,
-        });
+        self.queue.push_back(Item::Audio { clip: Clip::clone(clip), sent: 0 });
         self.queue.push_back(Item::Mark);
         self.has_news = true;
     }
@@ -108,10 +112,7 @@ impl Playout {
         self.forget_passed();
         if self.direct.len().saturating_add(audio.len()) > QUEUE_BYTES_MAX {
             let ms = audio.len() / limit::BYTES_PER_MS;
-            counts.add_ms(
-                Count::PlayoutRefusedMs,
-                u64::try_from(ms).unwrap_or(u64::MAX),
-            );
+            counts.add_ms(Count::PlayoutRefusedMs, u64::try_from(ms).unwrap_or(u64::MAX));
             return;
         }
         self.direct.extend_from_slice(audio);
@@ -126,14 +127,14 @@ impl Playout {
         self.play_end = now;
         self.is_hanging_up = false;
         self.has_news = false;
-        let interval = self
-            .cleared_at
-            .map_or(limit::CLEAR_INTERVAL, |at| now.saturating_sub(at));
+        let interval = match self.clear {
+            Clear::Never => limit::CLEAR_INTERVAL,
+            Clear::Due(at) | Clear::Sent(at) => now.saturating_sub(at),
+        };
         // With nothing playing a `clear` has no effect, so it is not worth one.
         if was_speaking || (!self.outstanding.is_empty() && interval >= limit::CLEAR_INTERVAL) {
             self.generation = self.generation.wrapping_add(1);
-            self.clear_pending = true;
-            self.cleared_at = Some(now);
+            self.clear = Clear::Due(now);
             counts.one(Count::Clear);
         }
     }
@@ -150,10 +151,7 @@ impl Playout {
     /// Whether the caller can still hear something: queued, on its way, or unacknowledged.
     #[must_use]
     pub fn is_speaking(&self, now: Duration) -> bool {
-        let has_mark = self
-            .outstanding
-            .iter()
-            .any(|mark| mark.generation == self.generation);
+        let has_mark = self.outstanding.iter().any(|mark| mark.generation == self.generation);
         !self.queue.is_empty() || self.play_end > now || has_mark
     }
 
@@ -205,13 +203,11 @@ impl Playout {
     /// The next thing to send at `now`.
     pub(crate) fn poll(&mut self, now: Duration, counts: &mut Counts) -> Option<Output<'_>> {
         self.forget_passed();
-        if std::mem::take(&mut self.clear_pending) {
+        if let Clear::Due(at) = self.clear {
+            self.clear = Clear::Sent(at);
             return Some(Output::Clear);
         }
-        let whole = self
-            .direct
-            .len()
-            .saturating_sub(self.direct.len() % limit::FRAME_BYTES);
+        let whole = self.direct.len().saturating_sub(self.direct.len() % limit::FRAME_BYTES);
         if whole > 0 {
             self.passed = whole;
             count_sent(whole, counts);
@@ -237,10 +233,7 @@ impl Playout {
         let marks = self.outstanding.iter().map(|mark| mark.due);
         let audio = (!self.queue.is_empty()).then(|| self.next_send());
         let end = (self.is_hanging_up || self.has_news).then_some(self.play_end);
-        marks
-            .chain(audio)
-            .chain(end.filter(|_| self.queue.is_empty()))
-            .min()
+        marks.chain(audio).chain(end.filter(|_| self.queue.is_empty())).min()
     }
 
     /// When the next message is due: as soon as a whole one fits into the lead.
@@ -258,11 +251,7 @@ impl Playout {
         }
         let due = self.play_end.saturating_add(limit::MARK_SLACK);
         let (generation, number) = (self.generation, self.mark_number);
-        self.outstanding.push_back(Outstanding {
-            generation,
-            number,
-            due,
-        });
+        self.outstanding.push_back(Outstanding { generation, number, due });
         MarkName::new(generation, number)
     }
 
@@ -285,10 +274,7 @@ impl Playout {
         }
         self.queued_bytes = self.queued_bytes.saturating_sub(piece.len());
         let ms = u64::try_from(padded / limit::BYTES_PER_MS).unwrap_or(0);
-        self.play_end = self
-            .play_end
-            .max(now)
-            .saturating_add(Duration::from_millis(ms));
+        self.play_end = self.play_end.max(now).saturating_add(Duration::from_millis(ms));
         count_sent(padded, counts);
         Some(Output::Play(&self.tail))
     }
@@ -328,21 +314,13 @@ mod tests {
         let mut playout = Playout::default();
         let mut counts = Counts::default();
         playout.say(&Clip::from(vec![1; 5 * 640 + 100]), &mut counts);
-        assert_eq!(
-            drain(&mut playout, ms(0), &mut counts),
-            ["Play(640 bytes)"; 3]
-        );
+        assert_eq!(drain(&mut playout, ms(0), &mut counts), ["Play(640 bytes)"; 3]);
         assert_eq!(playout.wake_at(), Some(ms(80)));
         assert!(drain(&mut playout, ms(79), &mut counts).is_empty());
         // A tick that is late by 200 ms is made up for: the clock is absolute.
         assert_eq!(
             drain(&mut playout, ms(240), &mut counts),
-            [
-                "Play(640 bytes)",
-                "Play(640 bytes)",
-                "Play(160 bytes)",
-                "Mark(g0-1)"
-            ]
+            ["Play(640 bytes)", "Play(640 bytes)", "Play(160 bytes)", "Mark(g0-1)"]
         );
         assert!(playout.is_speaking(ms(420)));
         assert_eq!(playout.mark_returned("g0-1", &mut counts), Returned::Played);
@@ -359,20 +337,10 @@ mod tests {
         playout.stop(ms(10), &mut counts);
         playout.stop(ms(11), &mut counts);
         assert_eq!(drain(&mut playout, ms(11), &mut counts), ["Clear"]);
-        assert_eq!(
-            playout.mark_returned("g0-1", &mut counts),
-            Returned::Flushed
-        );
-        assert_eq!(
-            playout.mark_returned("g0-1", &mut counts),
-            Returned::Unknown
-        );
+        assert_eq!(playout.mark_returned("g0-1", &mut counts), Returned::Flushed);
+        assert_eq!(playout.mark_returned("g0-1", &mut counts), Returned::Unknown);
         for name in ["", "g", "g0", "g-", "g0-x", "0-1", "g99999999999-1"] {
-            assert_eq!(
-                playout.mark_returned(name, &mut counts),
-                Returned::Unknown,
-                "{name}"
-            );
+            assert_eq!(playout.mark_returned(name, &mut counts), Returned::Unknown, "{name}");
         }
     }
 

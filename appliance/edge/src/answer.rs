@@ -25,12 +25,7 @@ impl Answer {
     /// A document.
     #[must_use]
     pub fn ok(content_type: &'static str, body: impl Into<Bytes>) -> Self {
-        Self {
-            status: StatusCode::OK,
-            content_type,
-            body: body.into(),
-            extra: Vec::new(),
-        }
+        Self { status: StatusCode::OK, content_type, body: body.into(), extra: Vec::new() }
     }
 
     /// The switch to WebSocket, with the value of `Sec-WebSocket-Accept`.
@@ -41,14 +36,8 @@ impl Answer {
             content_type: "",
             body: Bytes::new(),
             extra: vec![
-                (
-                    hyper::header::CONNECTION,
-                    HeaderValue::from_static("Upgrade"),
-                ),
-                (
-                    hyper::header::UPGRADE,
-                    HeaderValue::from_static("websocket"),
-                ),
+                (hyper::header::CONNECTION, HeaderValue::from_static("Upgrade")),
+                (hyper::header::UPGRADE, HeaderValue::from_static("websocket")),
                 (hyper::header::SEC_WEBSOCKET_ACCEPT, accept),
             ],
         }
@@ -70,12 +59,7 @@ impl Answer {
         }
         // The reason phrase of the status and nothing else: it says no more than the status does.
         let body = status.canonical_reason().unwrap_or_default();
-        Some(Self {
-            status,
-            content_type: TEXT,
-            body: Bytes::from_static(body.as_bytes()),
-            extra,
-        })
+        Some(Self { status, content_type: TEXT, body: Bytes::from_static(body.as_bytes()), extra })
     }
 
     /// A 405 that names the method the route has.
@@ -83,9 +67,7 @@ impl Answer {
     pub fn method_not_allowed(allow: &'static str) -> Self {
         let mut answer = Self::ok(TEXT, "Method Not Allowed");
         answer.status = StatusCode::METHOD_NOT_ALLOWED;
-        answer
-            .extra
-            .push((hyper::header::ALLOW, HeaderValue::from_static(allow)));
+        answer.extra.push((hyper::header::ALLOW, HeaderValue::from_static(allow)));
         answer
     }
 
@@ -122,10 +104,7 @@ impl Answer {
             headers.insert(name, value);
         }
         for (name, value) in header::FIXED {
-            headers.insert(
-                HeaderName::from_static(name),
-                HeaderValue::from_static(value),
-            );
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
         headers.insert(hyper::header::CONTENT_SECURITY_POLICY, policy());
         response

@@ -80,9 +80,7 @@ pub async fn serve<H: Handler>(
             }
         };
         let Ok(permit) = Arc::clone(&pending).try_acquire_owned() else {
-            log.record(&Event::ConnectionEnded {
-                reason: ConnectionEnd::Crowded,
-            });
+            log.record(&Event::ConnectionEnded { reason: ConnectionEnd::Crowded });
             continue;
         };
         // Delay costs a caller more than a packet costs the network; a failure changes nothing else.
@@ -123,26 +121,17 @@ async fn request<S: Stream, H: Handler>(mut stream: S, handler: Arc<H>, log: Log
         Ok(Ok(Ok(head))) => return hand_to_hyper(Prefixed::new(head, stream), handler, log).await,
         Ok(Ok(Err(refusal))) => refusal,
         Ok(Err(_)) => {
-            log.record(&Event::ConnectionEnded {
-                reason: ConnectionEnd::Left,
-            });
+            log.record(&Event::ConnectionEnded { reason: ConnectionEnd::Left });
             return;
         }
         Err(_) => Refusal::HeadSlow,
     };
     let answer = Answer::refusal(refusal);
     let status = answer.as_ref().map_or(0, Answer::status);
-    log.record(&Event::Refused {
-        status,
-        reason: refusal,
-    });
+    log.record(&Event::Refused { status, reason: refusal });
     if let Some(answer) = answer {
         // Whatever happens to the refusal, the connection ends here.
-        let sent = timeout(
-            limit::RESPONSE_DEADLINE,
-            refuse(stream, &answer.into_bytes()),
-        )
-        .await;
+        let sent = timeout(limit::RESPONSE_DEADLINE, refuse(stream, &answer.into_bytes())).await;
         drop(sent);
     }
 }
@@ -189,9 +178,7 @@ async fn hand_to_hyper<S: Stream, H: Handler>(stream: Prefixed<S>, handler: Arc<
         .with_upgrades();
     let deadline = limit::BODY_DEADLINE.saturating_add(limit::RESPONSE_DEADLINE);
     if !matches!(timeout(deadline, serving).await, Ok(Ok(()))) {
-        log.record(&Event::ConnectionEnded {
-            reason: ConnectionEnd::Left,
-        });
+        log.record(&Event::ConnectionEnded { reason: ConnectionEnd::Left });
     }
 }
 
@@ -218,15 +205,9 @@ pub async fn read_body(mut body: Incoming) -> Result<Vec<u8>, Refusal> {
                 break;
             }
         }
-        if discarded > 0 {
-            Err(Refusal::BodyLong)
-        } else {
-            Ok(bytes)
-        }
+        if discarded > 0 { Err(Refusal::BodyLong) } else { Ok(bytes) }
     };
-    timeout(limit::BODY_DEADLINE, reading)
-        .await
-        .unwrap_or(Err(Refusal::BodySlow))
+    timeout(limit::BODY_DEADLINE, reading).await.unwrap_or(Err(Refusal::BodySlow))
 }
 
 /// How much of a body that is too long is read before the answer.

@@ -43,16 +43,7 @@ pub struct Drainer {
 pub fn channel() -> (Drainer, Drain) {
     let (sender, receiver) = watch::channel(Phase::Serving);
     let live = Arc::new(AtomicU64::new(0));
-    (
-        Drainer {
-            phase: sender,
-            live: Arc::clone(&live),
-        },
-        Drain {
-            phase: receiver,
-            live,
-        },
-    )
+    (Drainer { phase: sender, live: Arc::clone(&live) }, Drain { phase: receiver, live })
 }
 
 /// Counts one live call until it is dropped.
@@ -75,11 +66,7 @@ impl Drain {
     /// Waits until the phase is at least `phase`.
     pub async fn reached(&mut self, phase: Phase) {
         // An error means that the drainer is gone, which ends the process as well.
-        self.phase
-            .wait_for(|now| *now >= phase)
-            .await
-            .map(|_phase| ())
-            .unwrap_or_default();
+        self.phase.wait_for(|now| *now >= phase).await.map(|_phase| ()).unwrap_or_default();
     }
 
     /// Counts a call as live.
@@ -104,19 +91,13 @@ impl Drainer {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         either(terminate.recv(), interrupt.recv()).await;
-        log.record(&Event::Draining {
-            calls: self.live.load(Ordering::Relaxed),
-        });
+        log.record(&Event::Draining { calls: self.live.load(Ordering::Relaxed) });
         self.advance(Phase::Draining);
         let second = either(terminate.recv(), interrupt.recv());
         // Both endings of this wait mean the same: nobody is waited for any longer.
-        tokio::time::timeout(deadline, either(second, self.idle()))
-            .await
-            .unwrap_or_default();
+        tokio::time::timeout(deadline, either(second, self.idle())).await.unwrap_or_default();
         self.advance(Phase::Stopping);
-        tokio::time::timeout(LAST_WORDS, self.idle())
-            .await
-            .unwrap_or_default();
+        tokio::time::timeout(LAST_WORDS, self.idle()).await.unwrap_or_default();
         log.record(&Event::Stopped);
         Ok(())
     }

@@ -91,9 +91,7 @@ pub fn read_document(
     let file = File::from(descriptor.ok_or(HandedError::Absent(name))?);
     let mut text = Secret::new(String::new());
     let longest = u64::try_from(limit::DOCUMENT_BYTES_MAX).unwrap_or(u64::MAX);
-    let read = file
-        .take(longest.saturating_add(1))
-        .read_to_string(text.expose_mut());
+    let read = file.take(longest.saturating_add(1)).read_to_string(text.expose_mut());
     match read {
         Ok(bytes) if bytes <= limit::DOCUMENT_BYTES_MAX => Ok(text),
         _ => Err(HandedError::Document(name)),
@@ -122,28 +120,11 @@ mod tests {
 
     #[test]
     fn a_wrong_command_line_is_refused() {
-        for argument in [
-            "settings",
-            "settings=",
-            "settings=x",
-            "other=3",
-            "=3",
-            "settings=3x",
-        ] {
-            assert_eq!(
-                check(&[argument]).unwrap_err(),
-                HandedError::Argument,
-                "{argument}"
-            );
+        for argument in ["settings", "settings=", "settings=x", "other=3", "=3", "settings=3x"] {
+            assert_eq!(check(&[argument]).unwrap_err(), HandedError::Argument, "{argument}");
         }
-        assert!(matches!(
-            check(&["log=900"]).unwrap_err(),
-            HandedError::Descriptor(_)
-        ));
-        assert!(matches!(
-            check(&["log=1"]).unwrap_err(),
-            HandedError::Descriptor(_)
-        ));
+        assert!(matches!(check(&["log=900"]).unwrap_err(), HandedError::Descriptor(_)));
+        assert!(matches!(check(&["log=1"]).unwrap_err(), HandedError::Descriptor(_)));
         let absent = read_document(None, "settings").err();
         assert_eq!(absent, Some(HandedError::Absent("settings")));
     }

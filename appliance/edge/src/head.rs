@@ -28,10 +28,7 @@ pub fn judge(bytes: &[u8]) -> Judgement {
     let window = bytes.get(..limit::HEAD_BYTES_MAX).unwrap_or(bytes);
     let end = window.windows(4).position(|four| four == b"\r\n\r\n");
     let (head, end) = match end {
-        Some(at) => (
-            window.get(..at.saturating_add(2)).unwrap_or(window),
-            at.saturating_add(4),
-        ),
+        Some(at) => (window.get(..at.saturating_add(2)).unwrap_or(window), at.saturating_add(4)),
         None if has_bare_line_feed(window) => return Judgement::Refused(Refusal::HeadMalformed),
         None if bytes.len() >= limit::HEAD_BYTES_MAX => {
             return Judgement::Refused(Refusal::HeadLong);
@@ -59,10 +56,7 @@ fn check(head: &[u8]) -> Result<(), Refusal> {
     if has_bare_line_feed(head) {
         return Err(Refusal::HeadMalformed);
     }
-    let mut lines = head
-        .strip_suffix(b"\r\n")
-        .unwrap_or(head)
-        .split(|byte| *byte == b'\n');
+    let mut lines = head.strip_suffix(b"\r\n").unwrap_or(head).split(|byte| *byte == b'\n');
     let first = lines.next().unwrap_or_default();
     check_request_line(first.strip_suffix(b"\r").unwrap_or(first))?;
     let mut seen = Seen::default();
@@ -87,18 +81,10 @@ fn check_request_line(line: &[u8]) -> Result<(), Refusal> {
     }
     if version != b"HTTP/1.1" {
         let is_version = version.starts_with(b"HTTP/");
-        return Err(if is_version {
-            Refusal::HttpVersion
-        } else {
-            Refusal::HeadMalformed
-        });
+        return Err(if is_version { Refusal::HttpVersion } else { Refusal::HeadMalformed });
     }
     // Absolute and asterisk forms are for proxies; every route here begins with a slash.
-    if target.first() == Some(&b'/') {
-        Ok(())
-    } else {
-        Err(Refusal::Route)
-    }
+    if target.first() == Some(&b'/') { Ok(()) } else { Err(Refusal::Route) }
 }
 
 /// What the fields said that bears on where the body ends.
@@ -111,10 +97,7 @@ struct Seen {
 
 impl Seen {
     fn field(&mut self, line: &[u8]) -> Result<(), Refusal> {
-        let colon = line
-            .iter()
-            .position(|byte| *byte == b':')
-            .ok_or(Refusal::HeadMalformed)?;
+        let colon = line.iter().position(|byte| *byte == b':').ok_or(Refusal::HeadMalformed)?;
         let (name, rest) = line.split_at_checked(colon).ok_or(Refusal::HeadMalformed)?;
         let value = rest.get(1..).unwrap_or_default().trim_ascii();
         // A line that begins with a space is folded; a space before the colon hides a name.
@@ -171,9 +154,7 @@ const fn is_field_byte(byte: u8) -> bool {
 /// Enough of RFC 3986 §3.2 to know that it is one authority; no decision rests on it.
 fn is_host(value: &[u8]) -> bool {
     !value.is_empty()
-        && value
-            .iter()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-._~:[]%".contains(byte))
+        && value.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~:[]%".contains(byte))
 }
 
 #[cfg(test)]
@@ -198,10 +179,7 @@ mod tests {
     #[test]
     fn a_plain_head_ends_at_its_blank_line() {
         let bytes = format!("{PLAIN}body");
-        assert_eq!(
-            judge(bytes.as_bytes()),
-            Judgement::Plain { end: PLAIN.len() }
-        );
+        assert_eq!(judge(bytes.as_bytes()), Judgement::Plain { end: PLAIN.len() });
         for length in 0..PLAIN.len() - 1 {
             assert_eq!(judge(&PLAIN.as_bytes()[..length]), Judgement::Incomplete);
         }
@@ -225,45 +203,27 @@ mod tests {
             ("GET / HTTP/1.0", Refusal::HttpVersion),
             ("GET / HTTP/2.0", Refusal::HttpVersion),
             ("PRI * HTTP/2.0", Refusal::HttpVersion),
-            (
-                "GET http://media.example.com/rtm/voice HTTP/1.1",
-                Refusal::Route,
-            ),
+            ("GET http://media.example.com/rtm/voice HTTP/1.1", Refusal::Route),
             ("OPTIONS * HTTP/1.1", Refusal::Route),
             ("CONNECT a:443 HTTP/1.1", Refusal::Route),
         ] {
-            check(
-                &PLAIN.replace("GET /rtm/voice HTTP/1.1", line),
-                Err(refusal),
-            );
+            check(&PLAIN.replace("GET /rtm/voice HTTP/1.1", line), Err(refusal));
         }
-        check(
-            "\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
-            Err(Refusal::HeadMalformed),
-        );
+        check("\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", Err(Refusal::HeadMalformed));
     }
 
     #[test]
     fn smuggling_shapes_are_refused() {
         for (field, refusal) in [
-            (
-                "Content-Length: 5\r\nTransfer-Encoding: chunked",
-                Refusal::BodyFraming,
-            ),
-            (
-                "Content-Length: 5\r\nContent-Length: 5",
-                Refusal::BodyFraming,
-            ),
+            ("Content-Length: 5\r\nTransfer-Encoding: chunked", Refusal::BodyFraming),
+            ("Content-Length: 5\r\nContent-Length: 5", Refusal::BodyFraming),
             ("Content-Length: 5, 5", Refusal::BodyFraming),
             ("Content-Length: +5", Refusal::BodyFraming),
             ("Content-Length:", Refusal::BodyFraming),
             ("Content-Length: 99999999999999999999", Refusal::BodyFraming),
             ("Transfer-Encoding: gzip, chunked", Refusal::BodyFraming),
             ("Transfer-Encoding: xchunked", Refusal::BodyFraming),
-            (
-                "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
-                Refusal::BodyFraming,
-            ),
+            ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", Refusal::BodyFraming),
             ("Transfer-Encoding : chunked", Refusal::HeadMalformed),
             ("X: a\r\n b", Refusal::HeadMalformed),
             ("X: a\r\n\tb", Refusal::HeadMalformed),
@@ -277,27 +237,15 @@ mod tests {
         ] {
             check(&with(field), Err(refusal));
         }
-        check(
-            &PLAIN.replace("Host: media.example.com\r\n", ""),
-            Err(Refusal::HostHeader),
-        );
-        check(
-            &PLAIN.replace("media.example.com", ""),
-            Err(Refusal::HostHeader),
-        );
-        check(
-            &PLAIN.replace("media.example.com", "a b"),
-            Err(Refusal::HostHeader),
-        );
+        check(&PLAIN.replace("Host: media.example.com\r\n", ""), Err(Refusal::HostHeader));
+        check(&PLAIN.replace("media.example.com", ""), Err(Refusal::HostHeader));
+        check(&PLAIN.replace("media.example.com", "a b"), Err(Refusal::HostHeader));
     }
 
     #[test]
     fn bare_line_feeds_are_refused_at_once() {
         check("GET / HTTP/1.1\nHost: a\n\n", Err(Refusal::HeadMalformed));
-        check(
-            "GET / HTTP/1.1\r\nHost: a\nX: b\r\n\r\n",
-            Err(Refusal::HeadMalformed),
-        );
+        check("GET / HTTP/1.1\r\nHost: a\nX: b\r\n\r\n", Err(Refusal::HeadMalformed));
         check("\n", Err(Refusal::HeadMalformed));
     }
 
@@ -305,9 +253,6 @@ mod tests {
     fn limits_are_kept() {
         let fields = "X: y\r\n".repeat(limit::HEAD_FIELDS_MAX);
         check(&with(fields.trim_end()), Err(Refusal::HeadFields));
-        check(
-            &with(&format!("X: {}", "y".repeat(limit::HEAD_BYTES_MAX))),
-            Err(Refusal::HeadLong),
-        );
+        check(&with(&format!("X: {}", "y".repeat(limit::HEAD_BYTES_MAX))), Err(Refusal::HeadLong));
     }
 }

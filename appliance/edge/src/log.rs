@@ -54,12 +54,7 @@ impl Log {
             suppressed: 0,
             line: String::with_capacity(512),
         };
-        Self(Arc::new(Shared {
-            role,
-            clock,
-            sink,
-            state: Mutex::new(state),
-        }))
+        Self(Arc::new(Shared { role, clock, sink, state: Mutex::new(state) }))
     }
 
     /// Writes one event.
@@ -110,13 +105,9 @@ mod tests {
     use std::io::Read as _;
     use ward_policy::fault::Refusal;
 
-    const STRANGER: Event = Event::Refused {
-        status: 403,
-        reason: Refusal::SignatureWrong,
-    };
+    const STRANGER: Event = Event::Refused { status: 403, reason: Refusal::SignatureWrong };
 
-    async fn lines(events: &[Event]) -> Vec<String> {
-        tokio::time::pause();
+    fn lines(events: &[Event]) -> Vec<String> {
         let (reader, writer) = std::io::pipe().unwrap();
         let log = Log::new(Role::Media, Clock::start(), writer.into());
         for event in events {
@@ -128,24 +119,24 @@ mod tests {
         text.lines().map(str::to_owned).collect()
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn an_event_becomes_one_line() {
-        let found = lines(&[Event::Stopped]).await;
+        let found = lines(&[Event::Stopped]);
         assert_eq!(found, [r#"{"at_ms":0,"role":"media","event":"stopped"}"#]);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn strangers_cannot_flood_the_log_and_others_are_not_held_up() {
         let burst = usize::try_from(limit::PEER_EVENTS_BURST_MAX).unwrap();
         let mut events = vec![STRANGER; burst + 10];
         events.push(Event::Stopped);
-        let found = lines(&events).await;
+        let found = lines(&events);
         assert_eq!(found.len(), burst + 2);
         assert!(found[burst].contains(r#""event":"suppressed","events":10"#));
         assert!(found[burst + 1].contains("stopped"));
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_full_pipe_never_blocks() {
         let (_reader, writer) = std::io::pipe().unwrap();
         let log = Log::new(Role::Twiml, Clock::start(), writer.into());

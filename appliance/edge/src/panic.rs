@@ -22,10 +22,7 @@ pub enum Strategy {
 pub fn install(strategy: Strategy, log: Log) {
     std::panic::set_hook(Box::new(move |info: &PanicHookInfo<'_>| {
         let (file, line) = info.location().map_or(("", 0), |at| (at.file(), at.line()));
-        log.record(&Event::Panicked {
-            line,
-            file: SourceFile::new(file),
-        });
+        log.record(&Event::Panicked { line, file: SourceFile::new(file) });
         if strategy == Strategy::Abort {
             std::process::abort();
         }

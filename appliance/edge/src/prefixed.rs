@@ -17,11 +17,7 @@ pub struct Prefixed<T> {
 impl<T> Prefixed<T> {
     /// Puts `prefix` back before `inner`.
     pub const fn new(prefix: Vec<u8>, inner: T) -> Self {
-        Self {
-            prefix,
-            read: 0,
-            inner,
-        }
+        Self { prefix, read: 0, inner }
     }
 
     /// What has not been read again, and the connection.

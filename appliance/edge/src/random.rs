@@ -17,9 +17,7 @@ pub struct RandomError;
 /// [`RandomError`]; the response should go out with a policy that allows nothing.
 pub fn nonce() -> Result<String, RandomError> {
     let mut bytes = [0; 16];
-    SystemRandom::new()
-        .fill(&mut bytes)
-        .map_err(|_random| RandomError)?;
+    SystemRandom::new().fill(&mut bytes).map_err(|_random| RandomError)?;
     Ok(STANDARD.encode(bytes))
 }
 

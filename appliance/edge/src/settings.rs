@@ -59,9 +59,7 @@ impl Settings {
 
     /// Takes a value out, unjudged.
     pub fn take(&mut self, name: &str) -> Option<Secret<String>> {
-        self.values
-            .remove(name)
-            .filter(|value| !value.expose().is_empty())
+        self.values.remove(name).filter(|value| !value.expose().is_empty())
     }
 
     /// Takes a value out and parses it; `None` when it is absent or, with a problem noted, unusable.
@@ -86,11 +84,7 @@ impl Settings {
         name: &str,
         parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> Option<T> {
-        if self
-            .values
-            .get(name)
-            .is_none_or(|value| value.expose().is_empty())
-        {
+        if self.values.get(name).is_none_or(|value| value.expose().is_empty()) {
             self.values.remove(name);
             self.problem(name, "is required");
             return None;
@@ -100,10 +94,7 @@ impl Settings {
 
     /// Notes a problem.
     pub fn problem(&mut self, setting: &str, what: &str) {
-        self.problems.push(Problem {
-            setting: setting.to_owned(),
-            what: what.to_owned(),
-        });
+        self.problems.push(Problem { setting: setting.to_owned(), what: what.to_owned() });
     }
 
     /// Every problem found, names that nothing asked for included.
@@ -124,11 +115,7 @@ impl fmt::Debug for Settings {
 }
 
 fn unquoted(value: &str) -> &str {
-    let inner = |quote| {
-        value
-            .strip_prefix(quote)
-            .and_then(|rest| rest.strip_suffix(quote))
-    };
+    let inner = |quote| value.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote));
     inner('"').or_else(|| inner('\'')).unwrap_or(value)
 }
 
@@ -155,11 +142,8 @@ mod tests {
         let mut settings = Settings::parse("PORT=x\nPORT=y\nnonsense\nSECRET_TYPO=hunter2\n");
         assert_eq!(settings.required("PORT", number), None);
         assert_eq!(settings.required("HOST", number), None);
-        let problems: Vec<String> = settings
-            .into_problems()
-            .iter()
-            .map(ToString::to_string)
-            .collect();
+        let problems: Vec<String> =
+            settings.into_problems().iter().map(ToString::to_string).collect();
         assert_eq!(
             problems,
             [

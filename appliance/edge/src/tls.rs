@@ -31,10 +31,7 @@ pub enum TlsError {
 /// [`TlsError`] says which document to look at.
 pub fn acceptor(chain_pem: &str, key_pem: &str) -> Result<TlsAcceptor, TlsError> {
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(chain_pem.as_bytes()).collect();
-    let chain = chain
-        .ok()
-        .filter(|chain| !chain.is_empty())
-        .ok_or(TlsError::Chain)?;
+    let chain = chain.ok().filter(|chain| !chain.is_empty()).ok_or(TlsError::Chain)?;
     let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes()).map_err(|_pem| TlsError::Key)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)

@@ -51,18 +51,16 @@ where
     for listener in listeners {
         listener.set_nonblocking(true)?;
         let (serve, ready) = (serve.clone(), Arc::clone(&ready));
-        let thread = std::thread::Builder::new()
-            .name("worker".to_owned())
-            .spawn(move || {
-                let runtime = runtime(pause);
-                ready.wait();
-                let runtime = runtime?;
-                runtime.block_on(async {
-                    let listener = tokio::net::TcpListener::from_std(listener)?;
-                    serve(listener).await;
-                    Ok::<(), io::Error>(())
-                })
-            })?;
+        let thread = std::thread::Builder::new().name("worker".to_owned()).spawn(move || {
+            let runtime = runtime(pause);
+            ready.wait();
+            let runtime = runtime?;
+            runtime.block_on(async {
+                let listener = tokio::net::TcpListener::from_std(listener)?;
+                serve(listener).await;
+                Ok::<(), io::Error>(())
+            })
+        })?;
         threads.push(thread);
     }
     ready.wait();

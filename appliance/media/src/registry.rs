@@ -46,10 +46,8 @@ impl Registry {
     /// [`limit::SILENT_REPLACEABLE_AFTER`]: then it is told to end.
     pub fn enter(self: &Arc<Self>, keys: [Key; 2], now: Duration) -> Result<Place, AlreadyLive> {
         let mut live = self.lock();
-        let holders: Vec<Arc<Entry>> = keys
-            .iter()
-            .filter_map(|key| live.get(key).cloned())
-            .collect();
+        let holders: Vec<Arc<Entry>> =
+            keys.iter().filter_map(|key| live.get(key).cloned()).collect();
         if holders.iter().any(|holder| !holder.is_silent(now)) {
             return Err(AlreadyLive);
         }
@@ -64,11 +62,7 @@ impl Registry {
         for key in keys {
             live.insert(key, Arc::clone(&entry));
         }
-        Ok(Place {
-            registry: Arc::clone(self),
-            keys,
-            entry,
-        })
+        Ok(Place { registry: Arc::clone(self), keys, entry })
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, Arc<Entry>>> {
@@ -84,11 +78,7 @@ impl Entry {
 
     fn replace(&self) {
         self.is_replaced.store(true, Ordering::Release);
-        let waker = self
-            .waker
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -109,11 +99,7 @@ impl Place {
 
     /// Whom to wake when a newcomer takes over.
     pub fn wake_by(&self, waker: &Waker) {
-        let mut slot = self
-            .entry
-            .waker
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut slot = self.entry.waker.lock().unwrap_or_else(PoisonError::into_inner);
         *slot = Some(waker.clone());
     }
 }
@@ -122,10 +108,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut live = self.registry.lock();
         for key in self.keys {
-            if live
-                .get(&key)
-                .is_some_and(|entry| Arc::ptr_eq(entry, &self.entry))
-            {
+            if live.get(&key).is_some_and(|entry| Arc::ptr_eq(entry, &self.entry)) {
                 live.remove(&key);
             }
         }
@@ -150,10 +133,7 @@ mod tests {
         let now = Duration::from_secs(10);
         let place = registry.enter([CALL, STREAM], now).unwrap();
         assert_eq!(registry.enter([CALL, OTHER], now).err(), Some(AlreadyLive));
-        assert_eq!(
-            registry.enter([OTHER, STREAM], now).err(),
-            Some(AlreadyLive)
-        );
+        assert_eq!(registry.enter([OTHER, STREAM], now).err(), Some(AlreadyLive));
         drop(place);
         assert!(registry.enter([CALL, OTHER], now).is_ok());
         assert!(registry.lock().is_empty());
@@ -164,20 +144,10 @@ mod tests {
         let registry = Arc::new(Registry::default());
         let first = registry.enter([CALL, STREAM], Duration::ZERO).unwrap();
         first.heard(Duration::from_secs(1));
-        assert!(
-            registry
-                .enter([CALL, OTHER], Duration::from_secs(6))
-                .is_err()
-        );
-        let second = registry
-            .enter([CALL, OTHER], Duration::from_millis(6_001))
-            .unwrap();
+        assert!(registry.enter([CALL, OTHER], Duration::from_secs(6)).is_err());
+        let second = registry.enter([CALL, OTHER], Duration::from_millis(6_001)).unwrap();
         assert!(first.is_replaced() && !second.is_replaced());
         drop(first);
-        assert!(
-            registry
-                .enter([CALL, STREAM], Duration::from_secs(7))
-                .is_err()
-        );
+        assert!(registry.enter([CALL, STREAM], Duration::from_secs(7)).is_err());
     }
 }

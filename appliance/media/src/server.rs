@@ -53,9 +53,7 @@ pub enum StartError {
 
 /// Runs the media server with the agents that ship, until it is told to stop.
 pub fn main(arguments: impl Iterator<Item = String>) -> ExitCode {
-    let started = start(arguments, |settings| {
-        Box::new(Embedded::new(settings.agent))
-    });
+    let started = start(arguments, |settings| Box::new(Embedded::new(settings.agent)));
     match started {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => ExitCode::from(error as u8),
@@ -80,10 +78,8 @@ pub fn start(
     let settings = MediaSettings::parse(document.expose()).map_err(|_all| StartError::Settings)?;
     let chain = read_document(handed.tls_chain.take(), "tls-chain");
     let key = read_document(handed.tls_key.take(), "tls-key");
-    let (chain, key) = (
-        chain.map_err(|_pem| StartError::Tls)?,
-        key.map_err(|_pem| StartError::Tls)?,
-    );
+    let (chain, key) =
+        (chain.map_err(|_pem| StartError::Tls)?, key.map_err(|_pem| StartError::Tls)?);
     let acceptor = tls::acceptor(chain.expose(), key.expose()).map_err(|_tls| StartError::Tls)?;
     drop((document, chain, key));
     let expected = Arc::new(RwLock::new(Arc::new(empty_set()?)));
@@ -98,29 +94,17 @@ pub fn start(
         log: log.clone(),
     });
     let accept_log = log.clone();
-    worker::run(
-        handed.listeners,
-        limit::WAKE_PAUSE,
-        &drainer,
-        &log,
-        move |listener| {
-            let server = Server {
-                context: Arc::clone(&context),
-                expected: Arc::clone(&expected),
-                clock,
-                drain: drain.clone(),
-                calls: Arc::new(AtomicUsize::new(0)),
-            };
-            let transport = Transport::Tls(acceptor.clone());
-            serve(
-                listener,
-                transport,
-                Arc::new(server),
-                drain.clone(),
-                accept_log.clone(),
-            )
-        },
-    )
+    worker::run(handed.listeners, limit::WAKE_PAUSE, &drainer, &log, move |listener| {
+        let server = Server {
+            context: Arc::clone(&context),
+            expected: Arc::clone(&expected),
+            clock,
+            drain: drain.clone(),
+            calls: Arc::new(AtomicUsize::new(0)),
+        };
+        let transport = Transport::Tls(acceptor.clone());
+        serve(listener, transport, Arc::new(server), drain.clone(), accept_log.clone())
+    })
     .map_err(|_system| StartError::System)
 }
 
@@ -137,10 +121,7 @@ fn follow_handshake_values(
     log: &Log,
 ) -> Result<(), StartError> {
     let mut source = BufReader::new(File::from(source));
-    let first = next_set(&mut source)
-        .ok()
-        .flatten()
-        .ok_or(StartError::Settings)?;
+    let first = next_set(&mut source).ok().flatten().ok_or(StartError::Settings)?;
     if !replace_set(expected, &first, log) {
         return Err(StartError::Settings);
     }
@@ -208,9 +189,7 @@ impl Server {
         // Only after the signature: strangers cannot use up the places of calls.
         let slot = Slot::take(&self.calls, self.context.settings.calls_per_worker_max)
             .ok_or(Refusal::Capacity)?;
-        self.context.log.record(&Event::UpgradeAccepted {
-            candidate: handshake.candidate(),
-        });
+        self.context.log.record(&Event::UpgradeAccepted { candidate: handshake.candidate() });
         let upgraded = hyper::upgrade::on(request);
         let (context, clock, drain) = (Arc::clone(&self.context), self.clock, self.drain.clone());
         tokio::spawn(begin(upgraded, context, clock, drain, slot));
@@ -274,22 +253,14 @@ impl Drop for Slot {
 impl Handler for Server {
     async fn handle(&self, mut request: Request<Incoming>) -> Answer {
         // Compared as the request line has it, query included: nothing is normalised.
-        let target = request
-            .uri()
-            .path_and_query()
-            .map_or("", |target| target.as_str());
+        let target = request.uri().path_and_query().map_or("", |target| target.as_str());
         let is_get = request.method() == Method::GET;
         if target == self.context.settings.path.as_str() {
             if !is_get {
-                self.context.log.record(&Event::Refused {
-                    status: 405,
-                    reason: Refusal::Method,
-                });
+                self.context.log.record(&Event::Refused { status: 405, reason: Refusal::Method });
                 return Answer::method_not_allowed("GET");
             }
-            return self
-                .upgrade(&mut request)
-                .unwrap_or_else(|refusal| self.refuse(refusal));
+            return self.upgrade(&mut request).unwrap_or_else(|refusal| self.refuse(refusal));
         }
         if target == HEALTH_PATH && (is_get || request.method() == Method::HEAD) {
             return Answer::health(self.drain.phase() == Phase::Serving);

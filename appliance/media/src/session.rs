@@ -48,9 +48,7 @@ pub struct SessionContext {
 
 impl std::fmt::Debug for SessionContext {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SessionContext")
-            .field("settings", &self.settings)
-            .finish_non_exhaustive()
+        f.debug_struct("SessionContext").field("settings", &self.settings).finish_non_exhaustive()
     }
 }
 
@@ -169,11 +167,7 @@ impl Session {
     pub fn on_binary(&mut self, now: Duration) -> Result<(), CallEnd> {
         self.heard(now);
         self.counts.one(Count::Binary);
-        if self.binary.is_out(now) {
-            Err(CallEnd::TooManyBinary)
-        } else {
-            Ok(())
-        }
+        if self.binary.is_out(now) { Err(CallEnd::TooManyBinary) } else { Ok(()) }
     }
 
     /// Takes one ping, which the WebSocket has answered.
@@ -183,11 +177,7 @@ impl Session {
     pub fn on_ping(&mut self, now: Duration) -> Result<(), CallEnd> {
         self.heard(now);
         self.counts.one(Count::Ping);
-        if self.pings.allows(now) {
-            Ok(())
-        } else {
-            Err(CallEnd::PingFlood)
-        }
+        if self.pings.allows(now) { Ok(()) } else { Err(CallEnd::PingFlood) }
     }
 
     /// Takes one pong.
@@ -227,11 +217,8 @@ impl Session {
     /// When [`Session::on_time`] and [`Session::poll`] should be asked again at the latest.
     #[must_use]
     pub fn wake_at(&self) -> Duration {
-        let after = if self.has_pinged {
-            limit::SILENT_DROP_AFTER
-        } else {
-            limit::SILENT_PING_AFTER
-        };
+        let after =
+            if self.has_pinged { limit::SILENT_DROP_AFTER } else { limit::SILENT_PING_AFTER };
         let silent = self.heard_at.saturating_add(after);
         match &self.stage {
             Stage::AwaitingConnected | Stage::AwaitingStart => {
@@ -284,11 +271,7 @@ impl Session {
 
     fn strike(&mut self, now: Duration, count: Count) -> Result<(), CallEnd> {
         self.counts.one(count);
-        if self.bad.is_out(now) {
-            Err(CallEnd::TooManyBad)
-        } else {
-            Ok(())
-        }
+        if self.bad.is_out(now) { Err(CallEnd::TooManyBad) } else { Ok(()) }
     }
 
     /// The live call, if the message belongs to its stream.
@@ -300,11 +283,7 @@ impl Session {
             return Ok(Some(live));
         }
         self.counts.one(Count::ForeignStream);
-        if self.foreign.is_out(now) {
-            Err(CallEnd::TooManyForeign)
-        } else {
-            Ok(None)
-        }
+        if self.foreign.is_out(now) { Err(CallEnd::TooManyForeign) } else { Ok(None) }
     }
 
     fn on_connected(&mut self, connected: &Connected<'_>) -> Result<(), CallEnd> {
@@ -356,31 +335,17 @@ impl Session {
     ) -> Result<(), CallEnd> {
         let context = &self.context;
         let digest = |sid: &[u8]| context.pseudonyms.digest(sid);
-        let keys = [
-            digest(&call_sid.canonical()),
-            digest(&stream_sid.canonical()),
-        ];
-        let place = context
-            .registry
-            .enter(keys, now)
-            .map_err(|_live| CallEnd::AlreadyLive)?;
+        let keys = [digest(&call_sid.canonical()), digest(&stream_sid.canonical())];
+        let place = context.registry.enter(keys, now).map_err(|_live| CallEnd::AlreadyLive)?;
         place.wake_by(waker);
         let [call_key, _] = keys;
         self.pseudonym = Pseudonym::from_keyed_digest(&call_key);
         if let Some(call) = self.pseudonym {
             context.log.record(&Event::CallStarted { call });
         }
-        let mut call = Call::new(
-            context.agents.agent(),
-            now,
-            context.settings.call_duration_max,
-        );
+        let mut call = Call::new(context.agents.agent(), now, context.settings.call_duration_max);
         call.handle(now, Input::Start);
-        self.stage = Stage::Live(Box::new(Live {
-            stream_sid,
-            call,
-            place,
-        }));
+        self.stage = Stage::Live(Box::new(Live { stream_sid, call, place }));
         Ok(())
     }
 
@@ -416,13 +381,7 @@ impl Session {
         let Some(live) = self.live(now, &dtmf.stream_sid)? else {
             return Ok(());
         };
-        live.call.handle(
-            now,
-            Input::Digit {
-                sequence: dtmf.sequence_number,
-                digit: &dtmf.digit,
-            },
-        );
+        live.call.handle(now, Input::Digit { sequence: dtmf.sequence_number, digit: &dtmf.digit });
         Ok(())
     }
 
@@ -430,13 +389,7 @@ impl Session {
         let Some(live) = self.live(now, &mark.stream_sid)? else {
             return Ok(());
         };
-        live.call.handle(
-            now,
-            Input::Mark {
-                sequence: mark.sequence_number,
-                name: &mark.name,
-            },
-        );
+        live.call.handle(now, Input::Mark { sequence: mark.sequence_number, name: &mark.name });
         Ok(())
     }
 
@@ -450,9 +403,7 @@ impl Session {
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session")
-            .field("pseudonym", &self.pseudonym)
-            .finish_non_exhaustive()
+        f.debug_struct("Session").field("pseudonym", &self.pseudonym).finish_non_exhaustive()
     }
 }
 
@@ -487,10 +438,7 @@ struct Pings {
 
 impl Default for Pings {
     fn default() -> Self {
-        Self {
-            allowance: Self::MOST,
-            refilled_at: Duration::ZERO,
-        }
+        Self { allowance: Self::MOST, refilled_at: Duration::ZERO }
     }
 }
 
@@ -522,10 +470,7 @@ mod tests {
         assert!(strikes.is_out(Duration::from_secs(5)));
         let mut strikes = Strikes::default();
         for number in 0..1_000 {
-            assert!(
-                !strikes.is_out(Duration::from_secs(number * 10)),
-                "{number}"
-            );
+            assert!(!strikes.is_out(Duration::from_secs(number * 10)), "{number}");
         }
     }
 
@@ -533,14 +478,9 @@ mod tests {
     fn a_few_pings_a_second_are_no_flood() {
         let mut pings = Pings::default();
         for number in 0..10_000 {
-            assert!(
-                pings.allows(Duration::from_millis(number * 250)),
-                "{number}"
-            );
+            assert!(pings.allows(Duration::from_millis(number * 250)), "{number}");
         }
-        let burst = (0..1_000)
-            .filter(|_| pings.allows(Duration::from_secs(2_500)))
-            .count();
+        let burst = (0..1_000).filter(|_| pings.allows(Duration::from_secs(2_500))).count();
         assert!(burst <= 50, "{burst}");
     }
 }

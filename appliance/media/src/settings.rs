@@ -76,10 +76,7 @@ impl MediaSettings {
 }
 
 fn bounded(text: &str, most: u64) -> Result<u64, String> {
-    let number = text
-        .parse()
-        .ok()
-        .filter(|number| (1..=most).contains(number));
+    let number = text.parse().ok().filter(|number| (1..=most).contains(number));
     number.ok_or_else(|| format!("must be a whole number from 1 to {most}"))
 }
 
@@ -90,13 +87,8 @@ mod tests {
     const GOOD: &str = "TWILIO_ACCOUNT_SID=AC00000000000000000000000000000000\n";
 
     fn problems(more: &str) -> Vec<String> {
-        let found = MediaSettings::parse(&format!("{GOOD}{more}"))
-            .err()
-            .unwrap_or_default();
-        found
-            .iter()
-            .map(|problem| problem.setting.clone())
-            .collect()
+        let found = MediaSettings::parse(&format!("{GOOD}{more}")).err().unwrap_or_default();
+        found.iter().map(|problem| problem.setting.clone()).collect()
     }
 
     #[test]
@@ -122,9 +114,6 @@ mod tests {
                 "TWILIO_AUTH_TOKEN"
             ]
         );
-        assert_eq!(
-            problems("MEDIA_AGENT=echo\nCALL_DURATION_MAX_S=60\n"),
-            Vec::<String>::new()
-        );
+        assert_eq!(problems("MEDIA_AGENT=echo\nCALL_DURATION_MAX_S=60\n"), Vec::<String>::new());
     }
 }

@@ -148,10 +148,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
 
     /// Takes one message; `false` when none has arrived.
     fn receive(&mut self, now: Duration, context: &mut Context<'_>) -> Result<bool, CallEnd> {
-        let mut wire = Wire {
-            stream: &mut self.stream,
-            context,
-        };
+        let mut wire = Wire { stream: &mut self.stream, context };
         let message = match self.protocol.read(&mut wire) {
             Ok(message) => message,
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
@@ -178,10 +175,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     fn write(&mut self, message: Message, context: &mut Context<'_>) -> Result<(), CallEnd> {
-        let mut wire = Wire {
-            stream: &mut self.stream,
-            context,
-        };
+        let mut wire = Wire { stream: &mut self.stream, context };
         self.is_dirty = true;
         match self.protocol.write(&mut wire, message) {
             Ok(()) => Ok(()),
@@ -195,10 +189,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         if !self.is_dirty {
             return Ok(());
         }
-        let mut wire = Wire {
-            stream: &mut self.stream,
-            context,
-        };
+        let mut wire = Wire { stream: &mut self.stream, context };
         match self.protocol.flush(&mut wire) {
             Ok(()) => {
                 self.is_dirty = false;
@@ -208,11 +199,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
                 let blocked_at = *self.blocked_at.get_or_insert(now);
                 let is_patient = now.saturating_sub(blocked_at) < limit::SEND_DEADLINE;
-                if is_patient {
-                    Ok(())
-                } else {
-                    Err(CallEnd::NotReading)
-                }
+                if is_patient { Ok(()) } else { Err(CallEnd::NotReading) }
             }
             Err(error) => Err(self.end_of(&error)),
         }
@@ -225,9 +212,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             self.flush(now, context)?;
         }
         let due = self.session.wake_at();
-        let due = self
-            .blocked_at
-            .map_or(due, |at| due.min(at.saturating_add(limit::SEND_DEADLINE)));
+        let due =
+            self.blocked_at.map_or(due, |at| due.min(at.saturating_add(limit::SEND_DEADLINE)));
         let due = due.min(now.saturating_add(limit::STOP_NOTICED_AFTER));
         // A timer that fires early is cheaper than one that is moved with every message. One that has
         // been polled since it was set wakes this task by itself.
@@ -280,15 +266,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
 
     /// Sends a Close frame with `code`, or, without one, what is waiting to be sent.
     async fn send_close(&mut self, code: Option<u16>) -> io::Result<()> {
-        let mut frame = code.map(|code| CloseFrame {
-            code: CloseCode::from(code),
-            reason: "".into(),
-        });
+        let mut frame =
+            code.map(|code| CloseFrame { code: CloseCode::from(code), reason: "".into() });
         std::future::poll_fn(|context| {
-            let mut wire = Wire {
-                stream: &mut self.stream,
-                context,
-            };
+            let mut wire = Wire { stream: &mut self.stream, context };
             let sent = match frame.take() {
                 Some(frame) => self.protocol.close(&mut wire, Some(frame)),
                 None => self.protocol.flush(&mut wire),
@@ -306,10 +287,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     async fn await_close(&mut self) {
         std::future::poll_fn(|context| {
             loop {
-                let mut wire = Wire {
-                    stream: &mut self.stream,
-                    context,
-                };
+                let mut wire = Wire { stream: &mut self.stream, context };
                 match self.protocol.read(&mut wire) {
                     Ok(Message::Text(_) | Message::Binary(_)) => {
                         self.session.count(Count::AfterStop);

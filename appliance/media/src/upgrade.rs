@@ -79,7 +79,7 @@ mod tests {
 
     const VW1: &str = "hT6TllFCjXqRGzPszuGWRqAQ2lY=";
 
-    fn check(changes: &[(&'static str, Option<&'static str>)]) -> Result<(), Refusal> {
+    fn check(changes: &[(&'static str, Option<&'static str>)]) -> Result<bool, Refusal> {
         let expected = HandshakeSet::parse(VW1).unwrap();
         let mut headers = HeaderMap::new();
         for (name, value) in [
@@ -100,14 +100,13 @@ mod tests {
         verify(&headers, &expected).map(|upgrade| {
             let (accept, handshake) = upgrade.into_parts();
             // The example of RFC 6455 §1.3.
-            assert_eq!(accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
-            assert_eq!(handshake.candidate(), 0);
+            accept == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" && handshake.candidate() == 0
         })
     }
 
     #[test]
     fn a_signed_handshake_is_accepted_whatever_else_it_offers() {
-        assert_eq!(check(&[]), Ok(()));
+        assert_eq!(check(&[]), Ok(true));
         assert_eq!(
             check(&[
                 ("sec-websocket-protocol", Some("audio")),
@@ -115,7 +114,7 @@ mod tests {
                 ("origin", Some("https://evil.example")),
                 ("x-forwarded-host", Some("evil.example")),
             ]),
-            Ok(())
+            Ok(true)
         );
     }
 
@@ -125,30 +124,14 @@ mod tests {
             ("connection", None, Refusal::UpgradeAbsent),
             ("connection", Some("close"), Refusal::UpgradeAbsent),
             ("upgrade", Some("h2c"), Refusal::UpgradeAbsent),
-            (
-                "sec-websocket-version",
-                Some("8"),
-                Refusal::WebSocketVersion,
-            ),
+            ("sec-websocket-version", Some("8"), Refusal::WebSocketVersion),
             ("sec-websocket-version", None, Refusal::WebSocketVersion),
             ("sec-websocket-key", None, Refusal::WebSocketKey),
-            (
-                "sec-websocket-key",
-                Some("dGhlIHNhbXBsZSBub25jZQ"),
-                Refusal::WebSocketKey,
-            ),
-            (
-                "sec-websocket-key",
-                Some("dGhlIHNhbXBsZSBub25jZSE="),
-                Refusal::WebSocketKey,
-            ),
+            ("sec-websocket-key", Some("dGhlIHNhbXBsZSBub25jZQ"), Refusal::WebSocketKey),
+            ("sec-websocket-key", Some("dGhlIHNhbXBsZSBub25jZSE="), Refusal::WebSocketKey),
             ("x-twilio-signature", None, Refusal::SignatureAbsent),
             ("x-twilio-signature", Some(""), Refusal::SignatureMalformed),
-            (
-                "x-twilio-signature",
-                Some("Vij22jir6R+t9gbbSc1DUsBFJ5w="),
-                Refusal::SignatureWrong,
-            ),
+            ("x-twilio-signature", Some("Vij22jir6R+t9gbbSc1DUsBFJ5w="), Refusal::SignatureWrong),
         ] {
             assert_eq!(check(&[(name, value)]), Err(refusal), "{name}: {value:?}");
         }

@@ -191,11 +191,8 @@ pub fn parse(text: &str) -> Result<Message<'_>, EnvelopeError> {
         serde_json::error::Category::Data => EnvelopeError::Fields,
         _ => EnvelopeError::Json,
     })?;
-    let event = raw
-        .event
-        .as_ref()
-        .map(|Text(event)| event.as_ref())
-        .ok_or(EnvelopeError::Fields)?;
+    let event =
+        raw.event.as_ref().map(|Text(event)| event.as_ref()).ok_or(EnvelopeError::Fields)?;
     match event {
         "media" => raw.media(),
         "connected" => raw.connected(),
@@ -228,9 +225,7 @@ pub fn decode_payload(payload: &str, audio: &mut Vec<u8>) -> Result<(), PayloadE
     if payload.len() > CHARS_MAX {
         return Err(PayloadError::Long);
     }
-    let decoded = STANDARD
-        .decode_vec(payload, audio)
-        .map_err(|_base64| PayloadError::Base64);
+    let decoded = STANDARD.decode_vec(payload, audio).map_err(|_base64| PayloadError::Base64);
     if decoded.is_err() {
         audio.clear();
     }
@@ -347,10 +342,7 @@ struct Object {}
 
 impl<'a> Raw<'a> {
     fn stream(&mut self) -> Result<Cow<'a, str>, EnvelopeError> {
-        self.stream_sid
-            .take()
-            .map(|Text(sid)| sid)
-            .ok_or(EnvelopeError::Fields)
+        self.stream_sid.take().map(|Text(sid)| sid).ok_or(EnvelopeError::Fields)
     }
 
     fn sequence(&self) -> Option<u64> {
@@ -386,9 +378,7 @@ impl<'a> Raw<'a> {
         Ok(Message::Media(Media {
             sequence_number: self.sequence(),
             stream_sid: self.stream()?,
-            track: media
-                .track
-                .map_or(Cow::Borrowed("inbound"), |Text(track)| track),
+            track: media.track.map_or(Cow::Borrowed("inbound"), |Text(track)| track),
             timestamp_ms: media.timestamp.map(|Number(number)| number),
             payload: media.payload.0,
         }))
@@ -414,10 +404,7 @@ impl<'a> Raw<'a> {
 
     fn stop(mut self) -> Result<Message<'a>, EnvelopeError> {
         let Object {} = self.stop.take().ok_or(EnvelopeError::Fields)?;
-        Ok(Message::Stop(Stop {
-            sequence_number: self.sequence(),
-            stream_sid: self.stream()?,
-        }))
+        Ok(Message::Stop(Stop { sequence_number: self.sequence(), stream_sid: self.stream()? }))
     }
 }
 
@@ -460,9 +447,7 @@ impl<'de> Deserialize<'de> for Number {
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Number, E> {
                 let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
                 let number = if digits { text.parse().ok() } else { None };
-                number
-                    .map(Number)
-                    .ok_or_else(|| E::custom("not a whole number"))
+                number.map(Number).ok_or_else(|| E::custom("not a whole number"))
             }
         }
         deserializer.deserialize_any(NumberVisitor)
@@ -514,16 +499,12 @@ mod tests {
     fn the_documented_messages_are_read() {
         let text = r#"{"event":"connected","protocol":"Call","version":"1.0.0"}"#;
         assert!(matches!(parse(text), Ok(Message::Connected(c)) if c.protocol == "Call"));
-        let Ok(Message::Start(start)) = parse(START) else {
-            panic!("no start")
-        };
+        let Ok(Message::Start(start)) = parse(START) else { panic!("no start") };
         assert_eq!((start.sequence_number, &*start.call_sid), (Some(1), "CA1"));
         assert!(start.media_format.is_mulaw_8000_mono());
         assert_eq!(start.parameters.count, 1);
         let text = r#"{"event":"media","sequenceNumber":"4","media":{"track":"inbound","chunk":"2","timestamp":"5","payload":"/w=="},"streamSid":"MZ1"}"#;
-        let Ok(Message::Media(media)) = parse(text) else {
-            panic!("no media")
-        };
+        let Ok(Message::Media(media)) = parse(text) else { panic!("no media") };
         assert_eq!((media.timestamp_ms, &*media.track), (Some(5), "inbound"));
         assert!(matches!(media.payload, Cow::Borrowed("/w==")));
         let text = r#"{"event":"dtmf","streamSid":"MZ1","sequenceNumber":"5","dtmf":{"track":"inbound_track","digit":"1"}}"#;
@@ -536,16 +517,9 @@ mod tests {
 
     #[test]
     fn numbers_may_be_strings_or_integers() {
-        let start = START
-            .replace("8000", r#""8000""#)
-            .replace(r#""1","start""#, r#"1,"start""#);
-        let Ok(Message::Start(start)) = parse(&start) else {
-            panic!("no start")
-        };
-        assert_eq!(
-            (start.sequence_number, start.media_format.sample_rate_hz),
-            (Some(1), 8_000)
-        );
+        let start = START.replace("8000", r#""8000""#).replace(r#""1","start""#, r#"1,"start""#);
+        let Ok(Message::Start(start)) = parse(&start) else { panic!("no start") };
+        assert_eq!((start.sequence_number, start.media_format.sample_rate_hz), (Some(1), 8_000));
         for number in [
             r#""-1""#,
             r#""+1""#,
@@ -566,10 +540,7 @@ mod tests {
 
     #[test]
     fn what_twilio_may_add_is_tolerated() {
-        assert!(matches!(
-            parse(r#"{"event":"novelty","x":[1,{"y":null}]}"#),
-            Ok(Message::Unknown)
-        ));
+        assert!(matches!(parse(r#"{"event":"novelty","x":[1,{"y":null}]}"#), Ok(Message::Unknown)));
         let text = r#"{"event":"stop","new":{"deep":[1]},"stop":{"reason":"x"},"streamSid":"MZ1"}"#;
         assert!(matches!(parse(text), Ok(Message::Stop(_))));
         let escaped = r#"{"event":"media","media":{"payload":"\/w=="},"streamSid":"MZ1"}"#;
@@ -619,14 +590,8 @@ mod tests {
         ] {
             refused(text, EnvelopeError::Fields);
         }
-        refused(
-            &START.replace(r#""callSid":"CA1","#, ""),
-            EnvelopeError::Fields,
-        );
-        refused(
-            &START.replace(r#"{"a":"1"}"#, r#"{"a":{"b":"1"}}"#),
-            EnvelopeError::Fields,
-        );
+        refused(&START.replace(r#""callSid":"CA1","#, ""), EnvelopeError::Fields);
+        refused(&START.replace(r#"{"a":"1"}"#, r#"{"a":{"b":"1"}}"#), EnvelopeError::Fields);
     }
 
     #[test]
@@ -636,11 +601,7 @@ mod tests {
             let Ok(Message::Start(start)) = parse(&text) else {
                 panic!("no start: {parameters:.40}")
             };
-            assert_eq!(
-                start.parameters.is_acceptable(),
-                acceptable,
-                "{parameters:.40}"
-            );
+            assert_eq!(start.parameters.is_acceptable(), acceptable, "{parameters:.40}");
         };
         let list = |n: usize| {
             let entries: Vec<String> = (0..n).map(|i| format!(r#""k{i}":"v""#)).collect();
@@ -673,9 +634,7 @@ mod tests {
         check(&STANDARD.encode([0xFF; 8_000]), Ok(8_000));
         check(&STANDARD.encode([0xFF; 8_001]), Err(PayloadError::Long));
         check(&STANDARD.encode([0xFF; 9_000]), Err(PayloadError::Long));
-        for payload in [
-            "/w=", "/w", "_w==", "/w== ", "/x==", "/ w=", "====", "/w==/w==", "é",
-        ] {
+        for payload in ["/w=", "/w", "_w==", "/w== ", "/x==", "/ w=", "====", "/w==/w==", "é"] {
             check(payload, Err(PayloadError::Base64));
         }
     }
@@ -684,16 +643,10 @@ mod tests {
     fn messages_out_are_exact() {
         let mut text = String::new();
         write_media("MZ1", &[0xFF], &mut text);
-        assert_eq!(
-            text,
-            r#"{"event":"media","streamSid":"MZ1","media":{"payload":"/w=="}}"#
-        );
+        assert_eq!(text, r#"{"event":"media","streamSid":"MZ1","media":{"payload":"/w=="}}"#);
         text.clear();
         write_mark("MZ1", "g1-2", &mut text);
-        assert_eq!(
-            text,
-            r#"{"event":"mark","streamSid":"MZ1","mark":{"name":"g1-2"}}"#
-        );
+        assert_eq!(text, r#"{"event":"mark","streamSid":"MZ1","mark":{"name":"g1-2"}}"#);
         text.clear();
         write_clear("MZ1", &mut text);
         assert_eq!(text, r#"{"event":"clear","streamSid":"MZ1"}"#);

@@ -33,10 +33,7 @@ impl<'a> Form<'a> {
     /// [`FormError`]; the whole body is refused, because a signature covers all of it.
     pub fn parse(body: &'a [u8]) -> Result<Self, FormError> {
         let mut fields = Vec::new();
-        for pair in body
-            .split(|byte| *byte == b'&')
-            .filter(|pair| !pair.is_empty())
-        {
+        for pair in body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
             if fields.len() >= limit::FORM_FIELDS_MAX {
                 return Err(FormError::Fields);
             }
@@ -50,21 +47,14 @@ impl<'a> Form<'a> {
 
     /// A form of fields that were never encoded, for the one who signs.
     pub fn from_fields(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        let fields = fields
-            .into_iter()
-            .map(|(name, value)| (name.into(), value.into()))
-            .collect();
+        let fields = fields.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
         Self { fields }
     }
 
     /// The value of the only field called `name`; `None` when it is absent or repeated.
     #[must_use]
     pub fn only(&self, name: &str) -> Option<&str> {
-        let mut values = self
-            .fields
-            .iter()
-            .filter(|(key, _)| key == name)
-            .map(|(_, value)| value);
+        let mut values = self.fields.iter().filter(|(key, _)| key == name).map(|(_, value)| value);
         let first = values.next()?;
         values.next().is_none().then_some(first)
     }
@@ -78,11 +68,8 @@ impl<'a> Form<'a> {
     /// Names and values sorted by bytes, equal pairs once: the order that signatures use.
     #[must_use]
     pub fn sorted(&self) -> Vec<(&str, &str)> {
-        let mut pairs: Vec<(&str, &str)> = self
-            .fields
-            .iter()
-            .map(|(name, value)| (name.as_ref(), value.as_ref()))
-            .collect();
+        let mut pairs: Vec<(&str, &str)> =
+            self.fields.iter().map(|(name, value)| (name.as_ref(), value.as_ref())).collect();
         pairs.sort_unstable();
         pairs.dedup();
         pairs
@@ -112,9 +99,7 @@ impl std::fmt::Debug for Form<'_> {
 
 fn decode(part: &[u8]) -> Result<Cow<'_, str>, FormError> {
     if !part.iter().any(|byte| matches!(byte, b'%' | b'+')) {
-        return std::str::from_utf8(part)
-            .map(Cow::Borrowed)
-            .map_err(|_text| FormError::Text);
+        return std::str::from_utf8(part).map(Cow::Borrowed).map_err(|_text| FormError::Text);
     }
     let mut decoded = Vec::with_capacity(part.len());
     let mut bytes = part.iter();
@@ -129,15 +114,11 @@ fn decode(part: &[u8]) -> Result<Cow<'_, str>, FormError> {
             other => *other,
         });
     }
-    String::from_utf8(decoded)
-        .map(Cow::Owned)
-        .map_err(|_text| FormError::Text)
+    String::from_utf8(decoded).map(Cow::Owned).map_err(|_text| FormError::Text)
 }
 
 fn hex_digit(byte: &u8) -> Option<u8> {
-    char::from(*byte)
-        .to_digit(16)
-        .and_then(|digit| u8::try_from(digit).ok())
+    char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
 fn encode_into(text: &str, body: &mut String) {
@@ -170,10 +151,7 @@ mod tests {
     fn fields_are_decoded_in_order() {
         check("", &[]);
         check("a=1&b=2&a=1", &[("a", "1"), ("b", "2"), ("a", "1")]);
-        check(
-            "From=%2B1415+867&To=caf%C3%a9",
-            &[("From", "+1415 867"), ("To", "café")],
-        );
+        check("From=%2B1415+867&To=caf%C3%a9", &[("From", "+1415 867"), ("To", "café")]);
         check("a&=b&&c==d", &[("a", ""), ("", "b"), ("c", "=d")]);
     }
 
@@ -199,11 +177,7 @@ mod tests {
 
     #[test]
     fn encoding_and_parsing_are_inverse() {
-        let fields = [
-            ("Näme", "a b+c&d=e%"),
-            ("", ""),
-            ("x*-._~", "\u{1F3E5}\r\n"),
-        ];
+        let fields = [("Näme", "a b+c&d=e%"), ("", ""), ("x*-._~", "\u{1F3E5}\r\n")];
         let body = Form::from_fields(fields).encode();
         check(&body, &fields);
     }

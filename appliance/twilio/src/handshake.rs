@@ -18,11 +18,7 @@ use crate::url::Origin;
 #[must_use]
 pub fn candidates(origin: &Origin, path: &str) -> [String; 4] {
     let (scheme, host, port) = (origin.scheme().name(), origin.host(), origin.port());
-    let plain = if port == 443 {
-        format!("{scheme}://{host}")
-    } else {
-        origin.to_string()
-    };
+    let plain = if port == 443 { format!("{scheme}://{host}") } else { origin.to_string() };
     let ported = format!("{scheme}://{host}:{port}");
     [
         format!("{plain}{path}"),
@@ -36,10 +32,7 @@ pub fn candidates(origin: &Origin, path: &str) -> [String; 4] {
 #[must_use]
 pub fn expected(origin: &Origin, path: &str, tokens: &[&AuthToken]) -> Vec<Signature> {
     let urls = candidates(origin, path);
-    tokens
-        .iter()
-        .flat_map(|token| urls.iter().map(|url| token.sign_url(url)))
-        .collect()
+    tokens.iter().flat_map(|token| urls.iter().map(|url| token.sign_url(url))).collect()
 }
 
 /// A handshake that carried an expected value. Only [`HandshakeSet::verify`] makes one.
@@ -87,10 +80,7 @@ impl HandshakeSet {
         }
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
             .map_err(|_random| HandshakeSetError::Random)?;
-        let digests = values
-            .iter()
-            .map(|value| hmac::sign(&key, value.as_bytes()))
-            .collect();
+        let digests = values.iter().map(|value| hmac::sign(&key, value.as_bytes())).collect();
         Ok(Self { key, digests })
     }
 
@@ -100,9 +90,8 @@ impl HandshakeSet {
     /// [`HandshakeSetError`]; the set in use should stay.
     pub fn parse(document: &str) -> Result<Self, HandshakeSetError> {
         let lines = document.lines().filter(|line| !line.is_empty());
-        let values: Result<Vec<_>, _> = lines
-            .map(|line| Signature::parse(line.as_bytes()))
-            .collect();
+        let values: Result<Vec<_>, _> =
+            lines.map(|line| Signature::parse(line.as_bytes())).collect();
         Self::new(&values.map_err(|_malformed| HandshakeSetError::Malformed)?)
     }
 
@@ -129,15 +118,9 @@ impl HandshakeSet {
         let mut matched = None;
         for (candidate, digest) in (0_u16..).zip(&self.digests) {
             let right = hmac::verify(&self.key, signature.as_bytes(), digest.as_ref()).is_ok();
-            matched = if right && matched.is_none() {
-                Some(candidate)
-            } else {
-                matched
-            };
+            matched = if right && matched.is_none() { Some(candidate) } else { matched };
         }
-        matched
-            .map(|candidate| VerifiedHandshake { candidate })
-            .ok_or(SignatureError::Wrong)
+        matched.map(|candidate| VerifiedHandshake { candidate }).ok_or(SignatureError::Wrong)
     }
 }
 
@@ -163,9 +146,7 @@ mod tests {
 
     fn check(signature: &str) -> Result<u16, SignatureError> {
         let signature = Signature::parse(signature.as_bytes())?;
-        set()
-            .verify(&signature)
-            .map(|verified| verified.candidate())
+        set().verify(&signature).map(|verified| verified.candidate())
     }
 
     #[test]
@@ -178,11 +159,7 @@ mod tests {
 
     #[test]
     fn another_scheme_port_or_text_is_refused() {
-        assert_eq!(
-            check("Vij22jir6R+t9gbbSc1DUsBFJ5w="),
-            Err(SignatureError::Wrong),
-            "V-W5"
-        );
+        assert_eq!(check("Vij22jir6R+t9gbbSc1DUsBFJ5w="), Err(SignatureError::Wrong), "V-W5");
         assert_eq!(check(""), Err(SignatureError::Malformed));
         let token = AuthToken::new(&Secret::new("12345".to_owned())).unwrap();
         let over_80 = token.sign_url("wss://media.example.com:80/rtm/voice");
@@ -195,25 +172,16 @@ mod tests {
         let urls = candidates(&origin, PATH);
         assert_eq!(urls[0], "wss://media.example.com:8443/rtm/voice");
         let explicit = Origin::parse("wss://media.example.com:443", &[Scheme::Wss]).unwrap();
-        assert_eq!(
-            candidates(&explicit, PATH)[0],
-            "wss://media.example.com/rtm/voice"
-        );
+        assert_eq!(candidates(&explicit, PATH)[0], "wss://media.example.com/rtm/voice");
     }
 
     #[test]
     fn a_document_is_one_value_a_line() {
         let document = "hT6TllFCjXqRGzPszuGWRqAQ2lY=\n\ngjxuOLmJG+6CnGdHw/FVY6tSrqU=\n";
         assert_eq!(HandshakeSet::parse(document).unwrap().len(), 2);
-        assert_eq!(
-            HandshakeSet::parse("x").unwrap_err(),
-            HandshakeSetError::Malformed
-        );
+        assert_eq!(HandshakeSet::parse("x").unwrap_err(), HandshakeSetError::Malformed);
         let many = "hT6TllFCjXqRGzPszuGWRqAQ2lY=\n".repeat(limit::HANDSHAKE_VALUES_MAX + 1);
-        assert_eq!(
-            HandshakeSet::parse(&many).unwrap_err(),
-            HandshakeSetError::TooMany
-        );
+        assert_eq!(HandshakeSet::parse(&many).unwrap_err(), HandshakeSetError::TooMany);
         let empty = HandshakeSet::parse("").unwrap();
         let signature = Signature::parse(b"hT6TllFCjXqRGzPszuGWRqAQ2lY=").unwrap();
         assert_eq!(empty.verify(&signature), Err(SignatureError::NoToken));

@@ -16,8 +16,6 @@ const DECODED: [i16; 256] = decoded_table();
 #[expect(
     clippy::arithmetic_side_effects,
     clippy::cast_possible_truncation,
-    clippy::cast_possible_wrap,
-    clippy::cast_sign_loss,
     clippy::indexing_slicing,
     reason = "runs at compile time over 256 known values; an overflow would stop the build"
 )]
@@ -30,11 +28,7 @@ const fn decoded_table() -> [i16; 256] {
         let mantissa = (inverted & 0x0f) as i32;
         let magnitude = (((mantissa << 3) + BIAS) << exponent) - BIAS;
         let negative = inverted & 0x80 != 0;
-        table[byte] = if negative {
-            -magnitude as i16
-        } else {
-            magnitude as i16
-        };
+        table[byte] = if negative { -magnitude as i16 } else { magnitude as i16 };
         byte += 1;
     }
     table
@@ -42,10 +36,7 @@ const fn decoded_table() -> [i16; 256] {
 
 /// The linear sample for one byte.
 #[must_use]
-#[expect(
-    clippy::indexing_slicing,
-    reason = "a byte cannot exceed a table of 256"
-)]
+#[expect(clippy::indexing_slicing, reason = "a byte cannot exceed a table of 256")]
 pub const fn decode(byte: u8) -> i16 {
     DECODED[byte as usize]
 }

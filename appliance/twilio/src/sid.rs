@@ -95,14 +95,8 @@ mod tests {
     fn a_sid_keeps_its_spelling_and_compares_without_case() {
         let sid = CallSid::parse(CALL).unwrap();
         assert_eq!(sid.as_str(), CALL);
-        assert_eq!(
-            sid,
-            CallSid::parse("CA0123456789ABCDEFabcdef0123456789").unwrap()
-        );
-        assert_ne!(
-            sid,
-            CallSid::parse("CA1123456789ABCDEFabcdef0123456789").unwrap()
-        );
+        assert_eq!(sid, CallSid::parse("CA0123456789ABCDEFabcdef0123456789").unwrap());
+        assert_ne!(sid, CallSid::parse("CA1123456789ABCDEFabcdef0123456789").unwrap());
     }
 
     #[test]
@@ -124,11 +118,7 @@ mod tests {
             " CA0123456789abcdefABCDEF012345678",
             "CA0123456789abcdefABCDEF012345678\0",
         ] {
-            assert_eq!(
-                CallSid::parse(text).unwrap_err(),
-                SidError("CA"),
-                "{text:?}"
-            );
+            assert_eq!(CallSid::parse(text).unwrap_err(), SidError("CA"), "{text:?}");
         }
         assert!(AccountSid::parse("AC0123456789abcdefABCDEF0123456789").is_ok());
         assert!(StreamSid::parse("MZ0123456789abcdefABCDEF0123456789").is_ok());

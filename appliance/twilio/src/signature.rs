@@ -131,10 +131,7 @@ impl AuthToken {
         if bytes.is_empty() || bytes.len() > 256 || !visible {
             return Err(AuthTokenError);
         }
-        Ok(Self(hmac::Key::new(
-            hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
-            bytes,
-        )))
+        Ok(Self(hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, bytes)))
     }
 
     /// What Twilio sends for a form posted to `url`, spelled exactly so.
@@ -193,10 +190,7 @@ impl AuthTokens {
         form: Form<'a>,
         signature: &Signature,
     ) -> Result<Verified<Form<'a>>, SignatureError> {
-        let messages = spellings(url)
-            .iter()
-            .map(|url| form_message(url, &form))
-            .collect();
+        let messages = spellings(url).iter().map(|url| form_message(url, &form)).collect();
         let token = self.matching(messages, signature)?;
         Ok(Verified { value: form, token })
     }
@@ -214,11 +208,7 @@ impl AuthTokens {
         let is_signed_body = body_digest_matches(url, body);
         let messages = spellings(url).into_iter().map(String::into_bytes).collect();
         let token = self.matching(messages, signature)?;
-        if is_signed_body {
-            Ok(Verified { value: body, token })
-        } else {
-            Err(SignatureError::Body)
-        }
+        if is_signed_body { Ok(Verified { value: body, token }) } else { Err(SignatureError::Body) }
     }
 
     /// Believes a GET of `url`.
@@ -250,20 +240,12 @@ impl AuthTokens {
                 let right = token
                     .as_ref()
                     .is_some_and(|token| hmac::verify(&token.0, message, &signature.0).is_ok());
-                matched = if right && matched == 0 {
-                    number
-                } else {
-                    matched
-                };
+                matched = if right && matched == 0 { number } else { matched };
             }
         }
         // The messages hold the webhook's fields; the servers' allocator wipes them as they go.
         drop(messages);
-        if matched == 0 {
-            Err(SignatureError::Wrong)
-        } else {
-            Ok(matched)
-        }
+        if matched == 0 { Err(SignatureError::Wrong) } else { Ok(matched) }
     }
 }
 
@@ -279,13 +261,9 @@ fn form_message(url: &str, form: &Form<'_>) -> Vec<u8> {
 
 /// Whether the URL's query has one `bodySHA256`, and it is the digest of `body` in hexadecimal.
 fn body_digest_matches(url: &str, body: &[u8]) -> bool {
-    let url = url
-        .split_once('#')
-        .map_or(url, |(before, _fragment)| before);
+    let url = url.split_once('#').map_or(url, |(before, _fragment)| before);
     let query = url.split_once('?').map_or("", |(_path, query)| query);
-    let mut values = query
-        .split('&')
-        .filter_map(|pair| pair.strip_prefix("bodySHA256="));
+    let mut values = query.split('&').filter_map(|pair| pair.strip_prefix("bodySHA256="));
     let (Some(claimed), None) = (values.next(), values.next()) else {
         return false;
     };
@@ -297,10 +275,7 @@ fn body_digest_matches(url: &str, body: &[u8]) -> bool {
         }
     }
     // The digest of a body that the sender chose is no secret, yet equal time costs nothing.
-    let differing = expected
-        .bytes()
-        .zip(claimed.bytes())
-        .fold(0, |acc, (a, b)| acc | (a ^ b));
+    let differing = expected.bytes().zip(claimed.bytes()).fold(0, |acc, (a, b)| acc | (a ^ b));
     claimed.len() == expected.len() && differing == 0
 }
 
@@ -370,20 +345,13 @@ mod tests {
             assert!(check_form(url, fields, signature), "{id}");
         }
         let swapped = [v8[1], v8[0]];
-        assert!(
-            check_form(U, &swapped, "83O6e2vORAoJHUNzJjDWN1jz+BA="),
-            "V8 reversed"
-        );
+        assert!(check_form(U, &swapped, "83O6e2vORAoJHUNzJjDWN1jz+BA="), "V8 reversed");
     }
 
     #[test]
     fn the_published_body_vectors_verify() {
         for (id, url, signature) in [
-            (
-                "V9",
-                format!("{U}&bodySHA256={H}"),
-                "a9nBmqA0ju/hNViExpshrM61xv4=",
-            ),
+            ("V9", format!("{U}&bodySHA256={H}"), "a9nBmqA0ju/hNViExpshrM61xv4="),
             (
                 "V10",
                 format!("https://mycompany.com/myapp.php?bodySHA256={H}"),
@@ -395,16 +363,12 @@ mod tests {
             let shortened = url.strip_suffix('0').unwrap();
             let resigned = token("12345").sign_url(shortened);
             assert_eq!(
-                tokens()
-                    .verify_body(shortened, BODY, &resigned)
-                    .unwrap_err(),
+                tokens().verify_body(shortened, BODY, &resigned).unwrap_err(),
                 SignatureError::Body,
                 "{id} with the last character of the digest removed"
             );
             assert_eq!(
-                tokens()
-                    .verify_body(&url, b"other", &signature)
-                    .unwrap_err(),
+                tokens().verify_body(&url, b"other", &signature).unwrap_err(),
                 SignatureError::Body
             );
         }
@@ -414,17 +378,9 @@ mod tests {
             "{U}&bodySHA256={}",
             "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
         );
-        assert!(
-            tokens()
-                .verify_body(&empty, b"{}", &token("12345").sign_url(&empty))
-                .is_ok()
-        );
+        assert!(tokens().verify_body(&empty, b"{}", &token("12345").sign_url(&empty)).is_ok());
         let twice = format!("{empty}&bodySHA256=0");
-        assert!(
-            tokens()
-                .verify_body(&twice, b"{}", &token("12345").sign_url(&twice))
-                .is_err()
-        );
+        assert!(tokens().verify_body(&twice, b"{}", &token("12345").sign_url(&twice)).is_err());
     }
 
     #[test]
@@ -443,33 +399,18 @@ mod tests {
             ("To", "+18005551212"),
         ];
         let url = "https://www.example.com/api/voice/incoming";
-        assert!(
-            check_form(url, &fields, "C56u0u8ZOScqcxNVK7IP8N+RBSo="),
-            "V-I1"
-        );
-        assert!(
-            check_form(url, &fields, "wVCfYK159cFoCXvQAj2ObbFcpTk="),
-            "V-I2"
-        );
-        assert!(
-            check_form(url, &[], "7MMJ9tZ4W+WP7KMo+4MeL5L/iHY="),
-            "V-I3 as an empty POST"
-        );
+        assert!(check_form(url, &fields, "C56u0u8ZOScqcxNVK7IP8N+RBSo="), "V-I1");
+        assert!(check_form(url, &fields, "wVCfYK159cFoCXvQAj2ObbFcpTk="), "V-I2");
+        assert!(check_form(url, &[], "7MMJ9tZ4W+WP7KMo+4MeL5L/iHY="), "V-I3 as an empty POST");
         let signature = Signature::parse(b"7MMJ9tZ4W+WP7KMo+4MeL5L/iHY=").unwrap();
-        assert!(
-            tokens().verify_get(url, &signature).is_ok(),
-            "V-I3 as a GET"
-        );
+        assert!(tokens().verify_get(url, &signature).is_ok(), "V-I3 as a GET");
     }
 
     #[test]
     fn signatures_are_malleable_so_the_schema_must_judge() {
         let m1 = [
             ("CallSid", "CA1234567890ABCDE"),
-            (
-                "Caller",
-                "+14158675309Digits1234From+14158675309To+18005551212",
-            ),
+            ("Caller", "+14158675309Digits1234From+14158675309To+18005551212"),
         ];
         let m2 = [(
             "CallSidCA1234567890ABCDECaller",
@@ -481,35 +422,23 @@ mod tests {
 
     #[test]
     fn what_must_fail_fails() {
-        for signature in [
-            "WRONG_SIGNATURE",
-            &format!("NOT{V1}"),
-            "",
-            "RSOYDt4T1cUTdK1PDd93/VVr8B9=",
-        ] {
+        for signature in
+            ["WRONG_SIGNATURE", &format!("NOT{V1}"), "", "RSOYDt4T1cUTdK1PDd93/VVr8B9="]
+        {
             assert!(!check_form(U, P, signature), "{signature}");
         }
         assert!(!check_form(&format!("{U}&somethingUnexpected=true"), P, V1));
         let absent: [&[u8]; 0] = [];
-        assert_eq!(
-            Signature::from_headers(absent).unwrap_err(),
-            SignatureError::Absent
-        );
+        assert_eq!(Signature::from_headers(absent).unwrap_err(), SignatureError::Absent);
         let two = [V1.as_bytes(), V1.as_bytes()];
-        assert_eq!(
-            Signature::from_headers(two).unwrap_err(),
-            SignatureError::Repeated
-        );
+        assert_eq!(Signature::from_headers(two).unwrap_err(), SignatureError::Repeated);
         for text in [
             &b"\xFF\xFE"[..],
             &[b'A'; 10_000],
             b"RSOYDt4T1cUTdK1PDd93_VVr8B8=",
             b"RSOYDt4T1cUTdK1PDd93/VVr8B8",
         ] {
-            assert_eq!(
-                Signature::parse(text).unwrap_err(),
-                SignatureError::Malformed
-            );
+            assert_eq!(Signature::parse(text).unwrap_err(), SignatureError::Malformed);
         }
     }
 
@@ -521,24 +450,15 @@ mod tests {
         assert_eq!(both.verify_form(U, form(), &signature).unwrap().token(), 2);
         let v1 = Signature::parse(V1.as_bytes()).unwrap();
         assert_eq!(both.verify_form(U, form(), &v1).unwrap().token(), 1);
-        assert_eq!(
-            tokens().verify_form(U, form(), &signature).unwrap_err(),
-            SignatureError::Wrong
-        );
+        assert_eq!(tokens().verify_form(U, form(), &signature).unwrap_err(), SignatureError::Wrong);
         let none = AuthTokens::default();
-        assert_eq!(
-            none.verify_form(U, form(), &v1).unwrap_err(),
-            SignatureError::NoToken
-        );
+        assert_eq!(none.verify_form(U, form(), &v1).unwrap_err(), SignatureError::NoToken);
     }
 
     #[test]
     fn tokens_are_visible_characters() {
         for text in ["", "a b", "a\n", "é", &"x".repeat(257)] {
-            assert_eq!(
-                AuthToken::new(&Secret::new(text.to_owned())).unwrap_err(),
-                AuthTokenError
-            );
+            assert_eq!(AuthToken::new(&Secret::new(text.to_owned())).unwrap_err(), AuthTokenError);
         }
     }
 }

@@ -34,11 +34,7 @@ impl StreamPath {
         let fine = segments
             .split('/')
             .all(|part| !matches!(part, "" | "." | "..") && part.bytes().all(plain));
-        if fine && text.len() <= 128 {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(StreamPathError)
-        }
+        if fine && text.len() <= 128 { Ok(Self(text.to_owned())) } else { Err(StreamPathError) }
     }
 
     /// The path as text.
@@ -74,19 +70,12 @@ mod tests {
             "", "rtm", "/", "//", "/a/", "/a//b", "/a/../b", "/.", "/a b", "/a%2e", "/a\"", "/a<b",
             "/a&b", "/a?b", "/é",
         ] {
-            assert_eq!(
-                StreamPath::parse(text).unwrap_err(),
-                StreamPathError,
-                "{text}"
-            );
+            assert_eq!(StreamPath::parse(text).unwrap_err(), StreamPathError, "{text}");
         }
         assert_eq!(
             StreamPath::parse(&format!("/{}", "a".repeat(128))).unwrap_err(),
             StreamPathError
         );
-        assert_eq!(
-            StreamPath::parse("/v1/rtm.voice~x").unwrap().as_str(),
-            "/v1/rtm.voice~x"
-        );
+        assert_eq!(StreamPath::parse("/v1/rtm.voice~x").unwrap().as_str(), "/v1/rtm.voice~x");
     }
 }

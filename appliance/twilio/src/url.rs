@@ -70,11 +70,7 @@ impl Origin {
     pub fn parse(text: &str, schemes: &[Scheme]) -> Result<Self, OriginError> {
         let wanted = OriginError::Scheme(schemes.first().map_or("https", |scheme| scheme.name()));
         let (word, rest) = text.split_once("://").ok_or(wanted)?;
-        let scheme = schemes
-            .iter()
-            .copied()
-            .find(|scheme| scheme.name() == word)
-            .ok_or(wanted)?;
+        let scheme = schemes.iter().copied().find(|scheme| scheme.name() == word).ok_or(wanted)?;
         if rest.contains(['?', '#']) {
             return Err(OriginError::Query);
         }
@@ -92,11 +88,7 @@ impl Origin {
             None => None,
             Some(digits) => Some(parse_port(digits).ok_or(OriginError::Port)?),
         };
-        Ok(Self {
-            scheme,
-            host: host.to_owned(),
-            port,
-        })
+        Ok(Self { scheme, host: host.to_owned(), port })
     }
 
     /// How the origin is reached.
@@ -130,9 +122,7 @@ impl fmt::Display for Origin {
 
 /// Splits `host:port`; a bracketed IPv6 address keeps its colons.
 fn split_port(authority: &str) -> (&str, Option<&str>) {
-    let after_host = authority
-        .rfind(']')
-        .map_or(0, |bracket| bracket.saturating_add(1));
+    let after_host = authority.rfind(']').map_or(0, |bracket| bracket.saturating_add(1));
     let Some((before, after)) = authority.split_at_checked(after_host) else {
         return (authority, None);
     };
@@ -144,9 +134,7 @@ fn split_port(authority: &str) -> (&str, Option<&str>) {
 }
 
 fn is_host(host: &str) -> bool {
-    let inner = host
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'));
+    let inner = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     if let Some(address) = inner {
         return address.parse::<std::net::Ipv6Addr>().is_ok();
     }
@@ -156,9 +144,7 @@ fn is_host(host: &str) -> bool {
             !label.is_empty()
                 && !label.starts_with('-')
                 && !label.ends_with('-')
-                && label
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+                && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
         })
 }
 
@@ -173,23 +159,15 @@ fn parse_port(digits: &str) -> Option<u16> {
 /// no URL at all, the only spelling is the text itself.
 #[must_use]
 pub fn spellings(url: &str) -> Vec<String> {
-    let url = url
-        .split_once('#')
-        .map_or(url, |(before, _fragment)| before);
+    let url = url.split_once('#').map_or(url, |(before, _fragment)| before);
     let Some((scheme, rest)) = url.split_once("://") else {
         return vec![url.to_owned()];
     };
     let path_at = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at_checked(path_at).unwrap_or((rest, ""));
-    let authority = authority
-        .rsplit_once('@')
-        .map_or(authority, |(_userinfo, host)| host);
+    let authority = authority.rsplit_once('@').map_or(authority, |(_userinfo, host)| host);
     let (host, port) = split_port(authority);
-    let own = if matches!(scheme, "https" | "wss") {
-        "443"
-    } else {
-        "80"
-    };
+    let own = if matches!(scheme, "https" | "wss") { "443" } else { "80" };
     let mut list = vec![
         format!("{scheme}://{authority}{path}"),
         format!("{scheme}://{host}{path}"),
@@ -213,12 +191,7 @@ mod tests {
         let origin = Origin::parse("wss://[::1]:8443", &[Scheme::Wss]).unwrap();
         assert_eq!((origin.host(), origin.port()), ("[::1]", 8443));
         assert_eq!(origin.to_string(), "wss://[::1]:8443");
-        assert_eq!(
-            Origin::parse("http://localhost", &[Scheme::Http])
-                .unwrap()
-                .port(),
-            80
-        );
+        assert_eq!(Origin::parse("http://localhost", &[Scheme::Http]).unwrap().port(), 80);
     }
 
     #[test]
@@ -261,25 +234,14 @@ mod tests {
             spellings("https://a.example/p?q=1#rc=3"),
             ["https://a.example/p?q=1", "https://a.example:443/p?q=1"]
         );
-        assert_eq!(
-            spellings("wss://a.example"),
-            ["wss://a.example", "wss://a.example:443"]
-        );
+        assert_eq!(spellings("wss://a.example"), ["wss://a.example", "wss://a.example:443"]);
         assert_eq!(
             spellings("http://u:p@a.example:1234/p"),
-            [
-                "http://a.example:1234/p",
-                "http://a.example/p",
-                "http://a.example:1234/p"
-            ]
+            ["http://a.example:1234/p", "http://a.example/p", "http://a.example:1234/p"]
         );
         assert_eq!(
             spellings("https://[::1]:99?x"),
-            [
-                "https://[::1]:99?x",
-                "https://[::1]?x",
-                "https://[::1]:99?x"
-            ]
+            ["https://[::1]:99?x", "https://[::1]?x", "https://[::1]:99?x"]
         );
         assert_eq!(spellings("nonsense"), ["nonsense"]);
     }

@@ -39,13 +39,7 @@ impl Responder {
     #[must_use]
     pub fn new(settings: TwimlSettings, pseudonyms: Pseudonyms, drain: Drain, log: Log) -> Self {
         let document = connect_stream(&settings.media, &settings.path);
-        Self {
-            settings,
-            document,
-            pseudonyms,
-            drain,
-            log,
-        }
+        Self { settings, document, pseudonyms, drain, log }
     }
 
     async fn webhook(&self, request: Request<Incoming>) -> Result<Answer, Refusal> {
@@ -55,10 +49,7 @@ impl Responder {
         if !is_form(&request) {
             return Err(Refusal::BodyType);
         }
-        let target = request
-            .uri()
-            .path_and_query()
-            .map_or(WEBHOOK_PATH, |target| target.as_str());
+        let target = request.uri().path_and_query().map_or(WEBHOOK_PATH, |target| target.as_str());
         let url = format!("{}{target}", self.settings.site);
         let body = read_body(request.into_body()).await?;
         self.answer(&url, &body, &signature)
@@ -66,11 +57,7 @@ impl Responder {
 
     fn answer(&self, url: &str, body: &[u8], signature: &Signature) -> Result<Answer, Refusal> {
         let form = Form::parse(body).map_err(|_form| Refusal::BodyMalformed)?;
-        let form = self
-            .settings
-            .tokens
-            .verify_form(url, form, signature)
-            .map_err(refusal)?;
+        let form = self.settings.tokens.verify_form(url, form, signature).map_err(refusal)?;
         let (account, application) = (&self.settings.account, self.settings.application.as_ref());
         let webhook =
             VoiceWebhook::parse(&form, account, application).map_err(|error| match error {
@@ -78,20 +65,14 @@ impl Responder {
                 WebhookError::Foreign(_) => Refusal::ForeignAccount,
             })?;
         if let Some(call) = self.pseudonyms.pseudonym(&webhook.call_sid().canonical()) {
-            self.log.record(&Event::WebhookAnswered {
-                token: form.token(),
-                call,
-            });
+            self.log.record(&Event::WebhookAnswered { token: form.token(), call });
         }
         Ok(Answer::ok("text/xml; charset=utf-8", self.document.clone()))
     }
 
     fn refuse(&self, refusal: Refusal) -> Answer {
         let answer = Answer::refusal(refusal).unwrap_or_else(|| Answer::health(false));
-        self.log.record(&Event::Refused {
-            status: answer.status(),
-            reason: refusal,
-        });
+        self.log.record(&Event::Refused { status: answer.status(), reason: refusal });
         answer
     }
 }
@@ -101,15 +82,11 @@ impl Handler for Responder {
         let is_post = request.method() == Method::POST;
         match request.uri().path() {
             WEBHOOK_PATH if self.settings.tokens.is_empty() => self.refuse(Refusal::TokenAbsent),
-            WEBHOOK_PATH if is_post => self
-                .webhook(request)
-                .await
-                .unwrap_or_else(|refusal| self.refuse(refusal)),
+            WEBHOOK_PATH if is_post => {
+                self.webhook(request).await.unwrap_or_else(|refusal| self.refuse(refusal))
+            }
             WEBHOOK_PATH => {
-                self.log.record(&Event::Refused {
-                    status: 405,
-                    reason: Refusal::Method,
-                });
+                self.log.record(&Event::Refused { status: 405, reason: Refusal::Method });
                 Answer::method_not_allowed("POST")
             }
             HEALTH_PATH if matches!(*request.method(), Method::GET | Method::HEAD) => {
@@ -124,21 +101,12 @@ impl Handler for Responder {
 
 /// Whether the body is declared as a form, with or without parameters, exactly once.
 fn is_form(request: &Request<Incoming>) -> bool {
-    let mut values = request
-        .headers()
-        .get_all(hyper::header::CONTENT_TYPE)
-        .iter();
+    let mut values = request.headers().get_all(hyper::header::CONTENT_TYPE).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
         return false;
     };
-    let essence = value
-        .as_bytes()
-        .split(|byte| *byte == b';')
-        .next()
-        .unwrap_or_default();
-    essence
-        .trim_ascii()
-        .eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
+    let essence = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
+    essence.trim_ascii().eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
 }
 
 const fn refusal(error: SignatureError) -> Refusal {

@@ -55,29 +55,12 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<(), StartError> {
     }
     let pseudonyms = Pseudonyms::new().map_err(|_random| StartError::System)?;
     let (drainer, drain) = drain::channel();
-    let responder = Arc::new(Responder::new(
-        settings,
-        pseudonyms,
-        drain.clone(),
-        log.clone(),
-    ));
+    let responder = Arc::new(Responder::new(settings, pseudonyms, drain.clone(), log.clone()));
     let accept_log = log.clone();
-    worker::run(
-        handed.listeners,
-        Duration::ZERO,
-        &drainer,
-        &log,
-        move |listener| {
-            let (transport, responder) = (transport.clone(), Arc::clone(&responder));
-            serve(
-                listener,
-                transport,
-                responder,
-                drain.clone(),
-                accept_log.clone(),
-            )
-        },
-    )
+    worker::run(handed.listeners, Duration::ZERO, &drainer, &log, move |listener| {
+        let (transport, responder) = (transport.clone(), Arc::clone(&responder));
+        serve(listener, transport, responder, drain.clone(), accept_log.clone())
+    })
     .map_err(|_system| StartError::System)
 }
 
@@ -87,19 +70,12 @@ fn transport(
     log: &Log,
 ) -> Result<Transport, StartError> {
     if settings.is_plain_http {
-        let is_loopback = handed.listeners.iter().all(|listener| {
-            listener
-                .local_addr()
-                .is_ok_and(|address| address.ip().is_loopback())
-        });
-        log.record(&Event::Finding {
-            finding: Finding::PlainHttp,
-        });
-        return if is_loopback {
-            Ok(Transport::Plain)
-        } else {
-            Err(StartError::Settings)
-        };
+        let is_loopback = handed
+            .listeners
+            .iter()
+            .all(|listener| listener.local_addr().is_ok_and(|address| address.ip().is_loopback()));
+        log.record(&Event::Finding { finding: Finding::PlainHttp });
+        return if is_loopback { Ok(Transport::Plain) } else { Err(StartError::Settings) };
     }
     let pem = |document: Option<OwnedFd>, name| -> Result<_, HandedError> {
         read_document(document, name)

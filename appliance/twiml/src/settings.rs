@@ -38,19 +38,14 @@ impl TwimlSettings {
         let media = settings.required("MEDIA_WSS_URL", |text| Origin::parse(text, &[Scheme::Wss]));
         let path = settings.optional("MEDIA_PATH", StreamPath::parse);
         let path = path.or_else(|| StreamPath::parse(StreamPath::DEFAULT).ok());
-        let site = settings.required("NEXT_PUBLIC_SITE_URL", |text| {
-            Origin::parse(text, &[Scheme::Https])
-        });
+        let site =
+            settings.required("NEXT_PUBLIC_SITE_URL", |text| Origin::parse(text, &[Scheme::Https]));
         let account = settings.required("TWILIO_ACCOUNT_SID", AccountSid::parse);
         let current = settings.optional("TWILIO_AUTH_TOKEN", token);
         let next = settings.optional("TWILIO_AUTH_TOKEN_NEXT", token);
         let application = settings.optional("TWILIO_TWIML_APP_SID", ApplicationSid::parse);
         let plain = settings.optional("TWIML_PLAIN_HTTP", |text| {
-            if text == "loopback" {
-                Ok(())
-            } else {
-                Err("the only value is loopback")
-            }
+            if text == "loopback" { Ok(()) } else { Err("the only value is loopback") }
         });
         let problems = settings.into_problems();
         match (media, path, site, account) {
@@ -84,10 +79,7 @@ mod tests {
 
     fn problems(document: &str) -> Vec<String> {
         let found = TwimlSettings::parse(document).err().unwrap_or_default();
-        found
-            .iter()
-            .map(|problem| problem.setting.clone())
-            .collect()
+        found.iter().map(|problem| problem.setting.clone()).collect()
     }
 
     #[test]

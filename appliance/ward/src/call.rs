@@ -112,10 +112,7 @@ pub fn millis(duration: Duration) -> f64 {
 /// [`Failure::Checked`] with the step that failed.
 pub async fn place(plan: Plan<'_>, timeline: &mut Timeline<'_>) -> Result<Report, Failure> {
     let answer = webhook::post(plan.client, plan.url, plan.call, Some(plan.token)).await?;
-    timeline(
-        Duration::ZERO,
-        &format!("caller → twiml  signed webhook: {}", answer.status),
-    );
+    timeline(Duration::ZERO, &format!("caller → twiml  signed webhook: {}", answer.status));
     if answer.status != 200 {
         return Err(Failure::Checked(format!(
             "the webhook answered {}; `ward signature` shows what was signed",
@@ -123,17 +120,10 @@ pub async fn place(plan: Plan<'_>, timeline: &mut Timeline<'_>) -> Result<Report
         )));
     }
     let stream_url = webhook::stream_url(&answer.body)?;
-    timeline(
-        Duration::ZERO,
-        &format!("twiml → caller  connect {stream_url}"),
-    );
+    timeline(Duration::ZERO, &format!("twiml → caller  connect {stream_url}"));
     let socket = stream::dial(plan.client, &stream_url, plan.token).await?;
     let outcome = stream::run(socket, plan.call, plan.script, plan.packets, timeline).await?;
-    Ok(Report {
-        answer,
-        stream_url,
-        outcome,
-    })
+    Ok(Report { answer, stream_url, outcome })
 }
 
 /// Reads a WAV file as telephone audio.
@@ -161,9 +151,7 @@ fn keys(text: &str) -> Result<std::collections::VecDeque<char>, Failure> {
     if text.chars().all(|key| "0123456789*#ABCD".contains(key)) {
         return Ok(text.chars().collect());
     }
-    Err(Failure::Usage(
-        "--dtmf takes the keys 0-9 * # A-D".to_owned(),
-    ))
+    Err(Failure::Usage("--dtmf takes the keys 0-9 * # A-D".to_owned()))
 }
 
 /// Runs the command.
@@ -187,14 +175,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<bool, Failure> {
         },
     };
     let packets = Packets::to(arguments.packets.as_deref())?;
-    let plan = Plan {
-        client: &client,
-        url: &url,
-        call: &call,
-        token: &token,
-        script,
-        packets,
-    };
+    let plan = Plan { client: &client, url: &url, call: &call, token: &token, script, packets };
     let mut timeline = |at: Duration, what: &str| {
         console.progress(&format!("{:8.3} s  {what}", at.as_secs_f64()));
     };
@@ -225,9 +206,7 @@ pub fn summary(object: &Value) -> String {
 /// # Errors
 /// [`Failure::Checked`] when the operating system gives no runtime.
 pub fn block_on<F: Future>(future: F) -> Result<F::Output, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::Checked(error.to_string()))?;
     Ok(runtime.block_on(future))
 }

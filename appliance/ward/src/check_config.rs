@@ -30,11 +30,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<bool, Failure> {
         "problems": problems,
         "findings": all.findings,
     });
-    let text = if problems.is_empty() {
-        "ok".to_owned()
-    } else {
-        problems.join("\n")
-    };
+    let text = if problems.is_empty() { "ok".to_owned() } else { problems.join("\n") };
     console.result(&object, &text);
     Ok(problems.is_empty())
 }

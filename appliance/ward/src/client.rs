@@ -58,9 +58,7 @@ impl Client {
         let mut roots = RootCertStore::empty();
         let (added, _unusable) = roots.add_parsable_certificates(certificates);
         if added == 0 {
-            return Err(Failure::Usage(
-                "no certificate to trust; give one with --ca".to_owned(),
-            ));
+            return Err(Failure::Usage("no certificate to trust; give one with --ca".to_owned()));
         }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = ClientConfig::builder_with_provider(provider)
@@ -87,9 +85,7 @@ impl Client {
             .await
             .map_err(|late| step("cannot reach", &late))?
             .map_err(|error| step("cannot reach", &error))?;
-        stream
-            .set_nodelay(true)
-            .map_err(|error| step("cannot set up", &error))?;
+        stream.set_nodelay(true).map_err(|error| step("cannot set up", &error))?;
         timeout(DEADLINE, self.0.connect(name, stream))
             .await
             .map_err(|late| step("no TLS handshake with", &late))?
@@ -110,23 +106,17 @@ impl Client {
             Failure::Checked(format!("no answer from {host}:{port}: {error}"))
         };
         let stream = TokioIo::new(self.connect(host, port).await?);
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(stream)
-            .await
-            .map_err(|error| failed(&error))?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(stream).await.map_err(|error| failed(&error))?;
         // The connection ends by itself when the server closes it.
         let driving = tokio::spawn(connection);
         let answer = timeout(DEADLINE, async {
             let (parts, body) = sender.send_request(request).await?.into_parts();
             Ok::<_, hyper::Error>((parts, body))
         });
-        let (parts, body) = answer
-            .await
-            .map_err(|late| failed(&late))?
-            .map_err(|e| failed(&e))?;
+        let (parts, body) = answer.await.map_err(|late| failed(&late))?.map_err(|e| failed(&e))?;
         let body = Limited::new(body, ANSWER_BYTES_MAX).collect();
-        let body = timeout(DEADLINE, body)
-            .await
-            .map_err(|late| failed(&late))?;
+        let body = timeout(DEADLINE, body).await.map_err(|late| failed(&late))?;
         let body = body.map_err(|error| failed(&error))?.to_bytes();
         driving.abort();
         Ok(Response::from_parts(parts, body))

@@ -45,10 +45,7 @@ impl Console {
     /// A console that prints JSON or text.
     #[must_use]
     pub fn new(is_json: bool) -> Self {
-        Self {
-            is_json,
-            is_terminal: stdout().is_terminal(),
-        }
+        Self { is_json, is_terminal: stdout().is_terminal() }
     }
 
     /// Prints one line of text, unless JSON was asked for.
@@ -72,11 +69,7 @@ impl Console {
 
     /// Prints the result: the object with `--json`, else `text`.
     pub fn result(&self, object: &Value, text: &str) {
-        let printed = if self.is_json {
-            object.to_string()
-        } else {
-            text.to_owned()
-        };
+        let printed = if self.is_json { object.to_string() } else { text.to_owned() };
         writeln!(stdout().lock(), "{printed}").unwrap_or_default();
     }
 

@@ -86,10 +86,8 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<bool, Failure> {
     let (unsigned_status, report) =
         call::block_on(perform(&stage, &call, script, packets, console))??;
     let ended = stage.call_ended()?;
-    let recording = arguments
-        .record
-        .clone()
-        .unwrap_or_else(|| stage.folder.join("caller-hears.wav"));
+    let recording =
+        arguments.record.clone().unwrap_or_else(|| stage.folder.join("caller-hears.wav"));
     call::write_recording(&recording, &report.outcome.recording)?;
     let object = figures(unsigned_status, &report, &ended, &recording);
     console.result(&object, &call::summary(&object));
@@ -113,21 +111,10 @@ async fn perform(
             console.progress(&format!("            log  {line}"));
         }
     };
-    let unsigned = webhook::post(&stage.client, &stage.url, call, None)
-        .await?
-        .status;
-    timeline(
-        Duration::ZERO,
-        &format!("caller → twiml  unsigned webhook: {unsigned}"),
-    );
-    let plan = Plan {
-        client: &stage.client,
-        url: &stage.url,
-        call,
-        token: &stage.token,
-        script,
-        packets,
-    };
+    let unsigned = webhook::post(&stage.client, &stage.url, call, None).await?.status;
+    timeline(Duration::ZERO, &format!("caller → twiml  unsigned webhook: {unsigned}"));
+    let plan =
+        Plan { client: &stage.client, url: &stage.url, call, token: &stage.token, script, packets };
     Ok((unsigned, call::place(plan, &mut timeline).await?))
 }
 
@@ -136,9 +123,7 @@ fn figures(unsigned_status: u16, report: &Report, ended: &Value, recording: &Pat
     let mut object = report.to_json(Some(recording));
     let count = |name: &str| ended["counts"][name].as_u64().unwrap_or(0);
     let outcome = &report.outcome;
-    let lost_in = outcome
-        .frames_sent
-        .saturating_sub(count("frames_in") + count("after_stop"));
+    let lost_in = outcome.frames_sent.saturating_sub(count("frames_in") + count("after_stop"));
     let lost_out = count("frames_out").saturating_sub(outcome.frames_received);
     object["unsigned_status"] = json!(unsigned_status);
     object["frames_lost"] = json!(lost_in + lost_out);
@@ -211,16 +196,7 @@ impl Stage {
             AuthToken::new(&token_text).map_err(|error| Failure::Checked(error.to_string()))?;
         let client = Client::trusting(&ca.certificate())?;
         let url = WebhookUrl::parse(&format!("https://localhost:{site_port}/api/voice/incoming"))?;
-        Ok(Self {
-            twiml,
-            media,
-            lines,
-            folder,
-            account_sid,
-            token,
-            client,
-            url,
-        })
+        Ok(Self { twiml, media, lines, folder, account_sid, token, client, url })
     }
 
     /// The media server's own account of the call.
@@ -264,9 +240,7 @@ impl Stage {
 }
 
 fn port(listeners: &[std::net::TcpListener]) -> Result<u16, Failure> {
-    let address = listeners
-        .first()
-        .and_then(|listener| listener.local_addr().ok());
+    let address = listeners.first().and_then(|listener| listener.local_addr().ok());
     let address = address.ok_or_else(|| Failure::Checked("no listener".to_owned()))?;
     Ok(address.port())
 }
@@ -287,7 +261,5 @@ fn random_hex() -> Result<String, Failure> {
         .fill(&mut bytes)
         .map_err(|_random| Failure::Checked("no random bytes".to_owned()))?;
     let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0x0f]);
-    Ok(digits
-        .filter_map(|nibble| char::from_digit(u32::from(nibble), 16))
-        .collect())
+    Ok(digits.filter_map(|nibble| char::from_digit(u32::from(nibble), 16)).collect())
 }

@@ -29,9 +29,7 @@ impl DevelopmentCa {
     pub fn new() -> Result<Self, Failure> {
         let mut parameters = CertificateParams::new(Vec::new()).map_err(failure)?;
         parameters.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        parameters
-            .distinguished_name
-            .push(DnType::CommonName, "Ward development CA");
+        parameters.distinguished_name.push(DnType::CommonName, "Ward development CA");
         parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate().map_err(failure)?;
         let issuer = CertifiedIssuer::self_signed(parameters, key).map_err(failure)?;
@@ -51,17 +49,12 @@ impl DevelopmentCa {
     pub fn issue(&self, names: &[&str]) -> Result<Identity, Failure> {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut parameters = CertificateParams::new(names).map_err(failure)?;
-        parameters
-            .distinguished_name
-            .push(DnType::CommonName, "Ward development server");
+        parameters.distinguished_name.push(DnType::CommonName, "Ward development server");
         parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let key = KeyPair::generate().map_err(failure)?;
         let leaf = parameters.signed_by(&key, &self.issuer).map_err(failure)?;
         let chain = format!("{}{}", leaf.pem(), self.issuer.pem());
-        Ok(Identity {
-            chain,
-            key: Secret::new(key.serialize_pem()),
-        })
+        Ok(Identity { chain, key: Secret::new(key.serialize_pem()) })
     }
 }
 
@@ -77,6 +70,7 @@ impl std::fmt::Debug for Identity {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn failure(error: rcgen::Error) -> Failure {
     Failure::Checked(format!("the development CA: {error}"))
 }

@@ -39,10 +39,7 @@ pub fn run_as_server(mut arguments: impl Iterator<Item = String>) -> Option<Exit
 }
 
 /// What a server is started with.
-#[expect(
-    missing_debug_implementations,
-    reason = "its settings must never be printed"
-)]
+#[expect(missing_debug_implementations, reason = "its settings must never be printed")]
 pub struct Plan {
     /// Which server.
     pub role: Role,
@@ -89,20 +86,9 @@ pub fn launch(plan: Plan) -> Result<(Server, BufReader<PipeReader>), Failure> {
         handed.push(("handshake", reader.into()));
         handshake = Some(writer);
     }
-    handed.extend(
-        plan.listeners
-            .into_iter()
-            .map(|listener| ("listener", listener.into())),
-    );
+    handed.extend(plan.listeners.into_iter().map(|listener| ("listener", listener.into())));
     let child = start(role, plan.executable.as_deref(), &handed)?;
-    Ok((
-        Server {
-            role,
-            child,
-            handshake,
-        },
-        BufReader::new(log_reader),
-    ))
+    Ok((Server { role, child, handshake }, BufReader::new(log_reader)))
 }
 
 fn start(
@@ -123,20 +109,14 @@ fn start(
             command
         }
     };
-    command
-        .arg0(name)
-        .env_clear()
-        .stdin(Stdio::null())
-        .stdout(Stdio::null());
+    command.arg0(name).env_clear().stdin(Stdio::null()).stdout(Stdio::null());
     for (name, descriptor) in handed {
         command.arg(format!("{name}={}", descriptor.as_raw_fd()));
         rustix::io::fcntl_setfd(descriptor.as_fd(), FdFlags::empty())
             .map_err(|error| failure(error.into()))?;
     }
     // The descriptors close here when `handed` is dropped by the caller: the child has its own.
-    command
-        .spawn()
-        .map_err(|error| Failure::Checked(format!("{name} cannot be started: {error}")))
+    command.spawn().map_err(|error| Failure::Checked(format!("{name} cannot be started: {error}")))
 }
 
 impl Server {
@@ -181,10 +161,7 @@ impl Server {
             Some(67) => "the operating system refused something",
             _ => "it ended unexpectedly",
         };
-        Err(Failure::Checked(format!(
-            "ward-{}: {meaning} ({status})",
-            self.role.name()
-        )))
+        Err(Failure::Checked(format!("ward-{}: {meaning} ({status})", self.role.name())))
     }
 
     /// Waits at most `patience`, then ends the process.
@@ -219,9 +196,7 @@ pub fn await_event(log: &mut BufReader<PipeReader>, wanted: &str) -> Result<Vec<
     loop {
         let mut line = String::new();
         if log.read_line(&mut line).map_err(failure)? == 0 {
-            return Err(Failure::Checked(format!(
-                "the server ended before it said {wanted}"
-            )));
+            return Err(Failure::Checked(format!("the server ended before it said {wanted}")));
         }
         let is_wanted = line.contains(&mark);
         lines.push(line.trim_end().to_owned());
@@ -252,11 +227,7 @@ const BACKLOG: i32 = 1_024;
 
 fn listen_shared(address: SocketAddr) -> std::io::Result<TcpListener> {
     use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
-    let family = if address.is_ipv4() {
-        AddressFamily::INET
-    } else {
-        AddressFamily::INET6
-    };
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     sockopt::set_socket_reuseaddr(&socket, true)?;
     sockopt::set_socket_reuseport(&socket, true)?;

@@ -68,10 +68,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<bool, Failure> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let workers = arguments.workers.map_or(cores, usize::from);
     let listeners = listen(arguments.listen, workers)?;
-    if let Some(address) = listeners
-        .first()
-        .and_then(|listener| listener.local_addr().ok())
-    {
+    if let Some(address) = listeners.first().and_then(|listener| listener.local_addr().ok()) {
         console.progress(&format!("listening on {address}"));
     }
     let (role, settings, handshake) = match arguments.server {
@@ -86,14 +83,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<bool, Failure> {
     };
     let identity = identity(arguments, console)?;
     let executable = arguments.exec.clone();
-    let plan = Plan {
-        role,
-        executable,
-        listeners,
-        settings,
-        identity,
-        handshake,
-    };
+    let plan = Plan { role, executable, listeners, settings, identity, handshake };
     drop(all);
     relay(plan)
 }
@@ -103,10 +93,7 @@ fn identity(arguments: &Arguments, console: &Console) -> Result<Option<Identity>
         let read = |path: &PathBuf| {
             std::fs::read_to_string(path).map_err(|error| Failure::file(path, error))
         };
-        return Ok(Some(Identity {
-            chain: read(chain)?,
-            key: Secret::new(read(key)?),
-        }));
+        return Ok(Some(Identity { chain: read(chain)?, key: Secret::new(read(key)?) }));
     }
     let Some(path) = &arguments.development_ca else {
         return Ok(None);
@@ -125,10 +112,7 @@ fn relay(plan: Plan) -> Result<bool, Failure> {
     let watch = std::thread::spawn(move || pass_signals_to(id));
     let mut line = String::new();
     while log.read_line(&mut line).is_ok_and(|bytes| bytes > 0) {
-        stdout()
-            .lock()
-            .write_all(line.as_bytes())
-            .unwrap_or_default();
+        stdout().lock().write_all(line.as_bytes()).unwrap_or_default();
         line.clear();
     }
     let ended = server.wait();
@@ -139,17 +123,13 @@ fn relay(plan: Plan) -> Result<bool, Failure> {
 
 fn pass_signals_to(id: u32) {
     use rustix::process::{Pid, Signal, kill_process};
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-    else {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
         return;
     };
     runtime.block_on(async {
-        let (Ok(mut terminate), Ok(mut interrupt)) = (
-            signal(SignalKind::terminate()),
-            signal(SignalKind::interrupt()),
-        ) else {
+        let (Ok(mut terminate), Ok(mut interrupt)) =
+            (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+        else {
             return;
         };
         loop {

@@ -4,7 +4,7 @@
 //! know: the media server is never given an auth token, only the handshake signatures made with it.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ward_edge::settings::{Problem, Settings};
 use ward_media::settings::MediaSettings;
@@ -81,10 +81,7 @@ impl AllSettings {
         all
     }
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place that reads the environment"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     fn gather_variable(&mut self, name: &str) {
         let Ok(value) = std::env::var(name) else {
             return;
@@ -101,11 +98,7 @@ impl AllSettings {
     fn gather_file(&mut self, text: &str) {
         let mut document = Settings::parse(text);
         let token_files = FROM_FILE.iter().map(|name| format!("{name}_FILE"));
-        let known = TWIML
-            .iter()
-            .chain(MEDIA)
-            .map(|name| (*name).to_owned())
-            .chain(token_files);
+        let known = TWIML.iter().chain(MEDIA).map(|name| (*name).to_owned()).chain(token_files);
         for name in known {
             if let Some(value) = document.take(&name) {
                 self.values.insert(name, value);
@@ -124,10 +117,9 @@ impl AllSettings {
                 Ok(token) => {
                     self.values.insert((*name).to_owned(), token);
                 }
-                Err(error) => self.problems.push(Problem {
-                    setting: file_name,
-                    what: format!("cannot be read: {error}"),
-                }),
+                Err(error) => self
+                    .problems
+                    .push(Problem { setting: file_name, what: format!("cannot be read: {error}") }),
             }
         }
     }
@@ -210,16 +202,14 @@ impl std::fmt::Debug for AllSettings {
 /// The operating system's.
 pub fn read_token(path: &Path) -> std::io::Result<Secret<String>> {
     let text = Secret::new(std::fs::read_to_string(path)?);
-    Ok(Secret::new(
-        text.expose().trim_end_matches(['\r', '\n']).to_owned(),
-    ))
+    Ok(Secret::new(text.expose().trim_end_matches(['\r', '\n']).to_owned()))
 }
 
 /// Reads the token in `path` and makes it ready to sign.
 ///
 /// # Errors
 /// [`Failure::Usage`] when there is no usable token in it.
-pub fn auth_token(path: &PathBuf) -> Result<AuthToken, Failure> {
+pub fn auth_token(path: &Path) -> Result<AuthToken, Failure> {
     let text = read_token(path).map_err(|error| Failure::file(path, error))?;
     AuthToken::new(&text).map_err(|error| Failure::file(path, error))
 }
@@ -237,11 +227,7 @@ mod tests {
     fn each_server_gets_what_it_may_know_and_media_no_token() {
         let all = AllSettings::from_document(BOTH);
         assert!(all.problems().is_empty());
-        assert!(
-            all.twiml_document()
-                .expose()
-                .contains("TWILIO_AUTH_TOKEN=12345")
-        );
+        assert!(all.twiml_document().expose().contains("TWILIO_AUTH_TOKEN=12345"));
         assert!(!all.media_document().expose().contains("12345"));
         let values = all.handshake_values().unwrap();
         assert_eq!(values.len(), 4);
@@ -253,20 +239,9 @@ mod tests {
         let broken = BOTH.replace("wss:", "ws:").replace("echo", "hal")
             + "TYPO=1\nTWILIO_AUTH_TOKEN_NEXT_FILE=/nowhere\n";
         let all = AllSettings::from_document(&broken);
-        let names: Vec<String> = all
-            .problems()
-            .into_iter()
-            .map(|problem| problem.setting)
-            .collect();
-        assert_eq!(
-            names,
-            [
-                "TYPO",
-                "TWILIO_AUTH_TOKEN_NEXT_FILE",
-                "MEDIA_WSS_URL",
-                "MEDIA_AGENT"
-            ]
-        );
+        let names: Vec<String> =
+            all.problems().into_iter().map(|problem| problem.setting).collect();
+        assert_eq!(names, ["TYPO", "TWILIO_AUTH_TOKEN_NEXT_FILE", "MEDIA_WSS_URL", "MEDIA_AGENT"]);
         assert!(all.handshake_values().is_err());
     }
 }

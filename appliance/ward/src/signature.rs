@@ -70,10 +70,9 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<bool, Failure> {
     });
     let text = match &matched {
         _ if is_same => "the signature is right for this URL and these parameters".to_owned(),
-        Some(variant) => format!(
-            "the signature is right for {} with {}",
-            variant.url, variant.parameters
-        ),
+        Some(variant) => {
+            format!("the signature is right for {} with {}", variant.url, variant.parameters)
+        }
         None => format!(
             "the signature matches no variant tried; expected {signature}. \
              Is it the right account's auth token?"
@@ -96,9 +95,7 @@ fn parameters(params: &[String]) -> Result<Parameters, Failure> {
 }
 
 fn sign(token: &AuthToken, url: &str, params: &[(String, String)]) -> Signature {
-    let fields = params
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_str()));
+    let fields = params.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     token.sign_form(url, &Form::from_fields(fields))
 }
 
@@ -110,13 +107,9 @@ pub fn with_body_digest(url: &str, body: &[u8]) -> String {
     }
     let separator = if url.contains('?') { '&' } else { '?' };
     let digest = digest::digest(&digest::SHA256, body);
-    let nibbles = digest
-        .as_ref()
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 0x0f]);
-    let hex: String = nibbles
-        .filter_map(|nibble| char::from_digit(u32::from(nibble), 16))
-        .collect();
+    let nibbles = digest.as_ref().iter().flat_map(|byte| [byte >> 4, byte & 0x0f]);
+    let hex: String =
+        nibbles.filter_map(|nibble| char::from_digit(u32::from(nibble), 16)).collect();
     format!("{url}{separator}bodySHA256={hex}")
 }
 
@@ -140,10 +133,7 @@ fn diagnose(
     for url in url_variants(url) {
         for (words, set) in &sets {
             if sign(token, &url, set).as_bytes() == wanted.as_bytes() {
-                return Some(Variant {
-                    url,
-                    parameters: words.clone(),
-                });
+                return Some(Variant { url, parameters: words.clone() });
             }
         }
     }
@@ -166,10 +156,9 @@ fn url_variants(url: &str) -> Vec<String> {
     widen(&|url| vec![without_after(url, '?')]);
     widen(&toggled_slash);
     widen(&|url| match url.split_once("://") {
-        Some((_, rest)) => ["https", "http", "wss", "ws"]
-            .iter()
-            .map(|s| format!("{s}://{rest}"))
-            .collect(),
+        Some((_, rest)) => {
+            ["https", "http", "wss", "ws"].iter().map(|s| format!("{s}://{rest}")).collect()
+        }
         None => Vec::new(),
     });
     widen(&spellings);
@@ -178,9 +167,7 @@ fn url_variants(url: &str) -> Vec<String> {
 }
 
 fn without_after(url: &str, mark: char) -> String {
-    url.split_once(mark)
-        .map_or(url, |(before, _)| before)
-        .to_owned()
+    url.split_once(mark).map_or(url, |(before, _)| before).to_owned()
 }
 
 fn toggled_slash(url: &str) -> Vec<String> {
@@ -188,9 +175,7 @@ fn toggled_slash(url: &str) -> Vec<String> {
         Some((path, query)) => (path, format!("?{query}")),
         None => (url, String::new()),
     };
-    let toggled = path
-        .strip_suffix('/')
-        .map_or_else(|| format!("{path}/"), str::to_owned);
+    let toggled = path.strip_suffix('/').map_or_else(|| format!("{path}/"), str::to_owned);
     vec![format!("{toggled}{query}")]
 }
 
@@ -201,16 +186,9 @@ fn parameter_variants(params: &[(String, String)]) -> Vec<(String, Parameters)> 
         return sets;
     }
     sets.push(("no parameters".to_owned(), Vec::new()));
-    let trimmed = params
-        .iter()
-        .map(|(n, v)| (n.trim().to_owned(), v.trim().to_owned()))
-        .collect();
+    let trimmed = params.iter().map(|(n, v)| (n.trim().to_owned(), v.trim().to_owned())).collect();
     sets.push(("white space around values removed".to_owned(), trimmed));
-    let nonempty = params
-        .iter()
-        .filter(|(_, value)| !value.is_empty())
-        .cloned()
-        .collect();
+    let nonempty = params.iter().filter(|(_, value)| !value.is_empty()).cloned().collect();
     sets.push(("empty parameters left out".to_owned(), nonempty));
     for (index, (name, _)) in params.iter().enumerate() {
         let mut set = params.to_vec();
@@ -230,15 +208,11 @@ mod tests {
     fn check(signed_url: &str, signed: &[(&str, &str)], expected: Option<(&str, &str)>) {
         let token = AuthToken::new(&Secret::new("12345".to_owned())).unwrap();
         let owned = |list: &[(&str, &str)]| -> Parameters {
-            list.iter()
-                .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
-                .collect()
+            list.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect()
         };
         let wanted = sign(&token, signed_url, &owned(signed));
         let found = diagnose(&token, URL, &owned(&[("A", "1"), ("B", " 2")]), &wanted);
-        let found = found
-            .as_ref()
-            .map(|v| (v.url.as_str(), v.parameters.as_str()));
+        let found = found.as_ref().map(|v| (v.url.as_str(), v.parameters.as_str()));
         assert_eq!(found, expected);
     }
 
@@ -248,15 +222,11 @@ mod tests {
         check(URL, &given, Some((URL, "these parameters")));
         let ported = "https://www.example.com:443/api/voice/incoming";
         check(ported, &given, Some((ported, "these parameters")));
-        let slashed = format!("http://www.example.com/api/voice/incoming/");
-        check(&slashed, &given, Some((&slashed, "these parameters")));
+        let slashed = "http://www.example.com/api/voice/incoming/";
+        check(slashed, &given, Some((slashed, "these parameters")));
         check(URL, &[], Some((URL, "no parameters")));
         check(URL, &[("A", "1")], Some((URL, "B left out")));
-        check(
-            URL,
-            &[("A", "1"), ("B", "2")],
-            Some((URL, "white space around values removed")),
-        );
+        check(URL, &[("A", "1"), ("B", "2")], Some((URL, "white space around values removed")));
         check("https://other.example.com/", &given, None);
     }
 

@@ -42,20 +42,14 @@ pub fn read(file: &[u8]) -> Result<Vec<u8>, WavError> {
     let samples: Vec<i16> = match (format.coding, format.bits) {
         (PCM, 16) => {
             let pairs = data.chunks_exact(2);
-            pairs
-                .map(|pair| i16::from_le_bytes([pair[0], pair[1]]))
-                .collect()
+            pairs.map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect()
         }
         (MULAW, 8) => data.iter().map(|byte| mulaw::decode(*byte)).collect(),
         _ => return Err(WavError::Coding),
     };
     let is_plain_mulaw = format.coding == MULAW && format.channels == 1;
     if is_plain_mulaw && format.rate_hz == SAMPLE_RATE_HZ {
-        return if data.is_empty() {
-            Err(WavError::Empty)
-        } else {
-            Ok(data.to_vec())
-        };
+        return if data.is_empty() { Err(WavError::Empty) } else { Ok(data.to_vec()) };
     }
     let mono = mix(&samples, format.channels);
     if mono.is_empty() {
@@ -98,21 +92,14 @@ fn parse_format(chunk: &[u8]) -> Result<Format, WavError> {
     if channels == 0 || !(4_000..=192_000).contains(&rate_hz) {
         return Err(WavError::Shape);
     }
-    Ok(Format {
-        coding,
-        channels,
-        rate_hz,
-        bits: word(14)?,
-    })
+    Ok(Format { coding, channels, rate_hz, bits: word(14)? })
 }
 
 fn mix(samples: &[i16], channels: usize) -> Vec<f64> {
     #[expect(clippy::cast_precision_loss, reason = "a handful of channels")]
     let share = 1.0 / channels as f64;
     let frames = samples.chunks_exact(channels);
-    frames
-        .map(|frame| frame.iter().map(|sample| f64::from(*sample)).sum::<f64>() * share)
-        .collect()
+    frames.map(|frame| frame.iter().map(|sample| f64::from(*sample)).sum::<f64>() * share).collect()
 }
 
 /// Half the length of the filter, in samples of the lower rate.
@@ -141,11 +128,7 @@ fn resample(input: &[f64], rate_hz: usize) -> Vec<i16> {
         let weighted = (first..=last).map(|at| {
             let distance = at as f64 - centre;
             let angle = std::f64::consts::PI * distance * cutoff;
-            let sinc = if angle.abs() < 1e-9 {
-                1.0
-            } else {
-                angle.sin() / angle
-            };
+            let sinc = if angle.abs() < 1e-9 { 1.0 } else { angle.sin() / angle };
             let window = (std::f64::consts::FRAC_PI_2 * distance / half).cos();
             input.get(at).copied().unwrap_or(0.0) * sinc * window * window * cutoff
         });
@@ -201,10 +184,7 @@ mod tests {
         let mut file = write(&[]);
         file[22] = 2;
         file[24..28].copy_from_slice(&44_100_u32.to_le_bytes());
-        let bytes: Vec<u8> = tone
-            .iter()
-            .flat_map(|sample| sample.to_le_bytes())
-            .collect();
+        let bytes: Vec<u8> = tone.iter().flat_map(|sample| sample.to_le_bytes()).collect();
         let length = u32::try_from(bytes.len()).unwrap();
         file[40..44].copy_from_slice(&length.to_le_bytes());
         file.extend(bytes);

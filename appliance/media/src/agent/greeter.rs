@@ -46,9 +46,7 @@ impl GreeterAudio {
 fn tone(place: usize) -> Clip {
     let row = ROWS_HZ.get(place / 4).copied().unwrap_or_default();
     let column = COLUMNS_HZ.get(place % 4).copied().unwrap_or_default();
-    (0..TONE_SAMPLES)
-        .map(|index| mulaw::encode(tone_sample(row, column, index)))
-        .collect()
+    (0..TONE_SAMPLES).map(|index| mulaw::encode(tone_sample(row, column, index))).collect()
 }
 
 #[expect(
@@ -73,10 +71,7 @@ impl Greeter {
     /// A greeter that speaks with `audio`.
     #[must_use]
     pub const fn new(audio: Arc<GreeterAudio>) -> Self {
-        Self {
-            audio,
-            is_leaving: false,
-        }
+        Self { audio, is_leaving: false }
     }
 
     fn leave(&mut self, voice: &mut Voice<'_>) {
@@ -129,11 +124,7 @@ mod tests {
             let least = power(clip, row).min(power(clip, column));
             for other in ROWS_HZ.iter().chain(&COLUMNS_HZ) {
                 let is_own = *other == row || *other == column;
-                assert_eq!(
-                    power(clip, *other) * 20.0 > least,
-                    is_own,
-                    "{place} at {other} Hz"
-                );
+                assert_eq!(power(clip, *other) * 20.0 > least, is_own, "{place} at {other} Hz");
             }
         }
     }
@@ -143,10 +134,7 @@ mod tests {
         let audio = GreeterAudio::prepare();
         for clip in [&audio.greeting, &audio.answer, &audio.goodbye] {
             assert!(clip.len() > limit::SAMPLE_RATE_HZ);
-            let loudest = clip
-                .iter()
-                .map(|byte| mulaw::decode(*byte).unsigned_abs())
-                .max();
+            let loudest = clip.iter().map(|byte| mulaw::decode(*byte).unsigned_abs()).max();
             assert!(loudest > Some(8_000));
         }
     }

@@ -50,10 +50,7 @@ impl Embedded {
     /// Prepares the audio of every prompt and tone.
     #[must_use]
     pub fn new(kind: AgentKind) -> Self {
-        Self {
-            kind,
-            audio: Arc::new(GreeterAudio::prepare()),
-        }
+        Self { kind, audio: Arc::new(GreeterAudio::prepare()) }
     }
 }
 

@@ -36,9 +36,7 @@ impl Speaker {
     /// Whether audio is waiting.
     #[must_use]
     pub fn is_playing(&self) -> bool {
-        self.buffer
-            .iter()
-            .any(|item| matches!(item, Item::Audio(audio) if !audio.is_empty()))
+        self.buffer.iter().any(|item| matches!(item, Item::Audio(audio) if !audio.is_empty()))
     }
 
     /// Drops what has not played; the names of the marks it held come back.

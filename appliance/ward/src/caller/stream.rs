@@ -87,9 +87,8 @@ pub async fn dial(
     url: &str,
     token: &AuthToken,
 ) -> Result<WebSocketStream<impl AsyncRead + AsyncWrite + Unpin + use<>>, Failure> {
-    let at = url
-        .find("://")
-        .and_then(|at| url.get(at + 3..)?.find('/').map(|slash| at + 3 + slash));
+    let at =
+        url.find("://").and_then(|at| url.get(at + 3..)?.find('/').map(|slash| at + 3 + slash));
     let origin = at.and_then(|at| url.get(..at)).unwrap_or(url);
     let origin = Origin::parse(origin, &[Scheme::Wss])
         .map_err(|error| Failure::Checked(format!("the stream's URL {url}: {error}")))?;
@@ -97,12 +96,11 @@ pub async fn dial(
         .into_client_request()
         .map_err(|error| Failure::Checked(format!("the stream's URL {url}: {error}")))?;
     let signature = token.sign_url(url).to_base64();
-    let value = signature
-        .parse()
-        .map_err(|_value| Failure::Checked("no signature".to_owned()))?;
+    let value = signature.parse().map_err(|_value| Failure::Checked("no signature".to_owned()))?;
     request.headers_mut().insert("x-twilio-signature", value);
     let stream = client.connect(origin.host(), origin.port()).await?;
-    let (socket, _answer) = tokio_tungstenite::client_async(request, stream)
+    let dialling = Box::pin(tokio_tungstenite::client_async(request, stream));
+    let (socket, _answer) = dialling
         .await
         .map_err(|error| Failure::Checked(format!("the stream was refused: {error}")))?;
     Ok(socket)
@@ -211,8 +209,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Caller<'_, S> {
         let payload = STANDARD.encode(payload);
         let media = json!({ "track": "inbound", "chunk": chunk, "timestamp": timestamp, "payload": payload });
         self.outcome.frames_sent = self.outcome.frames_sent.saturating_add(1);
-        self.send_numbered(json!({ "event": "media", "media": media }))
-            .await
+        self.send_numbered(json!({ "event": "media", "media": media })).await
     }
 
     fn is_quiet(&self, now: Duration) -> bool {
@@ -226,25 +223,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Caller<'_, S> {
         self.note(&format!("caller → media  presses {key}"));
         self.quiet_since = self.clock.now().saturating_add(ANSWER_WAIT);
         let dtmf = json!({ "track": "inbound_track", "digit": key.to_string() });
-        self.send_numbered(json!({ "event": "dtmf", "dtmf": dtmf }))
-            .await
+        self.send_numbered(json!({ "event": "dtmf", "dtmf": dtmf })).await
     }
 
     async fn hang_up(&mut self) -> Result<(), Failure> {
         self.note("caller → media  stop");
         let call = self.call;
         let stop = json!({ "accountSid": call.account_sid, "callSid": call.call_sid });
-        self.send_numbered(json!({ "event": "stop", "stop": stop }))
-            .await?;
+        self.send_numbered(json!({ "event": "stop", "stop": stop })).await?;
         // The server closes; one that does not is closed on.
-        let goodbye = self
-            .clock
-            .instant(self.clock.now().saturating_add(Duration::from_secs(1)));
+        let goodbye = self.clock.instant(self.clock.now().saturating_add(Duration::from_secs(1)));
         if self.read_until(goodbye).await? {
-            let frame = CloseFrame {
-                code: CloseCode::Normal,
-                reason: "".into(),
-            };
+            let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
             let closing = timeout(Duration::from_secs(1), self.socket.close(Some(frame))).await;
             drop(closing);
         }
@@ -264,8 +254,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Caller<'_, S> {
     async fn echo(&mut self, marks: Vec<String>) -> Result<(), Failure> {
         for name in marks {
             self.outcome.marks_echoed = self.outcome.marks_echoed.saturating_add(1);
-            self.send_numbered(json!({ "event": "mark", "mark": { "name": name } }))
-                .await?;
+            self.send_numbered(json!({ "event": "mark", "mark": { "name": name } })).await?;
         }
         Ok(())
     }
@@ -309,9 +298,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Caller<'_, S> {
                 self.advance(now).await
             }
             Some("clear") => self.on_clear(now).await,
-            _ => Err(Failure::Checked(
-                "the server sent an event that Twilio refuses".to_owned(),
-            )),
+            _ => Err(Failure::Checked("the server sent an event that Twilio refuses".to_owned())),
         }
     }
 
@@ -327,10 +314,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Caller<'_, S> {
             self.note("media → caller  speech begins");
         }
         self.outcome.frames_received = self.outcome.frames_received.saturating_add(1);
-        self.outcome.audio_bytes_received = self
-            .outcome
-            .audio_bytes_received
-            .saturating_add(audio.len());
+        self.outcome.audio_bytes_received =
+            self.outcome.audio_bytes_received.saturating_add(audio.len());
         self.speaker.play(audio);
         Ok(())
     }
@@ -407,16 +392,10 @@ impl Frames {
         if self.position >= self.speech.len() && self.over_at.is_none() {
             self.over_at = Some(now);
         }
-        (
-            frame,
-            frame
-                .iter()
-                .any(|byte| mulaw::decode(*byte).unsigned_abs() >= SPEECH_PEAK),
-        )
+        (frame, frame.iter().any(|byte| mulaw::decode(*byte).unsigned_abs() >= SPEECH_PEAK))
     }
 
     fn is_over(&self, now: Duration) -> bool {
-        self.over_at
-            .is_some_and(|at| now >= at.saturating_add(ANSWER_WAIT))
+        self.over_at.is_some_and(|at| now >= at.saturating_add(ANSWER_WAIT))
     }
 }

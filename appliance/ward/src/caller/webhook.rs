@@ -72,10 +72,7 @@ impl WebhookUrl {
             parts.ok_or_else(|| Failure::Usage(format!("{text}: no path in the URL")))?;
         let origin = Origin::parse(origin, &[Scheme::Https])
             .map_err(|error| Failure::Usage(format!("{text}: {error}")))?;
-        Ok(Self {
-            origin,
-            target: target.to_owned(),
-        })
+        Ok(Self { origin, target: target.to_owned() })
     }
 
     /// The URL as Twilio signs it.
@@ -116,15 +113,9 @@ pub async fn post(
         ("To", "+18005550100"),
     ]);
     let mut request = Request::post(url.target.as_str())
-        .header(
-            "host",
-            format!("{}:{}", url.origin.host(), url.origin.port()),
-        )
+        .header("host", format!("{}:{}", url.origin.host(), url.origin.port()))
         .header("user-agent", "TwilioProxy/1.1")
-        .header(
-            "content-type",
-            "application/x-www-form-urlencoded; charset=UTF-8",
-        );
+        .header("content-type", "application/x-www-form-urlencoded; charset=UTF-8");
     if let Some(token) = token {
         let signature = token.sign_form(&url.signed(), &form);
         request = request.header("x-twilio-signature", signature.to_base64());
@@ -132,14 +123,9 @@ pub async fn post(
     let request = request
         .body(Full::new(Bytes::from(form.encode())))
         .map_err(|error| Failure::Usage(error.to_string()))?;
-    let answer = client
-        .request(url.origin.host(), url.origin.port(), request)
-        .await?;
+    let answer = client.request(url.origin.host(), url.origin.port(), request).await?;
     let body = String::from_utf8_lossy(answer.body()).into_owned();
-    Ok(WebhookAnswer {
-        status: answer.status().as_u16(),
-        body,
-    })
+    Ok(WebhookAnswer { status: answer.status().as_u16(), body })
 }
 
 /// The URL of the only `<Stream>` of a TwiML document that connects one.
@@ -158,8 +144,7 @@ pub fn stream_url(twiml: &str) -> Result<String, Failure> {
         return Err(refused("does not connect a stream"));
     }
     let url = stream.and_then(|stream| stream.attribute("url"));
-    url.map(str::to_owned)
-        .ok_or_else(|| refused("has a stream without a URL"))
+    url.map(str::to_owned).ok_or_else(|| refused("has a stream without a URL"))
 }
 
 #[cfg(test)]
