@@ -56,15 +56,15 @@ fn check(head: &[u8]) -> Result<(), Refusal> {
     if has_bare_line_feed(head) {
         return Err(Refusal::HeadMalformed);
     }
-    let mut lines = head.strip_suffix(b"\r\n").unwrap_or(head).split(|byte| *byte == b'\n');
-    let first = lines.next().unwrap_or_default();
-    check_request_line(first.strip_suffix(b"\r").unwrap_or(first))?;
+    let lines = head.split_inclusive(|byte| *byte == b'\n');
+    let mut lines = lines.map(|line| line.strip_suffix(b"\r\n").unwrap_or(line));
+    check_request_line(lines.next().unwrap_or_default())?;
     let mut seen = Seen::default();
     for (index, line) in lines.enumerate() {
         if index >= limit::HEAD_FIELDS_MAX {
             return Err(Refusal::HeadFields);
         }
-        seen.field(line.strip_suffix(b"\r").unwrap_or(line))?;
+        seen.field(line)?;
     }
     seen.finish()
 }
@@ -99,11 +99,13 @@ impl Seen {
     fn field(&mut self, line: &[u8]) -> Result<(), Refusal> {
         let colon = line.iter().position(|byte| *byte == b':').ok_or(Refusal::HeadMalformed)?;
         let (name, rest) = line.split_at_checked(colon).ok_or(Refusal::HeadMalformed)?;
-        let value = rest.get(1..).unwrap_or_default().trim_ascii();
-        // A line that begins with a space is folded; a space before the colon hides a name.
+        let value = rest.get(1..).unwrap_or_default();
+        // A line that begins with a space is folded; a space before the colon hides a name. Judged
+        // before trimming: a carriage return at the end of a value is white space to `trim_ascii`.
         if !is_token(name) || !value.iter().copied().all(is_field_byte) {
             return Err(Refusal::HeadMalformed);
         }
+        let value = value.trim_ascii();
         if name.eq_ignore_ascii_case(b"host") {
             self.hosts = self.hosts.saturating_add(1);
             if !is_host(value) {
@@ -228,6 +230,7 @@ mod tests {
             ("X: a\r\n b", Refusal::HeadMalformed),
             ("X: a\r\n\tb", Refusal::HeadMalformed),
             ("X: a\rb", Refusal::HeadMalformed),
+            ("X: a\r", Refusal::HeadMalformed),
             ("X: a\0b", Refusal::HeadMalformed),
             ("X\u{e9}: a", Refusal::HeadMalformed),
             ("no colon", Refusal::HeadMalformed),

@@ -1,0 +1,31 @@
+//! Request heads: what is judged plain is plain for a strict reader as well, and a longer prefix never
+//! turns a refusal into something to serve.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use ward_edge::head::{Judgement, judge};
+
+fuzz_target!(|bytes: &[u8]| {
+    let whole = judge(bytes);
+    if let Judgement::Plain { end } = whole {
+        let head = &bytes[..end];
+        assert!(head.ends_with(b"\r\n\r\n"));
+        assert_eq!(judge(head), whole, "nothing behind the head matters");
+        let text = String::from_utf8_lossy(head);
+        let lines: Vec<&str> = text.trim_end_matches("\r\n").split("\r\n").collect();
+        assert!(lines[0].ends_with(" HTTP/1.1"));
+        assert!(lines.iter().all(|line| !line.contains(['\r', '\n', '\0'])));
+        let named = |name: &str| {
+            lines.iter().filter(|line| line.to_ascii_lowercase().starts_with(name)).count()
+        };
+        assert_eq!(named("host:"), 1);
+        assert!(named("content-length:") + named("transfer-encoding:") <= 1);
+        if cfg!(feature = "planted-bug") {
+            assert!(!lines[0].contains("/a"), "the planted bug");
+        }
+    }
+    let half = judge(&bytes[..bytes.len() / 2]);
+    if matches!(half, Judgement::Refused(_)) {
+        assert!(matches!(whole, Judgement::Refused(_)));
+    }
+});
