@@ -79,7 +79,7 @@ pub const CALLS_PER_WORKER_MAX: usize = 2_000;
 /// audio, so half a millisecond is not heard, and at 500 calls it saves a quarter of the CPU.
 pub const WAKE_PAUSE: Duration = Duration::from_micros(500);
 /// How soon a session notices that the process is stopping, if nothing else wakes it.
-pub const STOP_NOTICED_AFTER: Duration = Duration::from_secs(1);
+pub const STOP_NOTICED_AFTER: Duration = Duration::from_millis(500);
 /// Messages handled before a session lets the next one run.
 pub const MESSAGES_PER_TURN_MAX: usize = 32;
 

@@ -20,7 +20,10 @@ use ward_policy::fault::CallEnd;
 use ward_tests::edge_cases::{note_seen, note_sent, row};
 use ward_tests::servers::{ACCOUNT, Running};
 use ward_tests::virtual_call::{TestAgents, VirtualCall, context};
-use ward_tests::websocket::{Stream, connected, frame_at, media, start, stop, text_frame};
+use ward_tests::websocket::{
+    Stream, connected, frame_at, media, start, stop, text_frame, upgrade_request,
+};
+use ward_tests::wire::{exchange, status};
 
 /// A stream over a pipe in memory, in virtual time; its log goes to a pipe that the test reads.
 struct Piped {
@@ -321,4 +324,36 @@ fn e58_no_server_asks_for_the_date() {
     }
     assert!(searched > 30, "{searched}");
     row("E58", "the sources of both servers", "no use of the date: time is monotonic");
+}
+
+#[test]
+fn a_stopping_server_lets_live_calls_finish_and_takes_no_new_ones() {
+    let mut server = Running::media("");
+    let mut stream = Stream::started(&server);
+    stream.proves_alive(1);
+    server.terminate();
+    assert_eq!(server.logs.first("draining")["calls"], 1);
+    let health = exchange(server.port, b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(status(&health) == 503 && health.ends_with("not ready"), "{health}");
+    let refused = exchange(server.port, upgrade_request("/rtm/voice", &[]).as_bytes());
+    assert_eq!(status(&refused), 503);
+    assert_eq!(server.logs.first("refused")["reason"], "draining");
+    stream.proves_alive(2);
+    assert_eq!(stream.close(), 1000);
+    drop(server.logs.first("stopped"));
+    server.server().wait().unwrap();
+}
+
+#[test]
+fn a_second_stop_signal_closes_live_calls() {
+    let mut server = Running::media("");
+    let mut stream = Stream::started(&server);
+    stream.proves_alive(1);
+    server.terminate();
+    drop(server.logs.first("draining"));
+    stream.proves_alive(2);
+    server.terminate();
+    assert_eq!(stream.close_code(), 1001);
+    assert_eq!(server.logs.first("call_ended")["reason"], "draining");
+    server.server().wait().unwrap();
 }

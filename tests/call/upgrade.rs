@@ -219,3 +219,22 @@ fn e15_unsigned_connections_cannot_push_out_a_call() {
         "the call goes on; the excess is closed, crowded",
     );
 }
+
+#[test]
+fn the_expected_signatures_can_be_replaced_while_calls_are_live() {
+    let mut server = Running::media("");
+    let mut live = Stream::started(&server);
+    live.proves_alive(1);
+    let next = AuthToken::new(&Secret::new("67890".to_owned())).unwrap();
+    let url = "wss://media.example.com/rtm/voice";
+    server.server().replace_handshake(&[next.sign_url(url)]).unwrap();
+    assert_eq!(server.logs.nth("handshake_values_set", 2)["values"], 1);
+    assert_eq!(upgrade(&server, &[]), 403, "the old signature");
+    let signature = next.sign_url(url).to_base64();
+    assert_eq!(upgrade(&server, &[("X-Twilio-Signature", &signature)]), 101, "the new one");
+    live.proves_alive(2);
+    let too_many = [next.sign_url(url); 17];
+    server.server().replace_handshake(&too_many).unwrap();
+    drop(server.logs.first("handshake_values_refused"));
+    assert_eq!(upgrade(&server, &[("X-Twilio-Signature", &signature)]), 101, "the set stays");
+}

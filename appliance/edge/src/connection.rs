@@ -6,10 +6,9 @@
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http_body_util::BodyExt as _;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, server::conn::http1};
 use hyper_util::rt::TokioIo;
@@ -21,9 +20,10 @@ use tokio_rustls::TlsAcceptor;
 use ward_policy::audit::Event;
 use ward_policy::fault::{ConnectionEnd, Refusal};
 use ward_policy::limit;
+use ward_policy::phi::Phi;
 
 use crate::answer::Answer;
-use crate::drain::{Drain, Phase};
+use crate::drain::{self, Drain, Phase};
 use crate::head::{Judgement, judge};
 use crate::log::Log;
 use crate::prefixed::Prefixed;
@@ -61,6 +61,7 @@ pub async fn serve<H: Handler>(
     log: Log,
 ) {
     let pending = Arc::new(Semaphore::new(limit::PENDING_CONNECTIONS_MAX));
+    let ending = drain.clone();
     let mut stopping = std::pin::pin!(async move { drain.reached(Phase::Stopping).await });
     loop {
         let accepted = std::future::poll_fn(|context| {
@@ -88,8 +89,8 @@ pub async fn serve<H: Handler>(
         let (transport, handler, log) = (transport.clone(), Arc::clone(&handler), log.clone());
         tokio::spawn(begin(stream, transport, handler, log, permit));
     }
-    // Sessions end by themselves at this phase; their Close frames need the runtime a little longer.
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    // Sessions end by themselves at this phase; their Close frames need this runtime a little longer.
+    ending.idle(drain::LAST_WORDS).await;
 }
 
 async fn begin<H: Handler>(
@@ -186,17 +187,18 @@ async fn hand_to_hyper<S: Stream, H: Handler>(stream: Prefixed<S>, handler: Arc<
 ///
 /// # Errors
 /// [`Refusal::BodyLong`], [`Refusal::BodySlow`] or [`Refusal::BodyMalformed`].
-pub async fn read_body(mut body: Incoming) -> Result<Vec<u8>, Refusal> {
+pub async fn read_body(mut body: Incoming) -> Result<Phi<Vec<u8>>, Refusal> {
     let reading = async {
-        let mut bytes = Vec::with_capacity(body.size_hint().lower().min(4_096) as usize);
+        let mut bytes = Phi::new(Vec::with_capacity(TYPICAL_BODY_BYTES));
         let mut discarded = 0_usize;
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|_broken| Refusal::BodyMalformed)?;
             let Ok(data) = frame.into_data() else {
                 continue;
             };
-            if bytes.len().saturating_add(data.len()) <= limit::BODY_BYTES_MAX && discarded == 0 {
-                bytes.extend_from_slice(&data);
+            let total = bytes.expose().len().saturating_add(data.len());
+            if total <= limit::BODY_BYTES_MAX && discarded == 0 {
+                bytes.expose_mut().extend_from_slice(&data);
                 continue;
             }
             // Read on for a while, so that the peer is listening when the answer comes.
@@ -210,5 +212,7 @@ pub async fn read_body(mut body: Incoming) -> Result<Vec<u8>, Refusal> {
     timeout(limit::BODY_DEADLINE, reading).await.unwrap_or(Err(Refusal::BodySlow))
 }
 
+/// A voice webhook is about this long, in bytes: one allocation for most.
+const TYPICAL_BODY_BYTES: usize = 2 * 1024;
 /// How much of a body that is too long is read before the answer.
 const DISCARDED_BYTES_MAX: usize = 2 * 1024 * 1024;

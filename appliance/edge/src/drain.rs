@@ -69,6 +69,11 @@ impl Drain {
         self.phase.wait_for(|now| *now >= phase).await.map(|_phase| ()).unwrap_or_default();
     }
 
+    /// Waits until no call is live, at most `patience`.
+    pub async fn idle(&self, patience: Duration) {
+        idle(&self.live, patience).await;
+    }
+
     /// Counts a call as live.
     #[must_use]
     pub fn live(&self) -> Live {
@@ -94,25 +99,28 @@ impl Drainer {
         log.record(&Event::Draining { calls: self.live.load(Ordering::Relaxed) });
         self.advance(Phase::Draining);
         let second = either(terminate.recv(), interrupt.recv());
-        // Both endings of this wait mean the same: nobody is waited for any longer.
-        tokio::time::timeout(deadline, either(second, self.idle())).await.unwrap_or_default();
+        either(second, idle(&self.live, deadline)).await;
         self.advance(Phase::Stopping);
-        tokio::time::timeout(LAST_WORDS, self.idle()).await.unwrap_or_default();
+        idle(&self.live, LAST_WORDS).await;
         log.record(&Event::Stopped);
         Ok(())
     }
+}
 
-    async fn idle(&self) {
-        while self.live.load(Ordering::Relaxed) > 0 {
+/// Waits until no call is live, at most `patience`: both endings of the wait mean the same.
+async fn idle(live: &AtomicU64, patience: Duration) {
+    let waiting = async {
+        while live.load(Ordering::Relaxed) > 0 {
             tokio::time::sleep(IDLE_POLL).await;
         }
-    }
+    };
+    tokio::time::timeout(patience, waiting).await.unwrap_or_default();
 }
 
 /// How often the number of live calls is looked at while draining.
 const IDLE_POLL: Duration = Duration::from_millis(20);
-/// For Close frames to leave after the deadline.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+/// For sessions to notice the deadline and for their Close frames to be answered.
+pub const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// Waits for whichever comes first.
 async fn either<A, B>(one: impl Future<Output = A>, two: impl Future<Output = B>) {
@@ -141,6 +149,6 @@ mod tests {
         waiting.reached(Phase::Draining).await;
         assert_eq!(drain.phase(), Phase::Stopping);
         drop(live);
-        drainer.idle().await;
+        drain.idle(Duration::from_secs(1)).await;
     }
 }

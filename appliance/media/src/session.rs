@@ -16,6 +16,7 @@ use ward_policy::audit::Event;
 use ward_policy::count::{Count, Counts};
 use ward_policy::fault::CallEnd;
 use ward_policy::limit;
+use ward_policy::phi::Phi;
 use ward_policy::redact::Pseudonym;
 use ward_twilio::envelope::{
     self, Connected, Dtmf, EnvelopeError, Mark, Media, Message, PayloadError, Start, Stop,
@@ -29,7 +30,7 @@ use crate::settings::MediaSettings;
 
 thread_local! {
     /// Decoded audio of the message in hand: one buffer per worker, wiped after each use.
-    static AUDIO: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static AUDIO: RefCell<Phi<Vec<u8>>> = const { RefCell::new(Phi::new(Vec::new())) };
 }
 
 /// What every session of the process shares.
@@ -358,6 +359,7 @@ impl Session {
             return Ok(());
         }
         AUDIO.with_borrow_mut(|audio| {
+            let audio = audio.expose_mut();
             match media.decode_into(audio) {
                 Ok(()) => live.call.handle(
                     now,

@@ -52,7 +52,7 @@ impl Responder {
         let target = request.uri().path_and_query().map_or(WEBHOOK_PATH, |target| target.as_str());
         let url = format!("{}{target}", self.settings.site);
         let body = read_body(request.into_body()).await?;
-        self.answer(&url, &body, &signature)
+        self.answer(&url, body.expose(), &signature)
     }
 
     fn answer(&self, url: &str, body: &[u8], signature: &Signature) -> Result<Answer, Refusal> {
