@@ -102,6 +102,35 @@ fn every_answer_of_both_servers_carries_every_header_and_a_nonce_of_its_own() {
 }
 
 #[test]
+fn no_byte_anywhere_in_a_head_gets_an_answer_without_headers() {
+    let servers = [Running::media(""), Running::twiml("")];
+    let mut count = 0;
+    for byte in 0..=u8::MAX {
+        for (before, after) in [
+            ("G", "ET /health HTTP/1.1\r\nHost: a\r\n\r\n"),
+            ("GET /health", " HTTP/1.1\r\nHost: a\r\n\r\n"),
+            ("GET /health?a", " HTTP/1.1\r\nHost: a\r\n\r\n"),
+            ("GET /health HTTP/1.1\r\nHost: a\r\nX", ": y\r\n\r\n"),
+            ("GET /health HTTP/1.1\r\nHost: a\r\nX: y", "\r\n\r\n"),
+            ("GET /health HTTP/1.1\r\nHost: a", "\r\n\r\n"),
+        ] {
+            let request = [before.as_bytes(), &[byte], after.as_bytes()].concat();
+            for server in &servers {
+                let response = exchange(server.port, &request);
+                assert_ne!(
+                    status(&response),
+                    0,
+                    "no answer with byte {byte:#04x} after {before:?}"
+                );
+                drop(check(&response));
+                count += 1;
+            }
+        }
+    }
+    assert_eq!(count, 256 * 6 * 2);
+}
+
+#[test]
 fn the_check_itself_catches_each_header_that_is_missing_doubled_or_changed() {
     let server = Running::twiml("");
     let response = exchange(server.port, b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n");

@@ -128,12 +128,8 @@ pub enum Event {
 /// Settings that are accepted and reported.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Finding {
-    /// The auth token came in an environment variable, which stays readable in the process.
-    TokenInEnvironment,
     /// Plain HTTP on loopback, behind somebody else's TLS.
     PlainHttp,
-    /// A certificate of the launcher's own development CA.
-    DevelopmentCertificate,
 }
 
 impl Finding {
@@ -141,9 +137,7 @@ impl Finding {
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
-            Self::TokenInEnvironment => "token_in_environment",
             Self::PlainHttp => "plain_http",
-            Self::DevelopmentCertificate => "development_certificate",
         }
     }
 }

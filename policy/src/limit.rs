@@ -1,7 +1,8 @@
 //! Every maximum and every deadline, with its unit and its reason.
 //!
-//! Nothing else in the workspace holds a limit: library defaults are never relied on, so a reviewer
-//! who has read this file knows how much memory, time and patience one peer can cost.
+//! Nothing else in a server holds a limit, and library defaults are never relied on, so a reviewer who
+//! has read this file knows how much memory, time and patience one peer can cost. It never decides what
+//! happens at a limit.
 
 use std::time::Duration;
 
@@ -20,6 +21,12 @@ pub const HEAD_FIELDS_MAX: usize = 100;
 pub const BODY_DEADLINE: Duration = Duration::from_secs(5);
 /// Webhook body in bytes. A voice webhook is about 1 KiB; Twilio adds fields without notice.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
+/// How much of a body past its maximum is read before the answer, in bytes, so that the peer is
+/// listening when the answer comes.
+pub const BODY_DISCARDED_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// How much is read, in bytes, after a head was refused: closing with unread bytes would reset the
+/// connection and could destroy the answer on its way.
+pub const HEAD_DISCARDED_BYTES_MAX: usize = 64 * 1024;
 /// Writing one HTTP response. The longest is under 2 KiB, so a peer that cannot take it is gone.
 pub const RESPONSE_DEADLINE: Duration = Duration::from_secs(5);
 /// Connections of one worker that have not become calls: each costs a TLS session and a task.
@@ -30,6 +37,12 @@ pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 
 // --- The webhook's form ---
 
+/// Longest host name in a setting, in characters (RFC 1035 §2.3.4).
+pub const HOST_CHARS_MAX: usize = 253;
+/// Longest `MEDIA_PATH`, in characters.
+pub const PATH_CHARS_MAX: usize = 128;
+/// Longest auth token, in characters; Twilio's have 32.
+pub const AUTH_TOKEN_CHARS_MAX: usize = 256;
 /// Fields of one webhook form. Twilio sends about 30.
 pub const FORM_FIELDS_MAX: usize = 256;
 /// `X-Twilio-Signature` in base64: HMAC-SHA1 is 20 bytes, 28 characters. Longer is refused unread.
@@ -51,7 +64,7 @@ pub const WRITE_BUFFER_BYTES: usize = 4 * 1024;
 pub const WRITE_BUFFER_BYTES_MAX: usize = 128 * 1024;
 /// The kernel's send buffer per stream connection, in bytes (Linux doubles it).
 pub const SOCKET_SEND_BUFFER_BYTES: usize = 32 * 1024;
-/// A send that makes no progress for this long ends the call.
+/// Output that has been waiting for the peer for this long ends the call.
 pub const SEND_DEADLINE: Duration = Duration::from_secs(2);
 /// From the 101 to a valid `start`.
 pub const START_DEADLINE: Duration = Duration::from_secs(5);
@@ -78,6 +91,8 @@ pub const CALLS_PER_WORKER_MAX: usize = 2_000;
 /// A worker of the media server collects events this long before it sleeps again. A frame is 20 ms of
 /// audio, so half a millisecond is not heard, and at 500 calls it saves a quarter of the CPU.
 pub const WAKE_PAUSE: Duration = Duration::from_micros(500);
+/// The runtime's timers tick in milliseconds; a shorter wait would fire at once.
+pub const TIMER_STEP: Duration = Duration::from_millis(1);
 /// How soon a session notices that the process is stopping, if nothing else wakes it.
 pub const STOP_NOTICED_AFTER: Duration = Duration::from_millis(500);
 /// Messages handled before a session lets the next one run.
@@ -137,6 +152,8 @@ pub const MARKS_OUTSTANDING_MAX: usize = 32;
 pub const MARK_SLACK: Duration = Duration::from_secs(3);
 /// At most one `clear` in this time when nothing is known to be playing.
 pub const CLEAR_INTERVAL: Duration = Duration::from_millis(500);
+/// After the goodbye of a call that is too long, it ends whatever the agent does.
+pub const GOODBYE_MAX: Duration = Duration::from_secs(15);
 /// Speech before it counts as the caller's turn, in milliseconds.
 pub const SPEECH_ONSET_MS: u64 = 60;
 /// Silence before the caller's turn counts as over, in milliseconds.
@@ -153,6 +170,11 @@ pub const PEER_EVENTS_BURST_MAX: u32 = 200;
 
 /// From the stop signal to the end of the last call. A close of ours hangs up on a patient.
 pub const DRAIN_DEADLINE: Duration = Duration::from_secs(15 * 60);
+
+/// Past the deadline, for sessions to notice it and for their Close frames to be answered.
+pub const LAST_WORDS: Duration = Duration::from_secs(3);
+/// How often the number of live calls is looked at while draining.
+pub const IDLE_POLL: Duration = Duration::from_millis(20);
 
 // --- The launcher's documents ---
 

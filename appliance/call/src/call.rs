@@ -17,9 +17,6 @@ use crate::intake::{Intake, Verdict};
 use crate::output::Output;
 use crate::playout::{Playout, Returned};
 
-/// After the goodbye of a call that is too long, it ends whatever the agent does.
-const GOODBYE_MAX: Duration = Duration::from_secs(15);
-
 /// How far the longest duration of a call has been dealt with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ending {
@@ -105,7 +102,7 @@ impl Call {
     pub fn wake_at(&self) -> Duration {
         let mut end = self.started_at.saturating_add(self.duration_max);
         if self.ending == Ending::SayingGoodbye {
-            end = end.saturating_add(GOODBYE_MAX);
+            end = end.saturating_add(limit::GOODBYE_MAX);
         }
         let silence = self.endpointing.is_speaking().then(|| self.silence_due());
         [self.playout.wake_at(), silence].into_iter().flatten().fold(end, Duration::min)
@@ -236,7 +233,7 @@ impl Call {
             self.tell(now, Heard::TimeUp);
             self.playout.hang_up();
         }
-        if self.ending == Ending::SayingGoodbye && now >= end.saturating_add(GOODBYE_MAX) {
+        if self.ending == Ending::SayingGoodbye && now >= end.saturating_add(limit::GOODBYE_MAX) {
             self.ending = Ending::Over(CallEnd::DurationMax);
         }
     }

@@ -151,8 +151,7 @@ impl Playout {
     /// Whether the caller can still hear something: queued, on its way, or unacknowledged.
     #[must_use]
     pub fn is_speaking(&self, now: Duration) -> bool {
-        let has_mark = self.outstanding.iter().any(|mark| mark.generation == self.generation);
-        !self.queue.is_empty() || self.play_end > now || has_mark
+        !self.queue.is_empty() || self.play_end > now || self.has_current_mark()
     }
 
     /// Takes back a mark.
@@ -230,10 +229,18 @@ impl Playout {
 
     /// When [`Playout::poll`] has something again, if ever.
     pub(crate) fn wake_at(&self) -> Option<Duration> {
-        let marks = self.outstanding.iter().map(|mark| mark.due);
-        let audio = (!self.queue.is_empty()).then(|| self.next_send());
-        let end = (self.is_hanging_up || self.has_news).then_some(self.play_end);
-        marks.chain(audio).chain(end.filter(|_| self.queue.is_empty())).min()
+        let marks = self.outstanding.iter().map(|mark| mark.due).min();
+        if !self.queue.is_empty() {
+            return marks.into_iter().chain([self.next_send()]).min();
+        }
+        // With a mark on its way, it is the mark that says when all has been played.
+        let is_waiting = self.is_hanging_up || self.has_news;
+        let end = (is_waiting && !self.has_current_mark()).then_some(self.play_end);
+        marks.into_iter().chain(end).min()
+    }
+
+    fn has_current_mark(&self) -> bool {
+        self.outstanding.iter().any(|mark| mark.generation == self.generation)
     }
 
     /// When the next message is due: as soon as a whole one fits into the lead.
@@ -326,6 +333,20 @@ mod tests {
         assert_eq!(playout.mark_returned("g0-1", &mut counts), Returned::Played);
         assert!(!playout.is_speaking(ms(420)));
         assert!(playout.take_said_all(ms(420)) && !playout.take_said_all(ms(420)));
+    }
+
+    #[test]
+    fn nothing_is_due_while_a_mark_is_on_its_way() {
+        let mut playout = Playout::default();
+        let mut counts = Counts::default();
+        playout.say(&Clip::from(vec![1; 160]), &mut counts);
+        playout.hang_up();
+        drain(&mut playout, ms(0), &mut counts);
+        assert_eq!(playout.wake_at(), Some(ms(20) + limit::MARK_SLACK));
+        playout.mark_returned("g0-1", &mut counts);
+        assert_eq!(playout.wake_at(), Some(ms(20)));
+        assert_eq!(drain(&mut playout, ms(19), &mut counts).len(), 0);
+        assert_eq!(drain(&mut playout, ms(20), &mut counts), ["HangUp(agent_finished)"]);
     }
 
     #[test]

@@ -23,7 +23,7 @@ use ward_policy::limit;
 use ward_policy::phi::Phi;
 
 use crate::answer::Answer;
-use crate::drain::{self, Drain, Phase};
+use crate::drain::{Drain, Phase};
 use crate::head::{Judgement, judge};
 use crate::log::Log;
 use crate::prefixed::Prefixed;
@@ -90,7 +90,7 @@ pub async fn serve<H: Handler>(
         tokio::spawn(begin(stream, transport, handler, log, permit));
     }
     // Sessions end by themselves at this phase; their Close frames need this runtime a little longer.
-    ending.idle(drain::LAST_WORDS).await;
+    ending.idle(limit::LAST_WORDS).await;
 }
 
 async fn begin<H: Handler>(
@@ -158,9 +158,11 @@ async fn refuse<S: Stream>(mut stream: S, bytes: &[u8]) -> io::Result<()> {
     stream.write_all(bytes).await?;
     stream.shutdown().await?;
     let mut discarded = [0; 1_024];
-    for _ in 0..64 {
-        if stream.read(&mut discarded).await? == 0 {
-            break;
+    let mut total = 0_usize;
+    while total < limit::HEAD_DISCARDED_BYTES_MAX {
+        match stream.read(&mut discarded).await? {
+            0 => break,
+            count => total = total.saturating_add(count),
         }
     }
     Ok(())
@@ -203,7 +205,7 @@ pub async fn read_body(mut body: Incoming) -> Result<Phi<Vec<u8>>, Refusal> {
             }
             // Read on for a while, so that the peer is listening when the answer comes.
             discarded = discarded.saturating_add(data.len());
-            if discarded > DISCARDED_BYTES_MAX {
+            if discarded > limit::BODY_DISCARDED_BYTES_MAX {
                 break;
             }
         }
@@ -214,5 +216,3 @@ pub async fn read_body(mut body: Incoming) -> Result<Phi<Vec<u8>>, Refusal> {
 
 /// A voice webhook is about this long, in bytes: one allocation for most.
 const TYPICAL_BODY_BYTES: usize = 2 * 1024;
-/// How much of a body that is too long is read before the answer.
-const DISCARDED_BYTES_MAX: usize = 2 * 1024 * 1024;

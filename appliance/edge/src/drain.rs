@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use ward_policy::audit::Event;
+use ward_policy::limit;
 
 use crate::log::Log;
 
@@ -101,7 +102,7 @@ impl Drainer {
         let second = either(terminate.recv(), interrupt.recv());
         either(second, idle(&self.live, deadline)).await;
         self.advance(Phase::Stopping);
-        idle(&self.live, LAST_WORDS).await;
+        idle(&self.live, limit::LAST_WORDS).await;
         log.record(&Event::Stopped);
         Ok(())
     }
@@ -111,16 +112,11 @@ impl Drainer {
 async fn idle(live: &AtomicU64, patience: Duration) {
     let waiting = async {
         while live.load(Ordering::Relaxed) > 0 {
-            tokio::time::sleep(IDLE_POLL).await;
+            tokio::time::sleep(limit::IDLE_POLL).await;
         }
     };
     tokio::time::timeout(patience, waiting).await.unwrap_or_default();
 }
-
-/// How often the number of live calls is looked at while draining.
-const IDLE_POLL: Duration = Duration::from_millis(20);
-/// For sessions to notice the deadline and for their Close frames to be answered.
-pub const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// Waits for whichever comes first.
 async fn either<A, B>(one: impl Future<Output = A>, two: impl Future<Output = B>) {

@@ -76,7 +76,8 @@ fn check_request_line(line: &[u8]) -> Result<(), Refusal> {
     else {
         return Err(Refusal::HeadMalformed);
     };
-    if !is_token(method) || target.is_empty() || !target.iter().all(u8::is_ascii_graphic) {
+    // Anything else hyper would refuse by itself, without our headers.
+    if !is_token(method) || target.is_empty() || !target.iter().copied().all(is_target_byte) {
         return Err(Refusal::HeadMalformed);
     }
     if version != b"HTTP/1.1" {
@@ -148,6 +149,11 @@ fn is_token(bytes: &[u8]) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte))
 }
 
+/// RFC 3986 §3.3 and §3.4: what a path and a query are made of.
+fn is_target_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:@/?".contains(&byte)
+}
+
 /// RFC 9110 §5.5: visible characters, spaces, tabs and bytes above ASCII.
 const fn is_field_byte(byte: u8) -> bool {
     byte == b'\t' || (byte >= 0x20 && byte != 0x7F)
@@ -200,6 +206,9 @@ mod tests {
             (" GET / HTTP/1.1", Refusal::HeadMalformed),
             ("G@T / HTTP/1.1", Refusal::HeadMalformed),
             ("GET /\u{7f} HTTP/1.1", Refusal::HeadMalformed),
+            ("GET /a< HTTP/1.1", Refusal::HeadMalformed),
+            ("GET /?a\" HTTP/1.1", Refusal::HeadMalformed),
+            ("GET /#a HTTP/1.1", Refusal::HeadMalformed),
             ("GET /\u{e9} HTTP/1.1", Refusal::HeadMalformed),
             ("GET / http/1.1", Refusal::HeadMalformed),
             ("GET / HTTP/1.0", Refusal::HttpVersion),

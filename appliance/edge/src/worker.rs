@@ -51,10 +51,9 @@ where
     for listener in listeners {
         listener.set_nonblocking(true)?;
         let (serve, ready) = (serve.clone(), Arc::clone(&ready));
+        let runtime = runtime(pause)?;
         let thread = std::thread::Builder::new().name("worker".to_owned()).spawn(move || {
-            let runtime = runtime(pause);
             ready.wait();
-            let runtime = runtime?;
             runtime.block_on(async {
                 let listener = tokio::net::TcpListener::from_std(listener)?;
                 serve(listener).await;

@@ -24,7 +24,8 @@ use ward_edge::prefixed::Prefixed;
 use ward_edge::random::Pseudonyms;
 use ward_edge::{tls, worker};
 use ward_policy::audit::{Event, Role};
-use ward_policy::fault::Refusal;
+use ward_policy::count::Counts;
+use ward_policy::fault::{CallEnd, Refusal};
 use ward_policy::limit;
 use ward_twilio::handshake::HandshakeSet;
 
@@ -215,8 +216,18 @@ async fn begin(
     drain: Drain,
     slot: Slot,
 ) {
-    let Ok(upgraded) = upgraded.await else { return };
-    let Ok(Parts { io, read_buf, .. }) = Upgraded::downcast::<Connection>(upgraded) else {
+    let begun = clock.now();
+    let parts = upgraded.await.ok().and_then(|io| Upgraded::downcast::<Connection>(io).ok());
+    let Some(Parts { io, read_buf, .. }) = parts else {
+        // The peer left between its request and our 101; an accepted upgrade still has its end.
+        let duration = clock.now().saturating_sub(begun);
+        context.log.record(&Event::CallEnded {
+            call: None,
+            reason: CallEnd::PeerVanished,
+            close: 0,
+            duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
+            counts: Counts::default(),
+        });
         return;
     };
     let (mut early, stream) = io.into_inner().into_parts();

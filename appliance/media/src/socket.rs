@@ -73,9 +73,6 @@ where
     });
 }
 
-/// The runtime's timers tick in milliseconds; a shorter wait would fire at once.
-const TIMER_STEP: Duration = Duration::from_millis(1);
-
 struct Socket<S> {
     stream: S,
     protocol: WebSocketContext,
@@ -218,7 +215,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         // A timer that fires early is cheaper than one that is moved with every message. One that has
         // been polled since it was set wakes this task by itself.
         if due < self.timer_at || self.timer_at <= now {
-            let due = due.max(now.saturating_add(TIMER_STEP));
+            let due = due.max(now.saturating_add(limit::TIMER_STEP));
             self.timer_at = due;
             self.timer.as_mut().reset(self.clock.instant(due));
             if self.timer.as_mut().poll(context).is_ready() {

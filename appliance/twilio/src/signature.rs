@@ -128,7 +128,7 @@ impl AuthToken {
     pub fn new(text: &Secret<String>) -> Result<Self, AuthTokenError> {
         let bytes = text.expose().as_bytes();
         let visible = bytes.iter().all(u8::is_ascii_graphic);
-        if bytes.is_empty() || bytes.len() > 256 || !visible {
+        if bytes.is_empty() || bytes.len() > limit::AUTH_TOKEN_CHARS_MAX || !visible {
             return Err(AuthTokenError);
         }
         Ok(Self(hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, bytes)))

@@ -3,6 +3,8 @@
 //! It holds configuration only: nothing from the request is ever put into it, so nothing can be
 //! injected. An [`Origin`] has no character that XML would need escaped; a path is checked here.
 
+use ward_policy::limit;
+
 use crate::url::Origin;
 
 /// The document that connects a call to the stream at `origin` and `path`.
@@ -34,7 +36,11 @@ impl StreamPath {
         let fine = segments
             .split('/')
             .all(|part| !matches!(part, "" | "." | "..") && part.bytes().all(plain));
-        if fine && text.len() <= 128 { Ok(Self(text.to_owned())) } else { Err(StreamPathError) }
+        if fine && text.len() <= limit::PATH_CHARS_MAX {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(StreamPathError)
+        }
     }
 
     /// The path as text.

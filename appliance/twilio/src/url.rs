@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use ward_policy::limit;
+
 /// How the origin is reached.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Scheme {
@@ -58,9 +60,6 @@ pub enum OriginError {
     #[error("the port must be a number from 1 to 65535")]
     Port,
 }
-
-/// Longest host name, RFC 1035 §2.3.4.
-const HOST_CHARS_MAX: usize = 253;
 
 impl Origin {
     /// Parses `scheme://host[:port]`.
@@ -139,7 +138,7 @@ fn is_host(host: &str) -> bool {
         return address.parse::<std::net::Ipv6Addr>().is_ok();
     }
     !host.is_empty()
-        && host.len() <= HOST_CHARS_MAX
+        && host.len() <= limit::HOST_CHARS_MAX
         && host.split('.').all(|label| {
             !label.is_empty()
                 && !label.starts_with('-')

@@ -68,7 +68,7 @@ fuzz_target!(|text: &str| {
         assert!(session.wake_at() <= now + Duration::from_secs(3_700));
         let counts = session.live_counts();
         if cfg!(feature = "planted-bug") {
-            assert_eq!(counts.of(Count::BargeIn), 0, "the planted bug");
+            assert_eq!(counts.of(Count::BadDtmf), 0, "the planted bug");
         }
     }
 });
