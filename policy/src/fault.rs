@@ -165,6 +165,8 @@ reasons! {
         TooManyForeign = "too_many_foreign", Peer;
         /// Audio far faster than speech.
         AudioFlood = "audio_flood", Peer;
+        /// Messages of any kind far faster than a call makes them.
+        MessageFlood = "message_flood", Peer;
         /// Pings far faster than liveness needs.
         PingFlood = "ping_flood", Peer;
         /// A violation of RFC 6455.

@@ -30,7 +30,7 @@ pub const HEAD_DISCARDED_BYTES_MAX: usize = 64 * 1024;
 /// Writing one HTTP response. The longest is under 2 KiB, so a peer that cannot take it is gone.
 pub const RESPONSE_DEADLINE: Duration = Duration::from_secs(5);
 /// Connections of one worker that have not become calls: each costs a TLS session and a task.
-/// Past it new connections are closed unanswered, so a flood cannot push out live calls.
+/// Past it the oldest of them is closed: a flood pushes out neither live calls nor newcomers.
 pub const PENDING_CONNECTIONS_MAX: usize = 512;
 /// After a failed accept (descriptors or memory exhausted), the pause before the next.
 pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
@@ -79,9 +79,9 @@ pub const CLOSE_DEADLINE: Duration = Duration::from_secs(1);
 /// One call, from `start`. Guards against zombies; the caller hears the goodbye first.
 pub const CALL_DURATION_MAX: Duration = Duration::from_secs(60 * 60);
 /// Pings answered per second, sustained, and the burst before that counts. Twilio sends none.
-pub const PINGS_PER_SECOND_MAX: u32 = 5;
+pub const PINGS_PER_SECOND_MAX: u64 = 5;
 /// See [`PINGS_PER_SECOND_MAX`].
-pub const PINGS_BURST_MAX: u32 = 50;
+pub const PINGS_BURST_MAX: u64 = 50;
 /// Bad messages in a row that a call survives: one is forgiven every [`STRIKE_FORGIVEN_AFTER`].
 pub const STRIKES_MAX: u32 = 5;
 /// See [`STRIKES_MAX`].
@@ -131,6 +131,14 @@ pub const PAYLOAD_BYTES_MAX: usize = 8_000;
 pub const GAP_FILL_MS_MAX: u64 = 500;
 /// A timestamp further ahead than this is no hole but a broken clock: reset, fill nothing.
 pub const GAP_MS_MAX: u64 = 10_000;
+/// A sequence number further ahead than this is counted and not believed: 20 s of messages.
+pub const SEQUENCE_JUMP_MAX: u64 = 1_000;
+/// Messages of any kind per second that one stream may send, sustained. A call needs about 55.
+pub const MESSAGES_PER_SECOND_MAX: u64 = 200;
+/// The burst before that counts: Twilio catches up after a stall.
+pub const MESSAGES_BURST_MAX: u64 = 2_000;
+/// The longest utterance, in milliseconds: past it what is heard is the line, not a caller.
+pub const UTTERANCE_MS_MAX: u64 = 30_000;
 /// Audio kept for a recogniser that is slow, in milliseconds. Beyond it the oldest is dropped:
 /// late words are worse than lost ones.
 pub const BACKLOG_MS_MAX: u64 = 400;

@@ -9,7 +9,7 @@ use ward_media::agent::AgentKind;
 use ward_policy::count::Count;
 use ward_policy::fault::CallEnd;
 use ward_policy::limit;
-use ward_tests::edge_cases::row;
+use ward_tests::edge_cases::{note_seen, note_sent, row};
 use ward_tests::virtual_call::VirtualCall;
 use ward_tests::websocket::STREAM;
 
@@ -110,8 +110,9 @@ fn e34_sequence_numbers_are_compared_and_never_trusted() {
     assert_eq!((call.count(Count::SequenceRepeat), call.sent_count("media")), (2, 2));
     row("E34", "9 again, then 3", "dropped, sequence_repeat=2");
     call.text(&media("18446744073709551615"));
-    assert_eq!(call.sent_count("media"), 3);
-    row("E34", "the largest u64", "heard, sequence_gap");
+    call.text(&media("10"));
+    assert_eq!((call.count(Count::SequenceRepeat), call.sent_count("media")), (2, 4));
+    row("E34", "the largest u64, then 10", "both heard: a wild number is counted and not believed");
     for nonsense in ["18446744073709551616", "-1", "x", ""] {
         let mut call = echo();
         call.text(&media(nonsense));
@@ -184,6 +185,19 @@ fn e37_a_burst_of_five_seconds_is_absorbed() {
 }
 
 #[test]
+fn e38_messages_of_any_kind_are_limited() {
+    let mut call = echo();
+    let mut sent = 0;
+    while call.ended.is_none() && sent < 10_000 {
+        call.text(r#"{"event":"novelty"}"#);
+        sent += 1;
+    }
+    assert_eq!(call.ended, Some(CallEnd::MessageFlood));
+    assert!((1_990..=2_001).contains(&sent), "{sent}");
+    row("E38", "unknown events as fast as they go", "1008, message_flood after 2,000");
+}
+
+#[test]
 fn e38_audio_faster_than_speech_is_dropped_and_a_flood_ends_the_call() {
     let mut call = echo();
     let mut seconds = 0;
@@ -235,6 +249,8 @@ fn e39_a_recogniser_that_does_not_listen_loses_the_oldest_audio() {
     }
     assert_eq!(call.counts().of(Count::FramesIn), 100);
     assert_eq!(call.counts().of(Count::BacklogDroppedMs), 1_600);
+    note_sent(&[99; 160]);
+    note_seen("frames_in=100, backlog_dropped_ms=1600");
     let mut taken = [0; 8_000];
     assert_eq!(call.take_audio(&mut taken), 3_200);
     assert_eq!((taken[0], taken[3_199]), (80, 99));

@@ -1,6 +1,6 @@
 //! E49–E51, E53, E54, E56, E58: how calls end.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -127,6 +127,8 @@ pub(crate) async fn run_unread(texts: &[String]) -> (CallEnd, Duration) {
     let mut text = String::new();
     drop(piped.wire);
     std::io::Read::read_to_string(&mut piped.log, &mut text).unwrap();
+    note_sent(texts.concat().as_bytes());
+    note_seen(&format!("no close frame, after {} ms", waited.as_millis() / 10 * 10));
     let end =
         CallEnd::ALL.iter().find(|end| text.contains(&format!("\"reason\":\"{}\"", end.code())));
     (*end.expect("a reason"), waited)
@@ -240,7 +242,6 @@ impl Agent for Fragile {
 
 #[tokio::test]
 async fn e56_a_panic_ends_its_own_call_with_1011_and_no_other() {
-    let shared: Arc<Mutex<Vec<u8>>> = Arc::default();
     let (reader, writer) = std::io::pipe().unwrap();
     let clock = Clock::start();
     let log = Log::new(Role::Media, clock, writer.into());
@@ -268,7 +269,6 @@ async fn e56_a_panic_ends_its_own_call_with_1011_and_no_other() {
     std::io::Read::read_to_string(&mut { reader }, &mut text).unwrap();
     assert!(text.contains("\"event\":\"panicked\"") && text.contains("call/ending.rs"), "{text}");
     assert!(!text.contains("canary"), "{text}");
-    drop(shared);
     row(
         "E56",
         "a panic in one of two calls",
@@ -323,6 +323,7 @@ fn e58_no_server_asks_for_the_date() {
         }
     }
     assert!(searched > 30, "{searched}");
+    note_seen("no use of the date");
     row("E58", "the sources of both servers", "no use of the date: time is monotonic");
 }
 

@@ -19,10 +19,12 @@ use ward_tests::websocket::{Stream, connected, media, start, stop};
 fn end_of(messages: &[Value]) -> Option<CallEnd> {
     let context = context(Box::new(Embedded::new(AgentKind::Echo)), "");
     let mut session = Session::new(Arc::clone(&context), Duration::ZERO);
-    messages.iter().find_map(|message| {
+    let end = messages.iter().find_map(|message| {
         note_sent(message.to_string().as_bytes());
         session.on_text(Duration::ZERO, &message.to_string(), Waker::noop()).err()
-    })
+    });
+    note_seen(end.map_or("the call goes on", CallEnd::code));
+    end
 }
 
 fn ends(case: &str, what: &str, messages: &[Value], expected: CallEnd) {
@@ -113,21 +115,20 @@ fn e24_start_must_name_our_account_one_call_and_one_stream() {
 }
 
 #[test]
-fn e24_a_start_without_its_fields_is_a_bad_message_and_no_call_begins() {
+fn e24_a_start_without_its_fields_is_no_call() {
     let server = Running::media("");
     let mut stream = Stream::open(&server);
     stream.send(&connected());
     let mut message = start();
     message["start"].as_object_mut().unwrap().remove("callSid");
     stream.send(&message);
-    stream.send(&media(1, &[0; 160]));
     assert_eq!(stream.close_code(), 1008);
     let ended = server.logs.first("call_ended");
     assert_eq!(
         (&ended["reason"], &ended["counts"]["bad_message"]),
-        (&"out_of_order".into(), &1.into())
+        (&"bad_start".into(), &1.into())
     );
-    row("E24", "start without callSid, then media", "bad_message=1, then 1008, out_of_order");
+    row("E24", "start without callSid", "bad_message=1, then 1008, bad_start");
 }
 
 #[test]
@@ -168,12 +169,15 @@ fn e26_parameters_are_bounded_in_number_and_length() {
     let context = context(Box::new(Embedded::new(AgentKind::Echo)), "");
     let mut session = Session::new(context, Duration::ZERO);
     session.on_text(Duration::ZERO, &connected().to_string(), Waker::noop()).unwrap();
-    assert_eq!(session.on_text(Duration::ZERO, &twice, Waker::noop()), Err(CallEnd::BadParameters));
+    let ended = session.on_text(Duration::ZERO, &twice, Waker::noop());
+    assert_eq!(ended, Err(CallEnd::BadParameters));
+    note_sent(twice.as_bytes());
+    note_seen("close 1008: bad_parameters");
     row("E26", "a name that stands twice", "1008, bad_parameters");
     let mut nested = start();
     nested["start"]["customParameters"] = json!({ "k": { "deep": 1 } });
-    assert_eq!(end_of(&[connected(), nested, media(1, &[0; 160])]), Some(CallEnd::OutOfOrder));
-    row("E26", "an object instead of a string", "bad_message, no call begins");
+    assert_eq!(end_of(&[connected(), nested, media(1, &[0; 160])]), Some(CallEnd::BadStart));
+    row("E26", "an object instead of a string", "1008, bad_start");
 }
 
 #[test]

@@ -201,7 +201,7 @@ fn e15_capacity_is_judged_after_the_signature() {
 }
 
 #[test]
-fn e15_unsigned_connections_cannot_push_out_a_call() {
+fn e15_silent_connections_push_out_neither_a_call_nor_a_newcomer() {
     let server = Running::media("");
     let mut call = Stream::started(&server);
     call.proves_alive(1);
@@ -211,12 +211,13 @@ fn e15_unsigned_connections_cannot_push_out_a_call() {
         .collect();
     call.send(&media(2, &[1; 160]));
     assert_eq!(call.next_message()["event"], "media");
-    assert!(server.logs.nth("connection_ended", 1)["reason"] == "crowded");
+    assert_eq!(server.logs.first("connection_ended")["reason"], "crowded");
+    assert_eq!(upgrade(&server, &[]), 101, "a newcomer with a signature is not locked out");
     drop(idle);
     row(
         "E15",
         "600 silent connections beside a live call",
-        "the call goes on; the excess is closed, crowded",
+        "the call goes on and a signed newcomer gets 101; the oldest of the silent are closed, crowded",
     );
 }
 

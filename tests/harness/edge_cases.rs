@@ -134,6 +134,7 @@ pub fn row(case: &str, sent: &str, meaning: &str) {
     let test = thread.name().expect("tests run on named threads").to_owned();
     let row = TRACE.with_borrow_mut(|trace| {
         trace.is_written = true;
+        assert!(!trace.seen.is_empty(), "{case}, {sent}: a row without anything seen");
         json!({
             "case": case,
             "what": sent,

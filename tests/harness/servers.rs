@@ -89,6 +89,29 @@ impl Running {
         Self::start(Role::Twiml, more)
     }
 
+    /// The exit status of a server that is to refuse its settings.
+    ///
+    /// Its handshake signatures are rightful ones, so that nothing but the settings can be wrong.
+    #[must_use]
+    pub fn refused_status(role: Role, more: &str) -> Option<i32> {
+        let listeners = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), 1).unwrap();
+        let all = settings(more);
+        let (name, document) = match role {
+            Role::Media => ("ward-media", all.media_document()),
+            Role::Twiml => ("ward-twiml", all.twiml_document()),
+        };
+        let plan = Plan {
+            role,
+            executable: Some(binaries::release(name)),
+            listeners,
+            settings: document,
+            identity: Some(ca().issue(&["localhost"]).unwrap()),
+            handshake: Some(settings("").handshake_values().unwrap()),
+        };
+        let (mut server, _log) = launch(plan).unwrap();
+        server.exit_status()
+    }
+
     fn start(role: Role, more: &str) -> Self {
         let all = settings(more);
         let listeners = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), 1).unwrap();

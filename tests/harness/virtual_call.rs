@@ -222,7 +222,9 @@ impl VirtualCall {
     /// How many messages of one kind were sent.
     #[must_use]
     pub fn sent_count(&self, event: &str) -> usize {
-        self.events().into_iter().filter(|name| *name == event).count()
+        let count = self.events().into_iter().filter(|name| *name == event).count();
+        note_seen(&format!("{count} {event} sent"));
+        count
     }
 
     /// Names of marks sent so far.
@@ -238,6 +240,7 @@ impl VirtualCall {
     #[must_use]
     pub fn audio_sent(&self) -> Vec<(Duration, Vec<u8>)> {
         let media = self.sent.iter().filter(|(_, message)| message["event"] == "media");
+        note_seen(&format!("{} media sent", media.clone().count()));
         media
             .map(|(at, message)| {
                 let payload = message["media"]["payload"].as_str().unwrap();

@@ -1,7 +1,7 @@
 //! When the caller speaks, by the energy of µ-law alone.
 //!
 //! Blocks of 20 ms are speech when they are well above the noise of the line, which is learnt from
-//! the blocks that are not. This decides turns, never content.
+//! the quietest block of each second or so. This decides turns, never content.
 
 use ward_policy::limit;
 
@@ -51,6 +51,11 @@ pub struct Endpointing {
     /// Consecutive blocks that contradict the present state.
     contrary: u64,
     is_speaking: bool,
+    /// The quietest block of the window in hand, and how many blocks that window has.
+    quietest: u64,
+    window: u64,
+    /// Blocks since the caller began to speak.
+    spoken: u64,
 }
 
 impl Default for Endpointing {
@@ -61,11 +66,17 @@ impl Default for Endpointing {
             noise: SPEECH_FLOOR / SPEECH_OVER_NOISE,
             contrary: 0,
             is_speaking: false,
+            quietest: u64::MAX,
+            window: 0,
+            spoken: 0,
         }
     }
 }
 
 const BLOCK_SAMPLES: u64 = limit::FRAME_MS * 8;
+/// Speech pauses at least once in this many blocks (1.2 s), so the quietest of them is the line.
+const WINDOW_BLOCKS: u64 = 60;
+const UTTERANCE_BLOCKS_MAX: u64 = limit::UTTERANCE_MS_MAX / limit::FRAME_MS;
 const ONSET_BLOCKS: u64 = limit::SPEECH_ONSET_MS / limit::FRAME_MS;
 const END_BLOCKS: u64 = limit::SPEECH_END_MS / limit::FRAME_MS;
 
@@ -101,14 +112,29 @@ impl Endpointing {
         self.is_speaking
     }
 
+    /// The noise of the line is the quietest block of a window that holds at least one pause. What is
+    /// missing (no energy at all) says nothing about the line.
+    fn learn(&mut self, energy: u64) {
+        if energy == 0 {
+            return;
+        }
+        self.quietest = self.quietest.min(energy);
+        self.window = self.window.saturating_add(1);
+        if self.quietest < self.noise {
+            self.noise = self.quietest.max(1);
+        }
+        if self.window >= WINDOW_BLOCKS {
+            self.noise = self.quietest.clamp(1, NOISE_MAX);
+            (self.quietest, self.window) = (u64::MAX, 0);
+        }
+    }
+
     fn block(&mut self, energy: u64) -> Option<Turn> {
+        self.learn(energy);
         let threshold = self.noise.saturating_mul(SPEECH_OVER_NOISE).max(SPEECH_FLOOR);
         let is_speech = energy > threshold;
-        if !is_speech {
-            // Falls at once, rises over about half a second.
-            let learnt = self.noise.saturating_add(energy.saturating_sub(self.noise) / 16);
-            self.noise = learnt.min(energy.max(1)).max(self.noise / 2).min(NOISE_MAX);
-        }
+        self.spoken = if self.is_speaking { self.spoken.saturating_add(1) } else { 0 };
+        let is_speech = is_speech && self.spoken < UTTERANCE_BLOCKS_MAX;
         if is_speech == self.is_speaking {
             self.contrary = 0;
             return None;
@@ -159,6 +185,29 @@ mod tests {
     #[test]
     fn the_noise_of_a_line_is_not_speech() {
         assert_eq!(turns(&[(SOFT, 500)]), []);
+    }
+
+    #[test]
+    fn a_line_that_is_noisy_from_the_first_frame_is_learnt_and_the_caller_still_heard() {
+        // Magnitude about 330: far above the floor, below the loudest noise there is.
+        const NOISY: u8 = 0xE0;
+        let found = turns(&[(NOISY, 200), (LOUD, 20), (NOISY, 40)]);
+        let last = found.len() - 2;
+        assert_eq!(found[last..], [(202, Turn::Began), (249, Turn::Ended)], "{found:?}");
+        assert!(found[..last].iter().all(|(frame, _)| *frame < 120), "{found:?}");
+    }
+
+    #[test]
+    fn a_hole_in_a_noisy_call_does_not_make_its_noise_speech() {
+        const NOISY: u8 = 0xE0;
+        let found = turns(&[(NOISY, 200), (SILENT, 200), (NOISY, 200)]);
+        assert!(found.iter().all(|(frame, _)| *frame < 120), "{found:?}");
+    }
+
+    #[test]
+    fn an_utterance_ends_even_if_the_line_never_falls_silent() {
+        let found = turns(&[(SOFT, 10), (LOUD, 2_000)]);
+        assert!(found.iter().any(|(_, turn)| *turn == Turn::Ended), "{found:?}");
     }
 
     #[test]

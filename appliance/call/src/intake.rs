@@ -66,6 +66,10 @@ impl Intake {
             if sequence > last.saturating_add(1) {
                 counts.one(Count::SequenceGap);
             }
+            // One wild number must not make every later message look old.
+            if sequence > last.saturating_add(limit::SEQUENCE_JUMP_MAX) {
+                return true;
+            }
         }
         self.last_sequence = Some(sequence);
         true
@@ -162,6 +166,17 @@ mod tests {
     fn a_clock_that_jumps_is_set_again() {
         let counts = check(&[1_000, 0, 20, 1_000_000_000_000_000, u64::MAX], &[0, 0, 0, 0, 0]);
         assert_eq!((counts.of(Count::Gap), counts.of(Count::ClockReset)), (0, 3));
+    }
+
+    #[test]
+    fn one_wild_sequence_number_makes_no_later_message_old() {
+        let mut intake = Intake::new(Duration::ZERO);
+        let mut counts = Counts::default();
+        for sequence in [2, 3, u64::MAX, 4, 5, 1_000_000, 6] {
+            assert!(intake.in_sequence(Some(sequence), &mut counts), "{sequence}");
+        }
+        assert!(!intake.in_sequence(Some(6), &mut counts));
+        assert_eq!((counts.of(Count::SequenceGap), counts.of(Count::SequenceRepeat)), (2, 1));
     }
 
     #[test]

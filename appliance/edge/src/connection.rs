@@ -3,9 +3,10 @@
 //! Every step has a deadline, and none holds up the accept loop. Every answer closes the connection, so
 //! no second head can reach hyper unjudged. The handler sees requests whose heads are plain, and nothing else.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -14,7 +15,7 @@ use hyper::{Request, server::conn::http1};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use ward_policy::audit::Event;
@@ -24,7 +25,7 @@ use ward_policy::phi::Phi;
 
 use crate::answer::Answer;
 use crate::drain::{Drain, Phase};
-use crate::head::{Judgement, judge};
+use crate::head::{Judgement, judge_from};
 use crate::log::Log;
 use crate::prefixed::Prefixed;
 
@@ -60,7 +61,7 @@ pub async fn serve<H: Handler>(
     mut drain: Drain,
     log: Log,
 ) {
-    let pending = Arc::new(Semaphore::new(limit::PENDING_CONNECTIONS_MAX));
+    let pending = Pending::default();
     let ending = drain.clone();
     let mut stopping = std::pin::pin!(async move { drain.reached(Phase::Stopping).await });
     loop {
@@ -80,26 +81,27 @@ pub async fn serve<H: Handler>(
                 continue;
             }
         };
-        let Ok(permit) = Arc::clone(&pending).try_acquire_owned() else {
+        if pending.make_room() {
             log.record(&Event::ConnectionEnded { reason: ConnectionEnd::Crowded });
-            continue;
-        };
+        }
         // Delay costs a caller more than a packet costs the network; a failure changes nothing else.
         stream.set_nodelay(true).unwrap_or_default();
         let (transport, handler, log) = (transport.clone(), Arc::clone(&handler), log.clone());
-        tokio::spawn(begin(stream, transport, handler, log, permit));
+        // A request that has begun is answered even if the process is told to stop meanwhile.
+        let live = ending.live();
+        let place = pending.place();
+        let number = place.number;
+        let task = tokio::spawn(async move {
+            begin(stream, transport, handler, log).await;
+            drop((live, place));
+        });
+        pending.set(number, task.abort_handle());
     }
     // Sessions end by themselves at this phase; their Close frames need this runtime a little longer.
     ending.idle(limit::LAST_WORDS).await;
 }
 
-async fn begin<H: Handler>(
-    stream: TcpStream,
-    transport: Transport,
-    handler: Arc<H>,
-    log: Log,
-    _permit: OwnedSemaphorePermit,
-) {
+async fn begin<H: Handler>(stream: TcpStream, transport: Transport, handler: Arc<H>, log: Log) {
     let end = match transport {
         Transport::Plain => return request(stream, handler, log).await,
         Transport::Tls(acceptor) => {
@@ -111,6 +113,66 @@ async fn begin<H: Handler>(
         }
     };
     log.record(&Event::ConnectionEnded { reason: end });
+}
+
+/// Connections of one worker that have not become calls, oldest first.
+///
+/// When there are too many, the oldest gives way: whoever has said nothing for longest is the least
+/// likely to be Twilio, and a newcomer with a right signature is never locked out.
+#[derive(Clone, Default)]
+struct Pending(Arc<Mutex<PendingState>>);
+
+#[derive(Default)]
+struct PendingState {
+    next: u64,
+    tasks: BTreeMap<u64, Option<AbortHandle>>,
+}
+
+/// One connection's place; given up when dropped.
+struct PendingPlace {
+    pending: Pending,
+    number: u64,
+}
+
+impl Pending {
+    fn lock(&self) -> MutexGuard<'_, PendingState> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the oldest connection if there is no room for another; says whether it did.
+    fn make_room(&self) -> bool {
+        let oldest = {
+            let mut state = self.lock();
+            let is_full = state.tasks.len() >= limit::PENDING_CONNECTIONS_MAX;
+            if is_full { state.tasks.pop_first() } else { None }
+        };
+        let Some((_, task)) = oldest else { return false };
+        if let Some(task) = task {
+            task.abort();
+        }
+        true
+    }
+
+    fn place(&self) -> PendingPlace {
+        let mut state = self.lock();
+        let number = state.next;
+        state.next = number.wrapping_add(1);
+        state.tasks.insert(number, None);
+        PendingPlace { pending: self.clone(), number }
+    }
+
+    /// Says which task has the place, unless it has given it up already.
+    fn set(&self, number: u64, task: AbortHandle) {
+        if let Some(slot) = self.lock().tasks.get_mut(&number) {
+            *slot = Some(task);
+        }
+    }
+}
+
+impl Drop for PendingPlace {
+    fn drop(&mut self) {
+        self.pending.lock().tasks.remove(&self.number);
+    }
 }
 
 /// A stream of either transport.
@@ -140,11 +202,12 @@ async fn request<S: Stream, H: Handler>(mut stream: S, handler: Arc<H>, log: Log
 /// Reads until the head is judged; the outer error means that the peer left.
 async fn read_head<S: Stream>(stream: &mut S) -> io::Result<Result<Vec<u8>, Refusal>> {
     let mut head = Vec::with_capacity(1_024);
+    let mut known = 0;
     loop {
-        match judge(&head) {
+        match judge_from(&head, known) {
             Judgement::Plain { .. } => return Ok(Ok(head)),
             Judgement::Refused(refusal) => return Ok(Err(refusal)),
-            Judgement::Incomplete => {}
+            Judgement::Incomplete => known = head.len(),
         }
         if stream.read_buf(&mut head).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());

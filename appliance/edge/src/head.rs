@@ -25,11 +25,24 @@ pub enum Judgement {
 /// Judges what has arrived so far.
 #[must_use]
 pub fn judge(bytes: &[u8]) -> Judgement {
+    judge_from(bytes, 0)
+}
+
+/// The same, where the first `known` bytes were incomplete before: they are not searched again, so a
+/// head that comes byte by byte costs no more than one that comes whole.
+#[must_use]
+pub fn judge_from(bytes: &[u8], known: usize) -> Judgement {
     let window = bytes.get(..limit::HEAD_BYTES_MAX).unwrap_or(bytes);
-    let end = window.windows(4).position(|four| four == b"\r\n\r\n");
+    // A blank line may begin in the last three bytes of the known part.
+    let from = known.saturating_sub(3).min(window.len());
+    let fresh = window.get(from..).unwrap_or_default();
+    let end = fresh.windows(4).position(|four| four == b"\r\n\r\n");
+    let end = end.map(|at| at.saturating_add(from));
     let (head, end) = match end {
         Some(at) => (window.get(..at.saturating_add(2)).unwrap_or(window), at.saturating_add(4)),
-        None if has_bare_line_feed(window) => return Judgement::Refused(Refusal::HeadMalformed),
+        None if has_bare_line_feed(window.get(..from).unwrap_or_default().last(), fresh) => {
+            return Judgement::Refused(Refusal::HeadMalformed);
+        }
         None if bytes.len() >= limit::HEAD_BYTES_MAX => {
             return Judgement::Refused(Refusal::HeadLong);
         }
@@ -42,8 +55,8 @@ pub fn judge(bytes: &[u8]) -> Judgement {
 }
 
 /// A line feed that no carriage return precedes can hide a second request from a proxy.
-fn has_bare_line_feed(bytes: &[u8]) -> bool {
-    let mut previous = 0;
+fn has_bare_line_feed(before: Option<&u8>, bytes: &[u8]) -> bool {
+    let mut previous = before.copied().unwrap_or_default();
     bytes.iter().any(|byte| {
         let bare = *byte == b'\n' && previous != b'\r';
         previous = *byte;
@@ -53,7 +66,7 @@ fn has_bare_line_feed(bytes: &[u8]) -> bool {
 
 /// `head` holds every line with its CRLF, without the blank one.
 fn check(head: &[u8]) -> Result<(), Refusal> {
-    if has_bare_line_feed(head) {
+    if has_bare_line_feed(None, head) {
         return Err(Refusal::HeadMalformed);
     }
     let lines = head.split_inclusive(|byte| *byte == b'\n');
@@ -190,6 +203,9 @@ mod tests {
         assert_eq!(judge(bytes.as_bytes()), Judgement::Plain { end: PLAIN.len() });
         for length in 0..PLAIN.len() - 1 {
             assert_eq!(judge(&PLAIN.as_bytes()[..length]), Judgement::Incomplete);
+        }
+        for known in 0..PLAIN.len() {
+            assert_eq!(judge_from(bytes.as_bytes(), known), judge(bytes.as_bytes()), "{known}");
         }
         check(&with("Content-Length: 5"), Ok(()));
         check(&with("Transfer-Encoding: chunked"), Ok(()));

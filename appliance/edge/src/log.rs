@@ -66,23 +66,24 @@ impl Log {
             state.suppressed = state.suppressed.saturating_add(1);
             return;
         }
-        if state.suppressed > 0 {
-            let events = std::mem::take(&mut state.suppressed);
-            shared.write(&mut state, &Event::Suppressed { events }, now);
+        let events = state.suppressed;
+        if events > 0 && shared.write(&mut state, &Event::Suppressed { events }, now) {
+            state.suppressed = 0;
         }
-        shared.write(&mut state, event, now);
+        if !shared.write(&mut state, event, now) {
+            state.suppressed = state.suppressed.saturating_add(1);
+        }
     }
 }
 
 impl Shared {
-    fn write(&self, state: &mut State, event: &Event, now: Duration) {
+    /// `false` when the reader is too slow to take the line.
+    fn write(&self, state: &mut State, event: &Event, now: Duration) -> bool {
         let at_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
         state.line.clear();
         event.render(self.role, at_ms, &mut state.line);
         // Lines are shorter than PIPE_BUF (4,096), so a pipe takes each whole or not at all.
-        if rustix::io::write(&self.sink, state.line.as_bytes()).is_err() {
-            state.suppressed = state.suppressed.saturating_add(1);
-        }
+        rustix::io::write(&self.sink, state.line.as_bytes()).is_ok()
     }
 }
 
@@ -138,12 +139,21 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_full_pipe_never_blocks() {
-        let (_reader, writer) = std::io::pipe().unwrap();
+        let (reader, writer) = std::io::pipe().unwrap();
         let log = Log::new(Role::Twiml, Clock::start(), writer.into());
         for _ in 0..10_000 {
             log.record(&Event::Stopped);
         }
         let suppressed = log.0.state.lock().unwrap().suppressed;
         assert!(suppressed > 0);
+        let mut taken = vec![0; 1 << 20];
+        let bytes = { &reader }.read(&mut taken).unwrap();
+        let written = taken[..bytes].iter().filter(|byte| **byte == b'\n').count();
+        assert_eq!(u64::try_from(written).unwrap() + suppressed, 10_000, "each line or its count");
+        log.record(&Event::NotReady);
+        let bytes = { &reader }.read(&mut taken).unwrap();
+        let text = String::from_utf8_lossy(&taken[..bytes]);
+        assert!(text.contains(&format!("\"events\":{suppressed}}}")), "{text}");
+        assert!(text.contains("not_ready"));
     }
 }

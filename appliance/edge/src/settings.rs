@@ -41,7 +41,8 @@ impl Settings {
                 continue;
             }
             let number = format!("line {}", index.saturating_add(1));
-            match line.split_once('=') {
+            // A secret pasted over several lines may hold `=` as well: what is no name is not shown.
+            match line.split_once('=').filter(|(name, _)| is_name(name.trim())) {
                 Some((name, value)) => settings.set(name.trim(), unquoted(value.trim())),
                 None => settings.problem(&number, "is not NAME=value"),
             }
@@ -114,6 +115,13 @@ impl fmt::Debug for Settings {
     }
 }
 
+fn is_name(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+    text.len() <= 64
+        && text.starts_with(|first: char| first.is_ascii_uppercase())
+        && text.bytes().all(plain)
+}
+
 fn unquoted(value: &str) -> &str {
     let inner = |quote| value.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote));
     inner('"').or_else(|| inner('\'')).unwrap_or(value)
@@ -139,7 +147,8 @@ mod tests {
 
     #[test]
     fn every_problem_is_reported_at_once_and_no_value_is_shown() {
-        let mut settings = Settings::parse("PORT=x\nPORT=y\nnonsense\nSECRET_TYPO=hunter2\n");
+        let mut settings =
+            Settings::parse("PORT=x\nPORT=y\nnonsense\nSECRET_TYPO=hunter2\nMC4hunter2n9g==\n");
         assert_eq!(settings.required("PORT", number), None);
         assert_eq!(settings.required("HOST", number), None);
         let problems: Vec<String> =
@@ -149,6 +158,7 @@ mod tests {
             [
                 "PORT: is set twice",
                 "line 3: is not NAME=value",
+                "line 5: is not NAME=value",
                 "PORT: invalid digit found in string",
                 "HOST: is required",
                 "SECRET_TYPO: is not a setting of this server",

@@ -1,12 +1,13 @@
 //! Start-up and routes: what was handed down becomes a running media server.
 
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, Read as _};
+use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use hyper::HeaderMap;
 use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, Parts, Upgraded};
 use hyper::{Method, Request};
@@ -27,6 +28,7 @@ use ward_policy::audit::{Event, Role};
 use ward_policy::count::Counts;
 use ward_policy::fault::{CallEnd, Refusal};
 use ward_policy::limit;
+use ward_policy::phi::Secret;
 use ward_twilio::handshake::HandshakeSet;
 
 use crate::agent::{Agents, Embedded};
@@ -121,15 +123,16 @@ fn follow_handshake_values(
     expected: &Expected,
     log: &Log,
 ) -> Result<(), StartError> {
-    let mut source = BufReader::new(File::from(source));
-    let first = next_set(&mut source).ok().flatten().ok_or(StartError::Settings)?;
+    let mut source = SetSource { file: File::from(source), unread: Secret::new(Vec::new()) };
+    let first = source.next_set().ok().flatten().ok_or(StartError::Settings)?;
     if !replace_set(expected, &first, log) {
         return Err(StartError::Settings);
     }
+    drop(first);
     let (expected, log) = (Arc::clone(expected), log.clone());
     let thread = std::thread::Builder::new().name("handshake".to_owned());
     let following = thread.spawn(move || {
-        while let Ok(Some(document)) = next_set(&mut source) {
+        while let Ok(Some(document)) = source.next_set() {
             replace_set(&expected, &document, &log);
         }
     });
@@ -137,25 +140,51 @@ fn follow_handshake_values(
     following.map(drop).map_err(|_system| StartError::System)
 }
 
-/// One document: lines up to an empty one, or up to the end.
-fn next_set(source: &mut BufReader<File>) -> io::Result<Option<String>> {
-    let mut document = String::new();
-    loop {
-        let before = document.len();
-        let left = limit::DOCUMENT_BYTES_MAX.saturating_sub(before);
-        let left = u64::try_from(left).unwrap_or(0);
-        let read = source.by_ref().take(left).read_line(&mut document)?;
-        if read == 0 {
-            return Ok((!document.is_empty()).then_some(document));
+/// Where sets of expected signatures come from. They are passwords, so nothing that was read stays in a
+/// buffer once it has been taken.
+struct SetSource {
+    file: File,
+    unread: Secret<Vec<u8>>,
+}
+
+impl SetSource {
+    /// One document: lines up to an empty one, or up to the end.
+    fn next_set(&mut self) -> io::Result<Option<Secret<String>>> {
+        loop {
+            let unread = self.unread.expose();
+            let end = unread.windows(2).position(|two| two == b"\n\n");
+            if let Some(end) = end.map(|at| at.saturating_add(2)) {
+                return Ok(Some(self.take(end)));
+            }
+            if unread.len() > limit::DOCUMENT_BYTES_MAX {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            let mut piece = Secret::new([0; 1_024]);
+            let read = self.file.read(piece.expose_mut())?;
+            if read == 0 {
+                let rest = self.unread.expose().len();
+                return Ok((rest > 0).then(|| self.take(rest)));
+            }
+            let piece = piece.expose().get(..read).unwrap_or_default();
+            // A new vector, so that growing leaves no copy behind.
+            let mut joined = Vec::with_capacity(self.unread.expose().len().saturating_add(read));
+            joined.extend_from_slice(self.unread.expose());
+            joined.extend_from_slice(piece);
+            self.unread = Secret::new(joined);
         }
-        if read == 1 && document.ends_with('\n') {
-            return Ok(Some(document));
-        }
+    }
+
+    /// Takes the first `end` bytes out; what is no text becomes a document that no set is made of.
+    fn take(&mut self, end: usize) -> Secret<String> {
+        let (document, rest) = self.unread.expose().split_at(end.min(self.unread.expose().len()));
+        let text = std::str::from_utf8(document).unwrap_or("not text").to_owned();
+        self.unread = Secret::new(rest.to_vec());
+        Secret::new(text)
     }
 }
 
-fn replace_set(expected: &Expected, document: &str, log: &Log) -> bool {
-    let Ok(set) = HandshakeSet::parse(document) else {
+fn replace_set(expected: &Expected, document: &Secret<String>, log: &Log) -> bool {
+    let Ok(set) = HandshakeSet::parse(document.expose()) else {
         log.record(&Event::HandshakeValuesRefused);
         return false;
     };
@@ -183,6 +212,10 @@ impl Server {
             let current = self.expected.read().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(&current)
         };
+        // A body that never comes would hold the connection, and the place, until its deadline.
+        if has_body(request.headers()) {
+            return Err(Refusal::BodyFraming);
+        }
         let (accept, handshake) = upgrade::verify(request.headers(), &expected)?.into_parts();
         if self.drain.phase() != Phase::Serving {
             return Err(Refusal::Draining);
@@ -208,6 +241,12 @@ impl Server {
     }
 }
 
+fn has_body(headers: &HeaderMap) -> bool {
+    let length = headers.get(hyper::header::CONTENT_LENGTH);
+    headers.contains_key(hyper::header::TRANSFER_ENCODING)
+        || length.is_some_and(|length| length.as_bytes() != b"0")
+}
+
 /// Waits for hyper to let go of the connection, then gives it to a task of its own size.
 async fn begin(
     upgraded: OnUpgrade,
@@ -216,6 +255,7 @@ async fn begin(
     drain: Drain,
     slot: Slot,
 ) {
+    let live = drain.live();
     let begun = clock.now();
     let parts = upgraded.await.ok().and_then(|io| Upgraded::downcast::<Connection>(io).ok());
     let Some(Parts { io, read_buf, .. }) = parts else {
@@ -240,7 +280,7 @@ async fn begin(
     let session = Session::new(context, clock.now());
     tokio::spawn(async move {
         socket::run(stream, early, session, clock, drain).await;
-        drop(slot);
+        drop((slot, live));
     });
 }
 

@@ -79,7 +79,8 @@ pub struct Session {
     bad: Strikes,
     binary: Strikes,
     foreign: Strikes,
-    pings: Pings,
+    pings: Allowance,
+    messages: Allowance,
 }
 
 impl Session {
@@ -97,7 +98,8 @@ impl Session {
             bad: Strikes::default(),
             binary: Strikes::default(),
             foreign: Strikes::default(),
-            pings: Pings::default(),
+            pings: Allowance::new(limit::PINGS_BURST_MAX, limit::PINGS_PER_SECOND_MAX),
+            messages: Allowance::new(limit::MESSAGES_BURST_MAX, limit::MESSAGES_PER_SECOND_MAX),
         }
     }
 
@@ -140,7 +142,7 @@ impl Session {
     /// # Errors
     /// Why the call must end.
     pub fn on_text(&mut self, now: Duration, text: &str, waker: &Waker) -> Result<(), CallEnd> {
-        self.heard(now);
+        self.heard(now)?;
         if matches!(self.stage, Stage::Over) {
             self.counts.one(Count::AfterStop);
             return Ok(());
@@ -157,6 +159,11 @@ impl Session {
                 Ok(())
             }
             Err(EnvelopeError::Json) => self.strike(now, Count::BadJson),
+            // Only `start` may come now, and a stream without one is no call.
+            Err(EnvelopeError::Fields) if matches!(self.stage, Stage::AwaitingStart) => {
+                self.counts.one(Count::BadMessage);
+                Err(CallEnd::BadStart)
+            }
             Err(EnvelopeError::Fields) => self.strike(now, Count::BadMessage),
         }
     }
@@ -166,7 +173,7 @@ impl Session {
     /// # Errors
     /// [`CallEnd::TooManyBinary`].
     pub fn on_binary(&mut self, now: Duration) -> Result<(), CallEnd> {
-        self.heard(now);
+        self.heard(now)?;
         self.counts.one(Count::Binary);
         if self.binary.is_out(now) { Err(CallEnd::TooManyBinary) } else { Ok(()) }
     }
@@ -176,15 +183,19 @@ impl Session {
     /// # Errors
     /// [`CallEnd::PingFlood`].
     pub fn on_ping(&mut self, now: Duration) -> Result<(), CallEnd> {
-        self.heard(now);
+        self.heard(now)?;
         self.counts.one(Count::Ping);
         if self.pings.allows(now) { Ok(()) } else { Err(CallEnd::PingFlood) }
     }
 
     /// Takes one pong.
-    pub fn on_pong(&mut self, now: Duration) {
-        self.heard(now);
+    ///
+    /// # Errors
+    /// [`CallEnd::MessageFlood`].
+    pub fn on_pong(&mut self, now: Duration) -> Result<(), CallEnd> {
+        self.heard(now)?;
         self.counts.one(Count::Pong);
+        Ok(())
     }
 
     /// Counts something that the session cannot see.
@@ -262,12 +273,14 @@ impl Session {
         }
     }
 
-    fn heard(&mut self, now: Duration) {
+    /// Notes that something came, and judges whether too much comes.
+    fn heard(&mut self, now: Duration) -> Result<(), CallEnd> {
         self.heard_at = now;
         self.has_pinged = false;
         if let Stage::Live(live) = &self.stage {
             live.place.heard(now);
         }
+        if self.messages.allows(now) { Ok(()) } else { Err(CallEnd::MessageFlood) }
     }
 
     fn strike(&mut self, now: Duration, count: Count) -> Result<(), CallEnd> {
@@ -359,7 +372,8 @@ impl Session {
             return Ok(());
         }
         AUDIO.with_borrow_mut(|audio| {
-            let audio = audio.expose_mut();
+            let wiped = Wiped(audio.expose_mut());
+            let audio = &mut *wiped.0;
             match media.decode_into(audio) {
                 Ok(()) => live.call.handle(
                     now,
@@ -372,9 +386,6 @@ impl Session {
                 Err(PayloadError::Base64) => live.call.counts_mut().one(Count::BadBase64),
                 Err(PayloadError::Long) => live.call.counts_mut().one(Count::LongPayload),
             }
-            // The buffer outlives this call; what it held must not.
-            audio.as_mut_slice().zeroize();
-            audio.clear();
         });
         Ok(())
     }
@@ -431,31 +442,42 @@ impl Strikes {
     }
 }
 
-/// A token bucket of pings, in thousandths.
+/// A token bucket, in thousandths.
 #[derive(Debug)]
-struct Pings {
-    allowance: u64,
+struct Allowance {
+    most: u64,
+    per_second: u64,
+    left: u64,
     refilled_at: Duration,
 }
 
-impl Default for Pings {
-    fn default() -> Self {
-        Self { allowance: Self::MOST, refilled_at: Duration::ZERO }
+impl Allowance {
+    const fn new(burst: u64, per_second: u64) -> Self {
+        let most = burst.saturating_mul(1_000);
+        Self { most, per_second, left: most, refilled_at: Duration::ZERO }
     }
-}
-
-impl Pings {
-    const MOST: u64 = limit::PINGS_BURST_MAX as u64 * 1_000;
 
     fn allows(&mut self, now: Duration) -> bool {
         let elapsed = now.saturating_sub(self.refilled_at).as_millis();
         let elapsed_ms = u64::try_from(elapsed).unwrap_or(u64::MAX);
-        let refill = elapsed_ms.saturating_mul(u64::from(limit::PINGS_PER_SECOND_MAX));
-        self.refilled_at = now;
-        self.allowance = self.allowance.saturating_add(refill).min(Self::MOST);
-        let left = self.allowance.checked_sub(1_000);
-        self.allowance = left.unwrap_or(self.allowance);
+        if elapsed_ms > 0 {
+            self.refilled_at = now;
+            let refill = elapsed_ms.saturating_mul(self.per_second);
+            self.left = self.left.saturating_add(refill).min(self.most);
+        }
+        let left = self.left.checked_sub(1_000);
+        self.left = left.unwrap_or(self.left);
         left.is_some()
+    }
+}
+
+/// A buffer that outlives the call whose audio it holds: wiped whole, spare room included, however the
+/// use of it ends, a panic among them.
+struct Wiped<'a>(&'a mut Vec<u8>);
+
+impl Drop for Wiped<'_> {
+    fn drop(&mut self) {
+        self.0.zeroize();
     }
 }
 
@@ -478,7 +500,7 @@ mod tests {
 
     #[test]
     fn a_few_pings_a_second_are_no_flood() {
-        let mut pings = Pings::default();
+        let mut pings = Allowance::new(limit::PINGS_BURST_MAX, limit::PINGS_PER_SECOND_MAX);
         for number in 0..10_000 {
             assert!(pings.allows(Duration::from_millis(number * 250)), "{number}");
         }

@@ -45,6 +45,7 @@ pub const fn close_code(end: CallEnd) -> Option<u16> {
         | CallEnd::TooManyBad
         | CallEnd::TooManyForeign
         | CallEnd::AudioFlood
+        | CallEnd::MessageFlood
         | CallEnd::PingFlood => 1008,
         CallEnd::MessageLong => 1009,
         CallEnd::Panicked => 1011,
@@ -58,10 +59,12 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let log = session.log().clone();
-    let _live = drain.live();
     let mut socket = Socket::new(stream, early, session, clock);
-    let end = socket.serve(&drain).await;
-    socket.session.finish();
+    let mut end = socket.serve(&drain).await;
+    // The agent is dropped here, and its code may panic there as well as anywhere.
+    if catch_unwind(AssertUnwindSafe(|| socket.session.finish())).is_err() {
+        end = CallEnd::Panicked;
+    }
     let close = socket.close(end).await;
     let now = clock.now();
     log.record(&Event::CallEnded {
@@ -155,7 +158,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             Message::Text(text) => self.session.on_text(now, text.as_str(), context.waker())?,
             Message::Binary(_) => self.session.on_binary(now)?,
             Message::Ping(_) => self.session.on_ping(now)?,
-            Message::Pong(_) => self.session.on_pong(now),
+            Message::Pong(_) => self.session.on_pong(now)?,
             // tungstenite has the answer ready; closing sends it.
             Message::Close(_) => return Err(CallEnd::PeerEnded),
             Message::Frame(_) => {}

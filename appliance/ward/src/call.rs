@@ -37,10 +37,10 @@ pub struct Arguments {
     #[arg(long, value_name = "KEYS", default_value = "")]
     dtmf: String,
     /// Hang up after this many seconds.
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     hangup_after: Option<f64>,
     /// Seconds of silence before the speech.
-    #[arg(long, value_name = "SECONDS", default_value_t = 1.5)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.5, allow_negative_numbers = true)]
     speak_after: f64,
     /// CA certificate to trust instead of the machine's own store.
     #[arg(long, value_name = "FILE")]
@@ -114,10 +114,9 @@ pub async fn place(plan: Plan<'_>, timeline: &mut Timeline<'_>) -> Result<Report
     let answer = webhook::post(plan.client, plan.url, plan.call, Some(plan.token)).await?;
     timeline(Duration::ZERO, &format!("caller → twiml  signed webhook: {}", answer.status));
     if answer.status != 200 {
-        return Err(Failure::Checked(format!(
-            "the webhook answered {}; `ward signature` shows what was signed",
-            answer.status
-        )));
+        let hint =
+            if answer.status == 403 { "; `ward signature` shows what was signed" } else { "" };
+        return Err(Failure::Checked(format!("the webhook answered {}{hint}", answer.status)));
     }
     let stream_url = webhook::stream_url(&answer.body)?;
     timeline(Duration::ZERO, &format!("twiml → caller  connect {stream_url}"));
@@ -175,6 +174,10 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<bool, Failure> {
         },
     };
     let packets = Packets::to(arguments.packets.as_deref())?;
+    if let Some(path) = &arguments.record {
+        // An unusable path is found out now rather than after the call.
+        write_recording(path, &[])?;
+    }
     let plan = Plan { client: &client, url: &url, call: &call, token: &token, script, packets };
     let mut timeline = |at: Duration, what: &str| {
         console.progress(&format!("{:8.3} s  {what}", at.as_secs_f64()));
@@ -185,7 +188,8 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<bool, Failure> {
     }
     let object = report.to_json(arguments.record.as_deref());
     console.result(&object, &summary(&object));
-    Ok(report.outcome.frames_received > 0)
+    // Any other close than 1000 is a call that was cut.
+    Ok(report.outcome.close_code == Some(1000) && report.outcome.frames_received > 0)
 }
 
 /// One line per figure.

@@ -22,13 +22,14 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, console: &Console) -> Result<bool, Failure> {
     let all = AllSettings::gather(arguments.env_file.as_deref())?;
     let problems: Vec<String> = all.problems().iter().map(ToString::to_string).collect();
-    for finding in &all.findings {
+    let findings = all.findings();
+    for finding in &findings {
         console.line(&format!("finding: {finding}"));
     }
     let object = json!({
         "ok": problems.is_empty(),
         "problems": problems,
-        "findings": all.findings,
+        "findings": findings,
     });
     let text = if problems.is_empty() { "ok".to_owned() } else { problems.join("\n") };
     console.result(&object, &text);

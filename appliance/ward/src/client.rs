@@ -36,7 +36,7 @@ impl Client {
         match ca {
             Some(path) => {
                 let pem = std::fs::read_to_string(path).map_err(|e| Failure::file(path, e))?;
-                Self::trusting(&pem)
+                Self::trusting(&pem).map_err(|_none| Failure::file(path, "no certificate in it"))
             }
             None => {
                 let found = rustls_native_certs::load_native_certs();

@@ -3,21 +3,23 @@
 //! Nothing needs to be configured. The certificate authority, account and auth token are made for this
 //! run and die with it.
 
-use std::io::{BufRead as _, BufReader, PipeReader};
+use std::io::{BufRead as _, BufReader, PipeReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
 use ward_policy::audit::Role;
 use ward_policy::phi::Secret;
 use ward_twilio::signature::AuthToken;
 
 use crate::call::{self, Plan, Report};
 use crate::caller::packets::Packets;
-use crate::caller::stream::Script;
+use crate::caller::stream::{Outcome, Script};
 use crate::caller::webhook::{self, Identifiers, WebhookUrl};
 use crate::client::Client;
 use crate::console::{Console, Failure};
@@ -60,6 +62,8 @@ struct Stage {
     lines: Receiver<String>,
     folder: PathBuf,
     account_sid: String,
+    token_text: Secret<String>,
+    ca: String,
     token: AuthToken,
     client: Client,
     url: WebhookUrl,
@@ -75,6 +79,10 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<bool, Failure> {
         None => wav::read(SPEECH).map_err(|error| Failure::Checked(error.to_string()))?,
     };
     let packets = Packets::to(arguments.packets.as_deref())?;
+    if let Some(path) = &arguments.record {
+        // An unusable path is found out now rather than after the call.
+        call::write_recording(path, &[])?;
+    }
     let mut stage = Stage::set(console)?;
     let call = Identifiers::new(&stage.account_sid)?;
     let script = Script {
@@ -92,7 +100,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<bool, Failure> {
     let object = figures(unsigned_status, &report, &ended, &recording);
     console.result(&object, &call::summary(&object));
     if arguments.hold {
-        stage.hold(console);
+        stage.hold(console)?;
     }
     stage.clear();
     Ok(is_fine(&object))
@@ -121,15 +129,22 @@ async fn perform(
 /// The report's figures with those that only both sides together know.
 fn figures(unsigned_status: u16, report: &Report, ended: &Value, recording: &Path) -> Value {
     let mut object = report.to_json(Some(recording));
-    let count = |name: &str| ended["counts"][name].as_u64().unwrap_or(0);
-    let outcome = &report.outcome;
-    let lost_in = outcome.frames_sent.saturating_sub(count("frames_in") + count("after_stop"));
-    let lost_out = count("frames_out").saturating_sub(outcome.frames_received);
     object["unsigned_status"] = json!(unsigned_status);
-    object["frames_lost"] = json!(lost_in + lost_out);
+    object["frames_lost"] = json!(frames_lost(&report.outcome, &ended["counts"]));
     object["server_reason"] = ended["reason"].clone();
     object["server_counts"] = ended["counts"].clone();
     object
+}
+
+/// Frames that one side sent and the other did not get, both ways, by both sides' own counts.
+///
+/// What reaches the server while it waits for the answer to its Close frame is counted there as
+/// `after_stop` and not lost; the caller sends nothing but frames then.
+fn frames_lost(outcome: &Outcome, counts: &Value) -> u64 {
+    let count = |name: &str| counts[name].as_u64().unwrap_or(0);
+    let arrived = count("frames_in").saturating_add(count("after_stop"));
+    let lost_in = outcome.frames_sent.abs_diff(arrived);
+    lost_in.saturating_add(count("frames_out").abs_diff(outcome.frames_received))
 }
 
 /// Whether the demo showed what it should.
@@ -143,8 +158,9 @@ fn is_fine(object: &Value) -> bool {
 
 impl Stage {
     fn set(console: &Console) -> Result<Self, Failure> {
-        let folder = std::env::temp_dir().join(format!("ward-demo-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).map_err(|error| Failure::file(&folder, error))?;
+        let folder = std::env::temp_dir().join(format!("ward-demo-{}", random_hex()?));
+        let made = std::fs::DirBuilder::new().mode(0o700).create(&folder);
+        made.map_err(|error| Failure::file(&folder, error))?;
         let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let (site, media_host) = (listen(loopback, 1)?, listen(loopback, 2)?);
         let (site_port, media_port) = (port(&site)?, port(&media_host)?);
@@ -189,14 +205,12 @@ impl Stage {
         let (Some(media), Some(twiml)) = (servers.pop(), servers.pop()) else {
             return Err(Failure::Checked("the servers did not start".to_owned()));
         };
-        let written = std::fs::write(folder.join("ca.pem"), ca.certificate())
-            .and_then(|()| std::fs::write(folder.join("auth-token"), token_text.expose()));
-        written.map_err(|error| Failure::file(&folder, error))?;
         let token =
             AuthToken::new(&token_text).map_err(|error| Failure::Checked(error.to_string()))?;
         let client = Client::trusting(&ca.certificate())?;
         let url = WebhookUrl::parse(&format!("https://localhost:{site_port}/api/voice/incoming"))?;
-        Ok(Self { twiml, media, lines, folder, account_sid, token, client, url })
+        let ca = ca.certificate();
+        Ok(Self { twiml, media, lines, folder, account_sid, token_text, ca, token, client, url })
     }
 
     /// The media server's own account of the call.
@@ -213,30 +227,47 @@ impl Stage {
         }
     }
 
-    /// Waits for a stop signal with both servers up.
-    fn hold(&self, console: &Console) {
-        let folder = self.folder.display();
+    /// Waits for a stop signal with both servers up; what a caller needs lies in files until then.
+    fn hold(&self, console: &Console) -> Result<(), Failure> {
+        let (ca, token) = (self.folder.join("ca.pem"), self.folder.join("auth-token"));
+        write_private(&ca, &self.ca)?;
+        write_private(&token, self.token_text.expose())?;
         console.progress("both servers stay up; stop with Ctrl-C. From another terminal:");
         console.progress(&format!(
-            "ward call --webhook {} --account-sid {} --auth-token-file {folder}/auth-token \
-             --ca {folder}/ca.pem --audio YOUR.wav --record heard.wav",
+            "ward call --webhook {} --account-sid {} --auth-token-file {} --ca {} \
+             --audio YOUR.wav --record heard.wav",
             self.url.signed(),
             self.account_sid,
+            token.display(),
+            ca.display(),
         ));
         let waited = call::block_on(async {
-            tokio::signal::ctrl_c().await.unwrap_or_default();
-        });
-        drop(waited);
+            let mut terminate = signal(SignalKind::terminate())?;
+            tokio::select! {
+                _ = terminate.recv() => Ok(()),
+                stopped = tokio::signal::ctrl_c() => stopped,
+            }
+        })?;
+        for path in [&ca, &token] {
+            std::fs::remove_file(path).map_err(|error| Failure::file(path, error))?;
+        }
+        waited.map_err(|error: std::io::Error| Failure::Checked(error.to_string()))
     }
 
-    /// Ends both servers and removes what only they needed.
+    /// Ends both servers.
     fn clear(&mut self) {
         self.twiml.stop(Duration::from_secs(3));
         self.media.stop(Duration::from_secs(3));
-        for name in ["ca.pem", "auth-token"] {
-            std::fs::remove_file(self.folder.join(name)).unwrap_or_default();
-        }
+        // Only an empty folder goes: the recording may lie in it.
+        std::fs::remove_dir(&self.folder).unwrap_or_default();
     }
+}
+
+/// Writes a new file that nobody else may read.
+fn write_private(path: &Path, text: &str) -> Result<(), Failure> {
+    let file = std::fs::File::options().write(true).create_new(true).mode(0o600).open(path);
+    let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|error| Failure::file(path, error))
 }
 
 fn port(listeners: &[std::net::TcpListener]) -> Result<u16, Failure> {
@@ -262,4 +293,25 @@ fn random_hex() -> Result<String, Failure> {
         .map_err(|_random| Failure::Checked("no random bytes".to_owned()))?;
     let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0x0f]);
     Ok(digits.filter_map(|nibble| char::from_digit(u32::from(nibble), 16)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(frames_sent: u64, frames_received: u64, counts: &Value) -> u64 {
+        let outcome = Outcome { frames_sent, frames_received, ..Outcome::default() };
+        frames_lost(&outcome, counts)
+    }
+
+    #[test]
+    fn a_frame_that_is_missing_on_either_way_is_seen() {
+        let counts = json!({ "frames_in": 99, "after_stop": 1, "frames_out": 50 });
+        assert_eq!(check(100, 50, &counts), 0);
+        assert_eq!(check(101, 50, &counts), 1);
+        assert_eq!(check(99, 50, &counts), 1);
+        assert_eq!(check(100, 49, &counts), 1);
+        assert_eq!(check(100, 51, &counts), 1);
+        assert_eq!(check(100, 50, &Value::Null), 150);
+    }
 }

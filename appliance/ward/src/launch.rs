@@ -31,11 +31,17 @@ const SERVE_TWIML: &str = "serve-twiml";
 #[must_use]
 pub fn run_as_server(mut arguments: impl Iterator<Item = String>) -> Option<ExitCode> {
     let _program = arguments.next();
-    match arguments.next()?.as_str() {
-        SERVE_MEDIA => Some(ward_media::server::main(arguments)),
-        SERVE_TWIML => Some(ward_twiml::server::main(arguments)),
-        _ => None,
-    }
+    let role = match arguments.next()?.as_str() {
+        SERVE_MEDIA => Role::Media,
+        SERVE_TWIML => Role::Twiml,
+        _ => return None,
+    };
+    // Whatever ends the launcher ends its servers: none stays behind without anyone to stop it.
+    rustix::process::set_parent_process_death_signal(Some(Signal::TERM)).unwrap_or_default();
+    Some(match role {
+        Role::Media => ward_media::server::main(arguments),
+        Role::Twiml => ward_twiml::server::main(arguments),
+    })
 }
 
 /// What a server is started with.
@@ -109,6 +115,8 @@ fn start(
             command
         }
     };
+    // A terminal's Ctrl-C reaches the launcher only, which passes one signal on.
+    command.process_group(0);
     command.arg0(name).env_clear().stdin(Stdio::null()).stdout(Stdio::null());
     for (name, descriptor) in handed {
         command.arg(format!("{name}={}", descriptor.as_raw_fd()));
@@ -143,6 +151,12 @@ impl Server {
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Waits for the end; the exit status, if there is one.
+    #[must_use]
+    pub fn exit_status(&mut self) -> Option<i32> {
+        self.child.wait().ok().and_then(|status| status.code())
     }
 
     /// Waits for the end and explains a status that is not zero.

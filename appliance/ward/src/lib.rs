@@ -1,7 +1,7 @@
 //! The operator's tool: everything a person does with Ward, and the Twilio stand-in that tests use.
 //!
-//! It never ships in the image. It is the launcher for now: it opens what the servers need and hands
-//! it down, so they open nothing themselves.
+//! It never ships in the image. It is the launcher: it opens what the servers need and hands it down, so
+//! they open nothing themselves.
 #![forbid(unsafe_code)]
 
 pub mod console;

@@ -10,9 +10,11 @@ use ward::{call, check_config, demo, launch, run, signature};
 #[global_allocator]
 static ALLOCATOR: ward_sys::alloc::ZeroOnFree = ward_sys::alloc::ZeroOnFree;
 
-/// The protected zone for Twilio voice calls: try it, run it, check it.
+const ABOUT: &str = "The protected zone for Twilio voice calls: try it, run it, check it";
+
+/// The command line.
 #[derive(Debug, Parser)]
-#[command(name = "ward", version, about, disable_help_subcommand = true)]
+#[command(name = "ward", version, about = ABOUT, disable_help_subcommand = true)]
 struct Arguments {
     /// Print one JSON object instead of text.
     #[arg(long, global = true)]
@@ -40,7 +42,10 @@ fn main() -> ExitCode {
     if let Some(outcome) = launch::run_as_server(std::env::args()) {
         return outcome;
     }
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return usage(&error),
+    };
     let console = Console::new(arguments.json);
     let outcome = match &arguments.command {
         Command::Demo(demo) => demo::run(demo, &console),
@@ -57,4 +62,16 @@ fn main() -> ExitCode {
             ExitCode::from(failure.exit_status())
         }
     }
+}
+
+/// Prints help, the version or what is wrong with the command line; as JSON where that was asked for.
+fn usage(error: &clap::Error) -> ExitCode {
+    let is_json = std::env::args().any(|argument| argument == "--json");
+    if is_json && error.use_stderr() {
+        Console::new(true).failure(&error.to_string());
+    } else {
+        // A reader that has gone away is no reason to say so.
+        error.print().unwrap_or_default();
+    }
+    ExitCode::from(if error.use_stderr() { 2 } else { 0 })
 }

@@ -57,13 +57,18 @@ pub struct Arguments {
 /// [`Failure`] when the server cannot be started or ends badly.
 pub fn run(arguments: &Arguments, console: &Console) -> Result<bool, Failure> {
     let all = AllSettings::gather(arguments.env_file.as_deref())?;
-    for finding in &all.findings {
+    for finding in all.findings() {
         console.progress(&format!("finding: {finding}"));
     }
     let problems = all.problems();
     if !problems.is_empty() {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
         return Err(Failure::Usage(lines.join("\n")));
+    }
+    let is_plain = all.is_plain_http() && arguments.server == ServerName::Twiml;
+    if is_plain && !arguments.listen.ip().is_loopback() {
+        let what = "--listen: TWIML_PLAIN_HTTP=loopback goes with a loopback address only";
+        return Err(Failure::Usage(what.to_owned()));
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let workers = arguments.workers.map_or(cores, usize::from);
@@ -111,14 +116,16 @@ fn relay(plan: Plan) -> Result<bool, Failure> {
     let id = server.id();
     let watch = std::thread::spawn(move || pass_signals_to(id));
     let mut line = String::new();
+    let mut has_started = false;
     while log.read_line(&mut line).is_ok_and(|bytes| bytes > 0) {
+        has_started |= line.contains("\"event\":\"started\"");
         stdout().lock().write_all(line.as_bytes()).unwrap_or_default();
         line.clear();
     }
     let ended = server.wait();
     // The watcher waits for signals for as long as the process lives.
     drop(watch);
-    ended.map(|()| true)
+    ended.map(|()| has_started)
 }
 
 fn pass_signals_to(id: u32) {
@@ -135,8 +142,7 @@ fn pass_signals_to(id: u32) {
         loop {
             tokio::select! {
                 _ = terminate.recv() => {}
-                // A terminal sends it to the server as well, which counts two as "at once".
-                _ = interrupt.recv() => continue,
+                _ = interrupt.recv() => {}
             }
             if let Some(pid) = i32::try_from(id).ok().and_then(Pid::from_raw) {
                 kill_process(pid, Signal::TERM).unwrap_or_default();

@@ -48,7 +48,7 @@ pub struct AllSettings {
     values: BTreeMap<String, Secret<String>>,
     problems: Vec<Problem>,
     /// Tokens that came in an environment variable.
-    pub findings: Vec<String>,
+    findings: Vec<String>,
 }
 
 impl AllSettings {
@@ -110,9 +110,12 @@ impl AllSettings {
     fn read_token_files(&mut self) {
         for name in FROM_FILE {
             let file_name = format!("{name}_FILE");
-            let Some(path) = self.values.remove(&file_name) else {
+            let Some(path) = self.values.remove(&file_name) else { continue };
+            if self.values.contains_key(*name) {
+                let what = format!("is set beside {name}; only one of them can be meant");
+                self.problems.push(Problem { setting: file_name, what });
                 continue;
-            };
+            }
             match read_token(Path::new(path.expose())) {
                 Ok(token) => {
                     self.values.insert((*name).to_owned(), token);
@@ -122,6 +125,23 @@ impl AllSettings {
                     .push(Problem { setting: file_name, what: format!("cannot be read: {error}") }),
             }
         }
+    }
+
+    /// Whether the responder is to speak plain HTTP.
+    #[must_use]
+    pub fn is_plain_http(&self) -> bool {
+        self.values.contains_key("TWIML_PLAIN_HTTP")
+    }
+
+    /// What works and should be known: tokens that came in the environment, or no token at all.
+    #[must_use]
+    pub fn findings(&self) -> Vec<String> {
+        let mut findings = self.findings.clone();
+        if !self.values.contains_key("TWILIO_AUTH_TOKEN") {
+            let what = "no auth token is set: every webhook and every stream will be refused";
+            findings.push(what.to_owned());
+        }
+        findings
     }
 
     /// The responder's document.

@@ -39,6 +39,10 @@ pub struct Arguments {
 /// # Errors
 /// [`Failure::Usage`].
 pub fn run(arguments: &Arguments, console: &Console) -> Result<bool, Failure> {
+    let rest = arguments.url.split_once("://").map_or("", |(_scheme, rest)| rest);
+    if rest.is_empty() || rest.starts_with(['/', '?', '#']) {
+        return Err(Failure::Usage(format!("--url {}: no scheme or no host", arguments.url)));
+    }
     let token = auth_token(&arguments.auth_token_file)?;
     let params = parameters(&arguments.params)?;
     let url = match &arguments.body {

@@ -63,6 +63,9 @@ impl WebhookUrl {
     /// # Errors
     /// [`Failure::Usage`].
     pub fn parse(text: &str) -> Result<Self, Failure> {
+        if !text.starts_with("https://") {
+            return Err(Failure::Usage(format!("{text}: a webhook's URL begins with https://")));
+        }
         let path_at = text.find("://").and_then(|at| {
             let rest = text.get(at + 3..)?;
             rest.find('/').map(|slash| at + 3 + slash)
