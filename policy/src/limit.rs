@@ -93,6 +93,8 @@ pub const CALLS_PER_WORKER_MAX: usize = 2_000;
 pub const WAKE_PAUSE: Duration = Duration::from_micros(500);
 /// The runtime's timers tick in milliseconds; a shorter wait would fire at once.
 pub const TIMER_STEP: Duration = Duration::from_millis(1);
+/// A worker that has been busy this long since it woke does not pause: the load is near its limit.
+pub const WAKE_PAUSE_BUSY_MAX: Duration = Duration::from_millis(2);
 /// How soon a session notices that the process is stopping, if nothing else wakes it.
 pub const STOP_NOTICED_AFTER: Duration = Duration::from_millis(500);
 /// Messages handled before a session lets the next one run.

@@ -1,4 +1,4 @@
-//! Everything that can happen to a call.
+//! Everything that can happen to a call. Nothing here decides what to do about it.
 
 /// Something that happened. Audio is µ-law, 8,000 Hz, one channel.
 pub enum Input<'a> {

@@ -1,4 +1,4 @@
-//! Everything a call can ask for.
+//! Everything a call can ask for. Nothing here carries it out.
 
 use ward_policy::fault::CallEnd;
 

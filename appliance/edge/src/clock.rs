@@ -1,4 +1,4 @@
-//! The one place that asks the time. Monotonic only: no server needs the date.
+//! The one place that asks the time. Monotonic only: it never asks for the date.
 
 use std::time::Duration;
 

@@ -14,7 +14,7 @@ use hyper::service::service_fn;
 use hyper::{Request, server::conn::http1};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -28,6 +28,7 @@ use crate::drain::{Drain, Phase};
 use crate::head::{Judgement, judge_from};
 use crate::log::Log;
 use crate::prefixed::Prefixed;
+use crate::tcp::Tcp;
 
 /// What a server does with a request.
 pub trait Handler: Send + Sync + 'static {
@@ -92,7 +93,7 @@ pub async fn serve<H: Handler>(
         let place = pending.place();
         let number = place.number;
         let task = tokio::spawn(async move {
-            begin(stream, transport, handler, log).await;
+            begin(Tcp::new(stream), transport, handler, log).await;
             drop((live, place));
         });
         pending.set(number, task.abort_handle());
@@ -101,7 +102,7 @@ pub async fn serve<H: Handler>(
     ending.idle(limit::LAST_WORDS).await;
 }
 
-async fn begin<H: Handler>(stream: TcpStream, transport: Transport, handler: Arc<H>, log: Log) {
+async fn begin<H: Handler>(stream: Tcp, transport: Transport, handler: Arc<H>, log: Log) {
     let end = match transport {
         Transport::Plain => return request(stream, handler, log).await,
         Transport::Tls(acceptor) => {

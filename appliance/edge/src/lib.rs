@@ -12,6 +12,7 @@ pub mod log;
 pub mod panic;
 pub mod worker;
 pub mod drain;
+pub mod tcp;
 pub mod tls;
 pub mod connection;
 pub mod head;

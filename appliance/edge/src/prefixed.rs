@@ -1,4 +1,4 @@
-//! A connection whose first bytes have been read already and are read again first.
+//! A connection whose first bytes have been read already and are read again first. It judges none of them.
 
 use std::io;
 use std::pin::Pin;

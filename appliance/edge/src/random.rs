@@ -1,4 +1,4 @@
-//! Randomness of this process: response nonces and the key of its pseudonyms.
+//! Randomness of this process: response nonces and the key of its pseudonyms. No identifier is ever kept.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -8,6 +8,7 @@
 
 use std::io;
 use std::net::TcpListener;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use tokio::runtime::{Builder, Runtime};
 use ward_policy::audit::Event;
 use ward_policy::limit;
 
+use crate::clock::Clock;
 use crate::drain::{Drainer, Phase};
 use crate::log::Log;
 
@@ -23,9 +25,23 @@ fn runtime(pause: Duration) -> io::Result<Runtime> {
     let mut builder = Builder::new_current_thread();
     builder.enable_all();
     if !pause.is_zero() {
-        builder.on_thread_park(move || std::thread::park_timeout(pause));
+        let clock = Clock::start();
+        let woken_us = Arc::new(AtomicU64::new(0));
+        let woken = Arc::clone(&woken_us);
+        builder.on_thread_unpark(move || woken.store(micros(clock.now()), Ordering::Relaxed));
+        builder.on_thread_park(move || {
+            let busy_us = micros(clock.now()).saturating_sub(woken_us.load(Ordering::Relaxed));
+            // A worker that was busy for long has shared its wake-up already, and more is waiting.
+            if busy_us < micros(limit::WAKE_PAUSE_BUSY_MAX) {
+                std::thread::park_timeout(pause);
+            }
+        });
     }
     builder.build()
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Runs `serve` once per listener, each on a thread of its own, until the process is told to stop.

@@ -1,4 +1,4 @@
-//! `ward-media`: started by a launcher with open descriptors; see `ward_edge::handed`.
+//! `ward-media`: started by a launcher with open descriptors; see `ward_edge::handed`. It decides nothing.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;

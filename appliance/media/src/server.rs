@@ -1,4 +1,4 @@
-//! Start-up and routes: what was handed down becomes a running media server.
+//! Start-up and routes: what was handed down becomes a running media server. It opens nothing itself.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -12,7 +12,6 @@ use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, Parts, Upgraded};
 use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 use ward_edge::answer::Answer;
 use ward_edge::clock::Clock;
@@ -23,6 +22,7 @@ use ward_edge::log::Log;
 use ward_edge::panic::{Strategy, install};
 use ward_edge::prefixed::Prefixed;
 use ward_edge::random::Pseudonyms;
+use ward_edge::tcp::Tcp;
 use ward_edge::{tls, worker};
 use ward_policy::audit::{Event, Role};
 use ward_policy::count::Counts;
@@ -204,7 +204,7 @@ struct Server {
 }
 
 /// The stream underneath every upgraded connection.
-type Connection = TokioIo<Prefixed<TlsStream<TcpStream>>>;
+type Connection = TokioIo<Prefixed<TlsStream<Tcp>>>;
 
 impl Server {
     fn upgrade(&self, request: &mut Request<Incoming>) -> Result<Answer, Refusal> {
@@ -228,6 +228,13 @@ impl Server {
         let (context, clock, drain) = (Arc::clone(&self.context), self.clock, self.drain.clone());
         tokio::spawn(begin(upgraded, context, clock, drain, slot));
         Ok(Answer::switching_to_websocket(accept))
+    }
+
+    fn wrong_method(&self, allow: &'static str) -> Answer {
+        let answer = Answer::method_not_allowed(allow);
+        let status = answer.status();
+        self.context.log.record(&Event::Refused { status, reason: Refusal::Method });
+        answer
     }
 
     fn refuse(&self, refusal: Refusal) -> Answer {
@@ -275,8 +282,11 @@ async fn begin(
     drop(read_buf);
     let (socket, _) = stream.get_ref();
     // A smaller buffer than asked for is fine: this only bounds what the kernel holds per call.
-    rustix::net::sockopt::set_socket_send_buffer_size(socket, limit::SOCKET_SEND_BUFFER_BYTES)
-        .unwrap_or_default();
+    rustix::net::sockopt::set_socket_send_buffer_size(
+        socket.socket(),
+        limit::SOCKET_SEND_BUFFER_BYTES,
+    )
+    .unwrap_or_default();
     let session = Session::new(context, clock.now());
     tokio::spawn(async move {
         socket::run(stream, early, session, clock, drain).await;
@@ -308,13 +318,16 @@ impl Handler for Server {
         let is_get = request.method() == Method::GET;
         if target == self.context.settings.path.as_str() {
             if !is_get {
-                self.context.log.record(&Event::Refused { status: 405, reason: Refusal::Method });
-                return Answer::method_not_allowed("GET");
+                return self.wrong_method("GET");
             }
             return self.upgrade(&mut request).unwrap_or_else(|refusal| self.refuse(refusal));
         }
-        if target == HEALTH_PATH && (is_get || request.method() == Method::HEAD) {
-            return Answer::health(self.drain.phase() == Phase::Serving);
+        if target == HEALTH_PATH {
+            return if is_get || request.method() == Method::HEAD {
+                Answer::health(self.drain.phase() == Phase::Serving)
+            } else {
+                self.wrong_method("GET, HEAD")
+            };
         }
         self.refuse(Refusal::Route)
     }

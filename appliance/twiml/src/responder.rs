@@ -70,6 +70,12 @@ impl Responder {
         Ok(Answer::ok("text/xml; charset=utf-8", self.document.clone()))
     }
 
+    fn wrong_method(&self, allow: &'static str) -> Answer {
+        let answer = Answer::method_not_allowed(allow);
+        self.log.record(&Event::Refused { status: answer.status(), reason: Refusal::Method });
+        answer
+    }
+
     fn refuse(&self, refusal: Refusal) -> Answer {
         let answer = Answer::refusal(refusal).unwrap_or_else(|| Answer::health(false));
         self.log.record(&Event::Refused { status: answer.status(), reason: refusal });
@@ -85,15 +91,12 @@ impl Handler for Responder {
             WEBHOOK_PATH if is_post => {
                 self.webhook(request).await.unwrap_or_else(|refusal| self.refuse(refusal))
             }
-            WEBHOOK_PATH => {
-                self.log.record(&Event::Refused { status: 405, reason: Refusal::Method });
-                Answer::method_not_allowed("POST")
-            }
+            WEBHOOK_PATH => self.wrong_method("POST"),
             HEALTH_PATH if matches!(*request.method(), Method::GET | Method::HEAD) => {
                 let is_serving = self.drain.phase() == Phase::Serving;
                 Answer::health(is_serving && !self.settings.tokens.is_empty())
             }
-            HEALTH_PATH => Answer::method_not_allowed("GET, HEAD"),
+            HEALTH_PATH => self.wrong_method("GET, HEAD"),
             _ => self.refuse(Refusal::Route),
         }
     }

@@ -1,4 +1,4 @@
-//! Start-up: what was handed down becomes a running responder.
+//! Start-up: what was handed down becomes a running responder. It opens nothing itself.
 
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;

@@ -1,4 +1,4 @@
-//! `ward call`: the Twilio stand-in against any deployment.
+//! `ward call`: the Twilio stand-in against any deployment. It never holds a real call.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

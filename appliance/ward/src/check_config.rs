@@ -1,4 +1,4 @@
-//! `ward check-config`: every problem of both servers' settings, or "ok".
+//! `ward check-config`: every problem of both servers' settings, or "ok". It shows no value and starts nothing.
 
 use std::path::PathBuf;
 

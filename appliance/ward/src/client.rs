@@ -1,4 +1,4 @@
-//! The caller's side of the network: trust, TLS and one HTTP request.
+//! The caller's side of the network: trust, TLS and one HTTP request. It trusts nobody it was not told to.
 
 use std::path::Path;
 use std::sync::Arc;

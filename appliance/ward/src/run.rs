@@ -1,4 +1,4 @@
-//! `ward run`: one server in the foreground, its log on standard output.
+//! `ward run`: one server in the foreground, its log on standard output. It changes no line of it.
 
 use std::io::{BufRead as _, Write as _, stdout};
 use std::net::SocketAddr;

@@ -1,4 +1,6 @@
 //! The agents that ship: `echo` for measuring, `greeter` as the embedded default.
+//!
+//! Neither reaches a vendor or the network, or keeps anything of a call.
 
 mod greeter;
 

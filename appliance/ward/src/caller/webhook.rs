@@ -1,4 +1,6 @@
 //! The webhook: what Twilio posts when a call comes in, and the TwiML it gets back.
+//!
+//! It follows no redirect and carries out no other verb.
 
 use bytes::Bytes;
 use http_body_util::Full;
