@@ -46,18 +46,11 @@ struct Payload {
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [mode, port, chain, key] = arguments.as_slice() else {
-        panic!("mode port chain key")
-    };
-    let config = (mode == "tuned").then(|| {
-        WebSocketConfig::default()
-            .read_buffer_size(2 * 1024)
-            .write_buffer_size(0)
-    });
-    let chain: Vec<_> = CertificateDer::pem_file_iter(chain)
-        .unwrap()
-        .collect::<Result<_, _>>()
-        .unwrap();
+    let [mode, port, chain, key] = arguments.as_slice() else { panic!("mode port chain key") };
+    let config = (mode == "tuned")
+        .then(|| WebSocketConfig::default().read_buffer_size(2 * 1024).write_buffer_size(0));
+    let chain: Vec<_> =
+        CertificateDer::pem_file_iter(chain).unwrap().collect::<Result<_, _>>().unwrap();
     let key = PrivateKeyDer::from_pem_file(key).unwrap();
     let mut tls = rustls::ServerConfig::builder_with_provider(Arc::new(
         rustls::crypto::ring::default_provider(),
@@ -69,9 +62,7 @@ async fn main() {
     .unwrap();
     tls.alpn_protocols = vec![b"http/1.1".to_vec()];
     let acceptor = TlsAcceptor::from(Arc::new(tls));
-    let listener = TcpListener::bind(("127.0.0.1", port.parse().unwrap()))
-        .await
-        .unwrap();
+    let listener = TcpListener::bind(("127.0.0.1", port.parse().unwrap())).await.unwrap();
     loop {
         let (stream, _) = listener.accept().await.unwrap();
         stream.set_nodelay(true).unwrap();
@@ -103,11 +94,7 @@ async fn serve(stream: TcpStream, acceptor: TlsAcceptor, config: Option<WebSocke
             continue;
         };
         let payload = STANDARD.encode(audio);
-        let outbound = Outbound {
-            event: "media",
-            stream_sid,
-            media: Payload { payload },
-        };
+        let outbound = Outbound { event: "media", stream_sid, media: Payload { payload } };
         let text = serde_json::to_string(&outbound).unwrap();
         if socket.send(Message::text(text)).await.is_err() {
             return;
