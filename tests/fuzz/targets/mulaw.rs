@@ -23,6 +23,6 @@ fuzz_target!(|bytes: &[u8]| {
         assert!(again == *byte || *byte == 0x7F);
     }
     if cfg!(feature = "planted-bug") {
-        assert!(!audio.starts_with(&[0x42, 0x24]), "the planted bug");
+        assert_ne!(audio.first(), Some(&0x42), "the planted bug");
     }
 });
