@@ -8,6 +8,7 @@ pub mod clock;
 pub mod random;
 pub mod handed;
 pub mod settings;
+pub mod start;
 pub mod log;
 pub mod panic;
 pub mod worker;

@@ -22,6 +22,7 @@ use ward_edge::log::Log;
 use ward_edge::panic::{Strategy, install};
 use ward_edge::prefixed::Prefixed;
 use ward_edge::random::Pseudonyms;
+use ward_edge::start::{StartError, exit_code};
 use ward_edge::tcp::Tcp;
 use ward_edge::{tls, worker};
 use ward_policy::audit::{Event, Role};
@@ -40,27 +41,9 @@ use crate::{socket, upgrade};
 /// Where a load balancer asks whether to send traffic.
 pub const HEALTH_PATH: &str = "/health";
 
-/// Why the server did not start, as its exit status: the launcher explains it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum StartError {
-    /// The command line or a descriptor is wrong.
-    Handed = 64,
-    /// The settings or the expected handshake signatures are wrong.
-    Settings = 65,
-    /// The certificate or key is wrong.
-    Tls = 66,
-    /// The operating system refused something.
-    System = 67,
-}
-
 /// Runs the media server with the agents that ship, until it is told to stop.
 pub fn main(arguments: impl Iterator<Item = String>) -> ExitCode {
-    let started = start(arguments, |settings| Box::new(Embedded::new(settings.agent)));
-    match started {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => ExitCode::from(error as u8),
-    }
+    exit_code(start(arguments, |settings| Box::new(Embedded::new(settings.agent))))
 }
 
 /// Runs the media server with agents of the caller's choice.

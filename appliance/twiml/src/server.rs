@@ -11,32 +11,16 @@ use ward_edge::handed::{Handed, HandedError, read_document};
 use ward_edge::log::Log;
 use ward_edge::panic::{Strategy, install};
 use ward_edge::random::Pseudonyms;
+use ward_edge::start::{StartError, exit_code};
 use ward_edge::{drain, tls, worker};
 use ward_policy::audit::{Event, Finding, Role};
 
 use crate::responder::Responder;
 use crate::settings::TwimlSettings;
 
-/// Why the responder did not start, as its exit status: the launcher explains it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum StartError {
-    /// The command line or a descriptor is wrong.
-    Handed = 64,
-    /// The settings are wrong; `ward check-config` names each problem.
-    Settings = 65,
-    /// The certificate or key is wrong.
-    Tls = 66,
-    /// The operating system refused something.
-    System = 67,
-}
-
 /// Runs the responder until it is told to stop.
 pub fn main(arguments: impl Iterator<Item = String>) -> ExitCode {
-    match start(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => ExitCode::from(error as u8),
-    }
+    exit_code(start(arguments))
 }
 
 fn start(arguments: impl Iterator<Item = String>) -> Result<(), StartError> {
