@@ -27,7 +27,7 @@ const FENCED: &[(&str, &[&str])] = &[
     ("rustls", &["ward-edge", "ward", "ward-tests"]),
     ("tungstenite", &["ward-media", "ward"]),
     ("tokio-tungstenite", &["ward"]),
-    ("ring", &["ward-twilio", "ward-edge", "ward"]),
+    ("ring", &["ward-twilio", "ward-edge", "ward", "ward-tests"]),
     ("clap", &["ward"]),
     ("rcgen", &["ward"]),
 ];

@@ -9,4 +9,3 @@ mod envelope;
 mod audio;
 mod speaking;
 mod ending;
-mod webhook;

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use crate::binaries::root;
+use crate::site::Kind;
 
 /// Every case that the report must have, with what it is about.
 pub const CASES: &[(&str, &str)] = &[
@@ -72,6 +73,9 @@ pub const CASES: &[(&str, &str)] = &[
     ("E64", "no auth token"),
 ];
 
+/// The rows about headers: for the comparison of the two webhook servers, and no edge case.
+pub const HEADERS: &str = "headers";
+
 /// Where rows are written.
 #[must_use]
 pub fn folder() -> PathBuf {
@@ -129,7 +133,18 @@ pub fn note_seen(what: &str) {
 
 /// Writes one row: what was sent and seen since the last one, and what it means, in words.
 pub fn row(case: &str, sent: &str, meaning: &str) {
-    assert!(CASES.iter().any(|(id, _)| *id == case), "{case} is not a case");
+    write(case, sent, meaning, None, None);
+}
+
+/// The same about one of the two webhook servers. `platform` says why what is seen there is not ours to
+/// decide.
+pub fn row_of(server: Kind, case: &str, sent: &str, meaning: &str, platform: Option<&str>) {
+    write(case, sent, meaning, Some(server), platform);
+}
+
+fn write(case: &str, sent: &str, meaning: &str, server: Option<Kind>, platform: Option<&str>) {
+    let is_known = case == HEADERS || CASES.iter().any(|(id, _)| *id == case);
+    assert!(is_known, "{case} is not a case");
     let thread = std::thread::current();
     let test = thread.name().expect("tests run on named threads").to_owned();
     let row = TRACE.with_borrow_mut(|trace| {
@@ -144,12 +159,16 @@ pub fn row(case: &str, sent: &str, meaning: &str) {
             "seen": trace.seen.join(", "),
             "meaning": meaning,
             "test": test,
+            "server": server.map(|server| server.to_string()),
+            "platform": platform,
         })
     });
     std::fs::create_dir_all(folder()).unwrap();
-    let digest = sent.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let server = server.map(|server| server.to_string()).unwrap_or_default();
+    let digest =
+        sent.bytes().chain(server.bytes()).fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
     let name = format!("{case}-{}-{digest:016x}.json", test.replace("::", "-"));
     std::fs::write(folder().join(name), row.to_string()).unwrap();
 }

@@ -13,7 +13,6 @@ const REQUIRED: &[(&str, &str)] = &[
     ("x-content-type-options", "nosniff"),
     ("x-frame-options", "DENY"),
     ("referrer-policy", "no-referrer"),
-    ("cache-control", "no-store"),
 ];
 
 const PERMISSIONS: &str = "accelerometer=(), ambient-light-sensor=(), attribution-reporting=(), autoplay=(), \
@@ -33,15 +32,42 @@ pub fn values<'r>(response: &'r str, name: &str) -> Vec<&'r str> {
     lines.filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value).collect()
 }
 
-/// Checks the whole set and returns the response's nonce.
+/// Checks the whole set on an answer of a route and returns its nonce.
 #[must_use]
 pub fn check(response: &str) -> String {
+    check_fixed(response);
+    assert_eq!(values(response, "cache-control"), ["no-store"], "{response}");
+    check_policy(response, "")
+}
+
+/// The same on a page, which has an icon.
+#[must_use]
+pub fn check_page(response: &str) -> String {
+    check_fixed(response);
+    let caching = values(response, "cache-control").join(", ");
+    assert!(caching.contains("no-store"), "{response}");
+    check_policy(response, "; img-src 'self'")
+}
+
+/// The same on a file, which is the same for everybody and has no nonce.
+pub fn check_file(response: &str) {
+    check_fixed(response);
+    let expected =
+        "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    assert_eq!(values(response, "content-security-policy"), [expected], "{response}");
+    assert_eq!(values(response, "cache-control").len(), 1, "{response}");
+}
+
+fn check_fixed(response: &str) {
     for (name, value) in REQUIRED {
         assert_eq!(values(response, name), [*value], "{name} in:\n{response}");
     }
     for name in ["server", "x-powered-by", "via"] {
         assert!(values(response, name).is_empty(), "{name} in:\n{response}");
     }
+}
+
+fn check_policy(response: &str, more: &str) -> String {
     let found = values(response, "content-security-policy");
     let [policy] = found.as_slice() else { panic!("one policy in:\n{response}") };
     let nonce = policy.split("'nonce-").nth(1).and_then(|rest| rest.split('\'').next());
@@ -49,8 +75,8 @@ pub fn check(response: &str) -> String {
     assert_eq!(nonce.len(), 24, "{policy}");
     let expected = format!(
         "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; base-uri 'none'; \
-         form-action 'none'; frame-ancestors 'none'"
+         form-action 'none'; frame-ancestors 'none'{more}"
     );
-    assert_eq!(*policy, expected);
+    assert_eq!(*policy, expected, "{response}");
     nonce.to_owned()
 }

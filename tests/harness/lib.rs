@@ -7,8 +7,11 @@
 pub mod binaries;
 pub mod logs;
 pub mod servers;
+pub mod tls_front;
+pub mod site;
 pub mod wire;
 pub mod websocket;
 pub mod virtual_call;
 pub mod headers;
 pub mod edge_cases;
+pub mod spoken_call;

@@ -1,6 +1,6 @@
 //! A server's log, collected as it comes.
 
-use std::io::{BufRead as _, BufReader, PipeReader};
+use std::io::BufRead;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,11 @@ use crate::edge_cases::note_seen;
 
 /// Every line so far.
 #[derive(Clone, Debug)]
-pub struct Logs(Arc<(Mutex<Vec<String>>, Condvar)>);
+pub struct Logs {
+    lines: Arc<(Mutex<Vec<String>>, Condvar)>,
+    /// Whether others than us write there too.
+    is_shared: bool,
+}
 
 /// Long enough for a loaded machine; a test that fails waits this long once.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -18,9 +22,20 @@ const PATIENCE: Duration = Duration::from_secs(20);
 impl Logs {
     /// Collects from `reader` until it ends, on a thread.
     #[must_use]
-    pub fn collect(mut reader: BufReader<PipeReader>) -> Self {
-        let logs = Self(Arc::new((Mutex::new(Vec::new()), Condvar::new())));
-        let shared = Arc::clone(&logs.0);
+    pub fn collect(reader: impl BufRead + Send + 'static) -> Self {
+        Self::collect_lines(reader, false)
+    }
+
+    /// The same where a framework writes lines of its own, which are kept but are no events.
+    #[must_use]
+    pub fn collect_among_other_lines(reader: impl BufRead + Send + 'static) -> Self {
+        Self::collect_lines(reader, true)
+    }
+
+    fn collect_lines(mut reader: impl BufRead + Send + 'static, is_shared: bool) -> Self {
+        let lines = Arc::new((Mutex::new(Vec::new()), Condvar::new()));
+        let logs = Self { lines, is_shared };
+        let shared = Arc::clone(&logs.lines);
         std::thread::spawn(move || {
             let mut line = String::new();
             while reader.read_line(&mut line).is_ok_and(|bytes| bytes > 0) {
@@ -35,17 +50,18 @@ impl Logs {
     /// Everything so far, as text.
     #[must_use]
     pub fn text(&self) -> String {
-        self.0.0.lock().unwrap().join("\n")
+        self.lines.0.lock().unwrap().join("\n")
     }
 
     /// Waits for the `number`th event of this name, counted from 1.
     #[must_use]
     pub fn nth(&self, event: &str, number: usize) -> Value {
         let until = Instant::now() + PATIENCE;
-        let mut lines = self.0.0.lock().unwrap();
+        let mut lines = self.lines.0.lock().unwrap();
         loop {
             let found = lines
                 .iter()
+                .filter(|line| !self.is_shared || line.starts_with('{'))
                 .map(|line| serde_json::from_str::<Value>(line).expect("a log line is JSON"))
                 .filter(|line| line["event"] == event)
                 .nth(number - 1);
@@ -57,7 +73,7 @@ impl Logs {
             }
             let left = until.saturating_duration_since(Instant::now());
             assert!(!left.is_zero(), "no {event} number {number} in:\n{}", lines.join("\n"));
-            lines = self.0.1.wait_timeout(lines, left).unwrap().0;
+            lines = self.lines.1.wait_timeout(lines, left).unwrap().0;
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
-use ward::development_ca::DevelopmentCa;
+use ward::development_ca::{DevelopmentCa, Identity};
 use ward::launch::{Plan, Server, launch, listen};
 use ward::settings::AllSettings;
 use ward_policy::audit::Role;
@@ -31,6 +31,12 @@ fn ca() -> &'static DevelopmentCa {
 #[must_use]
 pub fn ca_certificate() -> String {
     ca().certificate()
+}
+
+/// A certificate of the CA for `localhost`.
+#[must_use]
+pub fn identity() -> Identity {
+    ca().issue(&["localhost"]).unwrap()
 }
 
 /// A client that trusts the CA.
@@ -77,7 +83,7 @@ pub fn settings(more: &str) -> AllSettings {
 }
 
 impl Running {
-    /// A media server with one worker and `more` settings.
+    /// A media server with one worker and `more` settings, in which `{port}` stands for its own port.
     #[must_use]
     pub fn media(more: &str) -> Self {
         Self::start(Role::Media, more)
@@ -105,7 +111,7 @@ impl Running {
             executable: Some(binaries::release(name)),
             listeners,
             settings: document,
-            identity: Some(ca().issue(&["localhost"]).unwrap()),
+            identity: Some(identity()),
             handshake: Some(settings("").handshake_values().unwrap()),
         };
         let (mut server, _log) = launch(plan).unwrap();
@@ -113,9 +119,9 @@ impl Running {
     }
 
     fn start(role: Role, more: &str) -> Self {
-        let all = settings(more);
         let listeners = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), 1).unwrap();
         let port = listeners[0].local_addr().unwrap().port();
+        let all = settings(&more.replace("{port}", &port.to_string()));
         let (name, document) = match role {
             Role::Media => ("ward-media", all.media_document()),
             Role::Twiml => ("ward-twiml", all.twiml_document()),
@@ -125,7 +131,7 @@ impl Running {
             executable: Some(binaries::release(name)),
             listeners,
             settings: document,
-            identity: Some(ca().issue(&["localhost"]).unwrap()),
+            identity: Some(identity()),
             handshake: (role == Role::Media).then(|| all.handshake_values().unwrap()),
         };
         let (server, log) = launch(plan).unwrap();

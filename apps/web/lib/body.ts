@@ -18,10 +18,10 @@ export async function readBody(request: Request): Promise<Uint8Array | BodyFault
   try {
     for (;;) {
       const next = await Promise.race([reader.read(), late])
-      if (next === 'late') return await give(reader, 'body_slow')
+      if (next === 'late') return 'body_slow'
       if (next.done) return Buffer.concat(chunks)
       length += next.value.byteLength
-      if (length > BODY_BYTES_MAX) return await give(reader, 'body_long')
+      if (length > BODY_BYTES_MAX) return 'body_long'
       chunks.push(next.value)
     }
   } catch {
@@ -29,10 +29,7 @@ export async function readBody(request: Request): Promise<Uint8Array | BodyFault
     return 'body_malformed'
   } finally {
     clearTimeout(timer)
+    // Not awaited: it would wait for the peer that was given up.
+    reader.cancel().catch(() => undefined)
   }
-}
-
-async function give(reader: ReadableStreamDefaultReader<Uint8Array>, fault: BodyFault): Promise<BodyFault> {
-  await reader.cancel().catch(() => undefined)
-  return fault
 }
