@@ -118,7 +118,8 @@ fn files(folder: &Path, endings: &[&str]) -> Vec<PathBuf> {
             let path = entry.path();
             let name = entry.file_name().to_string_lossy().into_owned();
             if path.is_dir()
-                && !["target", "node_modules", ".cache", ".git", "corpus"].contains(&&*name)
+                && !["target", "node_modules", ".cache", ".git", ".next", ".out", "corpus"]
+                    .contains(&&*name)
             {
                 folders.push(path);
             } else if endings.iter().any(|ending| name.ends_with(ending)) {
@@ -196,7 +197,7 @@ fn every_file_that_the_docs_name_exists() {
     for file in files(&root().join("docs"), &[".md"]) {
         let text = std::fs::read_to_string(&file).unwrap();
         for word in text.split('`').skip(1).step_by(2) {
-            let is_path = ["policy/", "appliance/", "tests/", "docs/", "nix/"]
+            let is_path = ["policy/", "appliance/", "apps/", "tests/", "docs/", "nix/"]
                 .iter()
                 .any(|top| word.starts_with(top));
             if is_path && !word.contains([' ', '*', '{', '<']) {
@@ -225,7 +226,55 @@ fn every_log_event_is_explained_in_the_docs() {
             );
         }
     }
+    let log = std::fs::read_to_string(root().join("apps/web/lib/log.ts")).unwrap();
+    let code = log.lines().filter(|line| !line.starts_with("//") && !line.starts_with("/**"));
+    let codes = code.flat_map(|line| line.split('\'').skip(1).step_by(2)).collect::<Vec<_>>();
+    assert!(codes.contains(&"settings_refused") && codes.contains(&"schema"), "{codes:?}");
+    for code in codes {
+        assert!(docs.contains(&format!("`{code}`")), "{code} of apps/web is not in docs/events.md");
+    }
     for count in ward_policy::count::Count::ALL {
         assert!(docs.contains(&format!("`{}`", count.name())), "{}", count.name());
     }
+}
+
+/// What makes a socket, or writes somewhere else than through `lib/log.ts`.
+fn is_foreign_to_the_web_host(file: &str, text: &str) -> bool {
+    let code: String = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+    // The page says in words that there is none.
+    let has_socket = !file.ends_with("app/page.tsx")
+        && ["WebSocket", "socket", "EventSource", "node:net", "node:tls", "upgrade", "fetch("]
+            .iter()
+            .any(|word| code.contains(word));
+    let has_log = !file.ends_with("lib/log.ts")
+        && ["console.", "process.stdout", "process.stderr", "node:fs"]
+            .iter()
+            .any(|word| code.contains(word));
+    has_socket || has_log
+}
+
+#[test]
+fn the_web_host_has_no_socket_one_log_and_few_dependencies() {
+    let web = root().join("apps/web");
+    let mut looked = 0;
+    for file in files(&web, &[".ts", ".tsx"]) {
+        let name = file.strip_prefix(&web).unwrap().to_string_lossy().into_owned();
+        if name.starts_with("tests/") || name == "next-env.d.ts" {
+            continue;
+        }
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.starts_with("// "), "{name} does not say what it is for");
+        assert!(!is_foreign_to_the_web_host(&name, &text), "{name}");
+        looked += 1;
+    }
+    assert!(looked >= 14, "{looked}");
+    // The rule itself: each of these would be seen.
+    for code in ["new WebSocket(url)", "console.log(form)", "import net from 'node:net'"] {
+        assert!(is_foreign_to_the_web_host("lib/x.ts", code), "{code}");
+    }
+    let manifest = std::fs::read_to_string(web.join("package.json")).unwrap();
+    let manifest: Value = serde_json::from_str(&manifest).unwrap();
+    let names: Vec<&String> = manifest["dependencies"].as_object().unwrap().keys().collect();
+    assert_eq!(names, ["next", "react", "react-dom", "twilio"]);
+    assert!(web.join("docs/media/README.md").exists());
 }
