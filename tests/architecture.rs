@@ -10,7 +10,7 @@ use ward_tests::binaries::root;
 /// Our crates, and which of ours each may name. Arrows go down only.
 const EDGES: &[(&str, &[&str])] = &[
     ("ward-policy", &[]),
-    ("ward-sys", &[]),
+    ("ward-sys", &["ward-policy"]),
     ("ward-twilio", &["ward-policy"]),
     ("ward-call", &["ward-policy"]),
     ("ward-edge", &["ward-policy", "ward-sys"]),
@@ -28,6 +28,9 @@ const FENCED: &[(&str, &[&str])] = &[
     ("tungstenite", &["ward-media", "ward"]),
     ("tokio-tungstenite", &["ward"]),
     ("ring", &["ward-twilio", "ward-edge", "ward", "ward-tests"]),
+    ("landlock", &["ward-sys"]),
+    ("libc", &["ward-sys"]),
+    ("seccompiler", &["ward-sys"]),
     ("clap", &["ward"]),
     ("rcgen", &["ward"]),
 ];

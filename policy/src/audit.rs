@@ -6,6 +6,7 @@
 
 use std::fmt::Write as _;
 
+use crate::cell::{Layer, Outcome, Target};
 use crate::count::Counts;
 use crate::fault::{CallEnd, ConnectionEnd, Refusal};
 use crate::redact::Pseudonym;
@@ -37,6 +38,22 @@ pub enum Event {
     Started {
         /// Single-threaded runtimes, each with a listener of its own.
         workers: u16,
+    },
+    /// The process is confined: every layer of its cell, with what came of it.
+    CellEntered {
+        /// The kind of machine, which decides what is demanded.
+        target: Target,
+        /// In the order of [`Layer::ALL`].
+        outcomes: [Outcome; Layer::ALL.len()],
+    },
+    /// A layer is demanded and not there: the process does not start.
+    CellRefused {
+        /// Which.
+        layer: Layer,
+        /// What came of it.
+        outcome: Outcome,
+        /// The operating system's error number, or 0.
+        errno: i32,
     },
     /// No auth token is configured: every webhook will be refused.
     NotReady,
@@ -167,6 +184,8 @@ impl Event {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Started { .. } => "started",
+            Self::CellEntered { .. } => "cell_entered",
+            Self::CellRefused { .. } => "cell_refused",
             Self::NotReady => "not_ready",
             Self::Finding { .. } => "finding",
             Self::AcceptFailed { .. } => "accept_failed",
@@ -212,6 +231,17 @@ impl Event {
         match *self {
             Self::NotReady | Self::HandshakeValuesRefused | Self::Stopped => {}
             Self::Started { workers } => fields.number("workers", u64::from(workers)),
+            Self::CellEntered { target, outcomes } => {
+                fields.word("target", target.name());
+                for (layer, outcome) in Layer::ALL.into_iter().zip(outcomes) {
+                    fields.word(layer.name(), outcome.name());
+                }
+            }
+            Self::CellRefused { layer, outcome, errno } => {
+                fields.word("layer", layer.name());
+                fields.word("outcome", outcome.name());
+                fields.number("errno", u64::from(errno.unsigned_abs()));
+            }
             Self::Finding { finding } => fields.word("finding", finding.code()),
             Self::AcceptFailed { errno } => {
                 fields.number("errno", u64::from(errno.unsigned_abs()));

@@ -13,3 +13,5 @@ pub mod redact;
 pub mod fault;
 pub mod count;
 pub mod audit;
+pub mod cell;
+pub mod syscall;

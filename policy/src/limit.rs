@@ -32,6 +32,8 @@ pub const RESPONSE_DEADLINE: Duration = Duration::from_secs(5);
 /// Connections of one worker that have not become calls: each costs a TLS session and a task.
 /// Past it the oldest of them is closed: a flood pushes out neither live calls nor newcomers.
 pub const PENDING_CONNECTIONS_MAX: usize = 512;
+/// Descriptors that a process needs beside its connections: listeners, log, runtimes.
+pub const DESCRIPTORS_OF_A_PROCESS: usize = 1_024;
 /// After a failed accept (descriptors or memory exhausted), the pause before the next.
 pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 

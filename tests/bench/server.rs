@@ -226,6 +226,7 @@ impl Bench {
             .map_or_else(|_| self.root.join("target/release/ward-media"), PathBuf::from);
         let plan = launch::Plan {
             role: Role::Media,
+            target: launch::target(),
             executable: Some(executable),
             listeners,
             settings: settings.media_document(),

@@ -108,6 +108,7 @@ impl Running {
         };
         let plan = Plan {
             role,
+            target: ward::launch::target(),
             executable: Some(binaries::release(name)),
             listeners,
             settings: document,
@@ -128,6 +129,7 @@ impl Running {
         };
         let plan = Plan {
             role,
+            target: ward::launch::target(),
             executable: Some(binaries::release(name)),
             listeners,
             settings: document,

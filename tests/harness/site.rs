@@ -99,10 +99,19 @@ impl Site {
         if kind == Kind::Responder {
             return (Running::refused_status(Role::Twiml, more), String::new());
         }
-        let (mut child, mut output) = next(free_port(), more);
+        let (child, mut output) = next(free_port(), more);
+        let mut next = Next(child);
+        let until = Instant::now() + Duration::from_secs(20);
+        let mut status = None;
+        while status.is_none() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(20));
+            status = next.0.try_wait().unwrap();
+        }
+        // One that started after all must end before its log does.
+        drop(next);
         let mut text = String::new();
         output.read_to_string(&mut text).unwrap();
-        (child.wait().unwrap().code(), text)
+        (status.and_then(|status| status.code()), text)
     }
 }
 

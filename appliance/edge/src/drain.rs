@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use ward_policy::audit::Event;
 use ward_policy::limit;
@@ -89,22 +89,37 @@ impl Drainer {
         self.phase.send_replace(phase);
     }
 
-    /// Waits for SIGTERM or SIGINT, drains for at most `deadline`, and returns when all may end.
-    ///
-    /// # Errors
-    /// The operating system's, when signals cannot be watched.
-    pub async fn run(&self, deadline: Duration, log: &Log) -> std::io::Result<()> {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        either(terminate.recv(), interrupt.recv()).await;
+    /// Waits for a stop signal, drains for at most `deadline`, and returns when all may end.
+    pub async fn run(&self, stop: &mut StopSignals, deadline: Duration, log: &Log) {
+        stop.next().await;
         log.record(&Event::Draining { calls: self.live.load(Ordering::Relaxed) });
         self.advance(Phase::Draining);
-        let second = either(terminate.recv(), interrupt.recv());
-        either(second, idle(&self.live, deadline)).await;
+        either(stop.next(), idle(&self.live, deadline)).await;
         self.advance(Phase::Stopping);
         idle(&self.live, limit::LAST_WORDS).await;
         log.record(&Event::Stopped);
-        Ok(())
+    }
+}
+
+/// SIGTERM and SIGINT, watched from before the process is sealed.
+#[derive(Debug)]
+pub struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    /// Watches both; needs a runtime around it.
+    ///
+    /// # Errors
+    /// The operating system's, when signals cannot be watched.
+    pub fn watch() -> std::io::Result<Self> {
+        let terminate = signal(SignalKind::terminate())?;
+        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        either(self.terminate.recv(), self.interrupt.recv()).await;
     }
 }
 

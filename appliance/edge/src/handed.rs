@@ -1,13 +1,15 @@
 //! What the launcher hands down: open descriptors, named on the command line.
 //!
-//! `NAME=NUMBER` for each, for instance `listener=3 listener=4 settings=5 log=6`. The server opens
+//! `NAME=NUMBER` for each, for instance `listener=3 listener=4 settings=5 log=6`, and `target=NAME` for the
+//! kind of machine. The server opens
 //! nothing: no file, no socket, no environment variable. Documents are read to their end and closed.
 
 use std::fs::File;
 use std::io::Read as _;
 use std::net::TcpListener;
-use std::os::fd::OwnedFd;
+use std::os::fd::{OwnedFd, RawFd};
 
+use ward_policy::cell::Target;
 use ward_policy::limit;
 use ward_policy::phi::Secret;
 use ward_sys::descriptor::{DescriptorError, adopt};
@@ -27,6 +29,10 @@ pub struct Handed {
     pub handshake: Option<OwnedFd>,
     /// Where log lines go.
     pub log: Option<OwnedFd>,
+    /// The kind of machine, `target=NAME`: it decides which layers the cell must have.
+    pub target: Option<Target>,
+    /// The number of every descriptor above.
+    pub numbers: Vec<RawFd>,
 }
 
 /// Why the command line cannot be followed.
@@ -58,7 +64,15 @@ impl Handed {
         let mut handed = Self::default();
         for argument in arguments {
             let (name, number) = argument.split_once('=').ok_or(HandedError::Argument)?;
+            if name == "target" {
+                let target = Target::from_name(number).ok_or(HandedError::Argument)?;
+                if handed.target.replace(target).is_some() {
+                    return Err(HandedError::Twice);
+                }
+                continue;
+            }
             let number = number.parse().map_err(|_number| HandedError::Argument)?;
+            handed.numbers.push(number);
             let slot = match name {
                 "listener" => {
                     handed.listeners.push(TcpListener::from(adopt(number)?));

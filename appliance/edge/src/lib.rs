@@ -4,6 +4,7 @@
 //! it, answers with the enforced headers, the log, the drain. It knows no route and no call.
 #![forbid(unsafe_code)]
 
+pub mod cell;
 pub mod clock;
 pub mod random;
 pub mod handed;

@@ -2,6 +2,7 @@
 //!
 //! It never carries text: what is wrong with a setting is found by `ward check-config`, outside.
 
+use std::convert::Infallible;
 use std::process::ExitCode;
 
 /// Why a server did not start.
@@ -16,13 +17,19 @@ pub enum StartError {
     Tls = 66,
     /// The operating system refused something.
     System = 67,
+    /// A layer of the cell is demanded and not there; an event names it.
+    Cell = 68,
 }
 
-/// The exit status of a server's whole run.
-#[must_use]
-pub fn exit_code(outcome: Result<(), StartError>) -> ExitCode {
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => ExitCode::from(error as u8),
+impl From<std::io::Error> for StartError {
+    fn from(_system: std::io::Error) -> Self {
+        Self::System
     }
+}
+
+/// The exit status of a server that did not start; one that did ends by itself.
+#[must_use]
+pub fn exit_code(outcome: Result<Infallible, StartError>) -> ExitCode {
+    let Err(error) = outcome;
+    ExitCode::from(error as u8)
 }

@@ -6,8 +6,10 @@
 //! A worker that has run out of work pauses briefly before it asks the kernel for more, so that the
 //! frames of many calls share one wake-up (docs/decisions/0007-wake-ups-are-shared.md).
 
+use std::convert::Infallible;
 use std::io;
 use std::net::TcpListener;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
@@ -15,9 +17,10 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use ward_policy::audit::Event;
 use ward_policy::limit;
+use ward_sys::process::leave;
 
 use crate::clock::Clock;
-use crate::drain::{Drainer, Phase};
+use crate::drain::{Drainer, Phase, StopSignals};
 use crate::log::Log;
 
 /// A runtime without threads of its own; with `pause`, it collects events that long before it sleeps.
@@ -44,49 +47,76 @@ fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// Runs `serve` once per listener, each on a thread of its own, until the process is told to stop.
+/// Runs `serve` once per listener, each on a thread of its own, until the process is told to stop; then
+/// ends the process.
 ///
-/// `pause` is how long a worker collects events before it sleeps; zero is not at all.
+/// Everything that takes a system call of its own is made first: threads, runtimes, signal handlers. Then
+/// `seal` is called once, from here on nothing is made any more, and the workers begin to accept. `pause`
+/// is how long a worker collects events before it sleeps; zero is not at all.
 ///
 /// # Errors
-/// The operating system's, when a thread or runtime cannot be made.
-pub fn run<S, F>(
+/// The operating system's, when a thread or runtime cannot be made; whatever `seal` says.
+pub fn run<S, F, E>(
     listeners: Vec<TcpListener>,
     pause: Duration,
     drainer: &Drainer,
     log: &Log,
+    seal: impl FnOnce() -> Result<(), E>,
     serve: S,
-) -> io::Result<()>
+) -> Result<Infallible, E>
 where
     S: Fn(tokio::net::TcpListener) -> F + Clone + Send + 'static,
     F: Future<Output = ()>,
+    E: From<io::Error>,
 {
     let workers = u16::try_from(listeners.len()).unwrap_or(u16::MAX);
-    let ready = Arc::new(Barrier::new(listeners.len().saturating_add(1)));
-    let mut threads = Vec::with_capacity(listeners.len());
+    let everyone = listeners.len().saturating_add(1);
+    let gates = Arc::new(Gates {
+        ready: Barrier::new(everyone),
+        sealed: Barrier::new(everyone),
+        done: Barrier::new(everyone),
+    });
     for listener in listeners {
         listener.set_nonblocking(true)?;
-        let (serve, ready) = (serve.clone(), Arc::clone(&ready));
+        let (serve, gates) = (serve.clone(), Arc::clone(&gates));
         let runtime = runtime(pause)?;
-        let thread = std::thread::Builder::new().name("worker".to_owned()).spawn(move || {
-            ready.wait();
-            runtime.block_on(async {
-                let listener = tokio::net::TcpListener::from_std(listener)?;
-                serve(listener).await;
-                Ok::<(), io::Error>(())
-            })
+        let listener = {
+            let _inside = runtime.enter();
+            tokio::net::TcpListener::from_std(listener)?
+        };
+        let worker = std::thread::Builder::new().name("worker".to_owned());
+        let thread = worker.spawn(move || {
+            gates.ready.wait();
+            gates.sealed.wait();
+            // A panic that nobody contained has said so through the hook; the others are served on.
+            let serving = AssertUnwindSafe(|| runtime.block_on(serve(listener)));
+            std::panic::catch_unwind(serving).unwrap_or_default();
+            gates.done.wait();
+            // A thread that ends makes system calls that are not to be made any more.
+            loop {
+                std::thread::park();
+            }
         })?;
-        threads.push(thread);
+        drop(thread);
     }
-    ready.wait();
+    let main = runtime(Duration::ZERO)?;
+    let mut stop = main.block_on(async { StopSignals::watch() })?;
+    gates.ready.wait();
+    seal()?;
     log.record(&Event::Started { workers });
-    let outcome = runtime(Duration::ZERO)?.block_on(drainer.run(limit::DRAIN_DEADLINE, log));
+    gates.sealed.wait();
+    main.block_on(drainer.run(&mut stop, limit::DRAIN_DEADLINE, log));
     drainer.advance(Phase::Stopping);
-    for thread in threads {
-        // A worker that panicked has said so through the hook.
-        if let Ok(ended) = thread.join() {
-            ended?;
-        }
-    }
-    outcome
+    gates.done.wait();
+    leave(0)
+}
+
+/// Where all threads meet.
+struct Gates {
+    /// Everything is made.
+    ready: Barrier,
+    /// Nothing can be made any more.
+    sealed: Barrier,
+    /// The last connection is over.
+    done: Barrier,
 }

@@ -1,8 +1,9 @@
 //! Start-up and routes: what was handed down becomes a running media server. It opens nothing itself.
 
-use std::fs::File;
+use std::convert::Infallible;
 use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -24,7 +25,7 @@ use ward_edge::prefixed::Prefixed;
 use ward_edge::random::Pseudonyms;
 use ward_edge::start::{StartError, exit_code};
 use ward_edge::tcp::Tcp;
-use ward_edge::{tls, worker};
+use ward_edge::{cell, tls, worker};
 use ward_policy::audit::{Event, Role};
 use ward_policy::count::Counts;
 use ward_policy::fault::{CallEnd, Refusal};
@@ -53,12 +54,15 @@ pub fn main(arguments: impl Iterator<Item = String>) -> ExitCode {
 pub fn start(
     arguments: impl Iterator<Item = String>,
     agents: impl FnOnce(&MediaSettings) -> Box<dyn Agents>,
-) -> Result<(), StartError> {
+) -> Result<Infallible, StartError> {
     let mut handed = Handed::adopt(arguments).map_err(|_handed| StartError::Handed)?;
     let sink = handed.log.take().ok_or(StartError::Handed)?;
     let clock = Clock::start();
     let log = Log::new(Role::Media, clock, sink);
     install(Strategy::Unwind, log.clone());
+    let target = handed.target.ok_or(StartError::Handed)?;
+    let workers = handed.listeners.len();
+    let entered = cell::enter(Role::Media, target, &handed.numbers, workers, &log)?;
     let document = read_document(handed.settings.take(), "settings");
     let document = document.map_err(|_document| StartError::Handed)?;
     let settings = MediaSettings::parse(document.expose()).map_err(|_all| StartError::Settings)?;
@@ -80,7 +84,8 @@ pub fn start(
         log: log.clone(),
     });
     let accept_log = log.clone();
-    worker::run(handed.listeners, limit::WAKE_PAUSE, &drainer, &log, move |listener| {
+    let seal = || entered.seal(&log);
+    worker::run(handed.listeners, limit::WAKE_PAUSE, &drainer, &log, seal, move |listener| {
         let server = Server {
             context: Arc::clone(&context),
             expected: Arc::clone(&expected),
@@ -91,7 +96,6 @@ pub fn start(
         let transport = Transport::Tls(acceptor.clone());
         serve(listener, transport, Arc::new(server), drain.clone(), accept_log.clone())
     })
-    .map_err(|_system| StartError::System)
 }
 
 fn empty_set() -> Result<HandshakeSet, StartError> {
@@ -106,7 +110,8 @@ fn follow_handshake_values(
     expected: &Expected,
     log: &Log,
 ) -> Result<(), StartError> {
-    let mut source = SetSource { file: File::from(source), unread: Secret::new(Vec::new()) };
+    let mut source =
+        SetSource { stream: UnixStream::from(source), unread: Secret::new(Vec::new()) };
     let first = source.next_set().ok().flatten().ok_or(StartError::Settings)?;
     if !replace_set(expected, &first, log) {
         return Err(StartError::Settings);
@@ -118,15 +123,19 @@ fn follow_handshake_values(
         while let Ok(Some(document)) = source.next_set() {
             replace_set(&expected, &document, &log);
         }
+        // A thread that ends makes system calls that a sealed process may not make.
+        loop {
+            std::thread::park();
+        }
     });
-    // The thread ends with its source; nobody waits for it.
+    // It waits for as long as the process lives; nobody waits for it.
     following.map(drop).map_err(|_system| StartError::System)
 }
 
 /// Where sets of expected signatures come from. They are passwords, so nothing that was read stays in a
 /// buffer once it has been taken.
 struct SetSource {
-    file: File,
+    stream: UnixStream,
     unread: Secret<Vec<u8>>,
 }
 
@@ -143,7 +152,7 @@ impl SetSource {
                 return Err(io::ErrorKind::InvalidData.into());
             }
             let mut piece = Secret::new([0; 1_024]);
-            let read = self.file.read(piece.expose_mut())?;
+            let read = self.stream.read(piece.expose_mut())?;
             if read == 0 {
                 let rest = self.unread.expose().len();
                 return Ok((rest > 0).then(|| self.take(rest)));

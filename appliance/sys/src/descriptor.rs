@@ -10,6 +10,8 @@ use std::sync::{Mutex, PoisonError};
 
 use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 
+use crate::cell::LayerError;
+
 /// Why a number is not a descriptor that this process may own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DescriptorError {
@@ -48,6 +50,33 @@ pub fn adopt(number: RawFd) -> Result<OwnedFd, DescriptorError> {
     // SAFETY: the descriptor is open, and `ADOPTED` makes this the only time it is taken. Servers
     // call this before they open anything, so no other owner in this process can hold the number.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Closes every descriptor above 2 that is not among `kept`.
+pub(crate) fn close_all_but(kept: &[RawFd]) -> Result<(), LayerError> {
+    let mut kept: Vec<u32> = kept.iter().filter_map(|number| u32::try_from(*number).ok()).collect();
+    kept.sort_unstable();
+    let mut first = 3;
+    for number in kept {
+        if first < number {
+            close_range(first, number.saturating_sub(1))?;
+        }
+        first = number.saturating_add(1);
+    }
+    close_range(first, u32::MAX)
+}
+
+fn close_range(first: u32, last: u32) -> Result<(), LayerError> {
+    // SAFETY: close_range(2) takes two numbers and flags. What is closed here was not handed down, so no
+    // owner in this process holds it: the caller runs before anything else is opened.
+    let outcome = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+    if outcome == 0 {
+        return Ok(());
+    }
+    match std::io::Error::last_os_error().raw_os_error() {
+        Some(libc::ENOSYS) | None => Err(LayerError::Unsupported),
+        Some(errno) => Err(LayerError::Refused(errno)),
+    }
 }
 
 #[cfg(test)]

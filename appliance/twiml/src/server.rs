@@ -1,5 +1,6 @@
 //! Start-up: what was handed down becomes a running responder. It opens nothing itself.
 
+use std::convert::Infallible;
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use ward_edge::log::Log;
 use ward_edge::panic::{Strategy, install};
 use ward_edge::random::Pseudonyms;
 use ward_edge::start::{StartError, exit_code};
-use ward_edge::{drain, tls, worker};
+use ward_edge::{cell, drain, tls, worker};
 use ward_policy::audit::{Event, Finding, Role};
 
 use crate::responder::Responder;
@@ -23,12 +24,15 @@ pub fn main(arguments: impl Iterator<Item = String>) -> ExitCode {
     exit_code(start(arguments))
 }
 
-fn start(arguments: impl Iterator<Item = String>) -> Result<(), StartError> {
+fn start(arguments: impl Iterator<Item = String>) -> Result<Infallible, StartError> {
     let mut handed = Handed::adopt(arguments).map_err(|_handed| StartError::Handed)?;
     let sink = handed.log.take().ok_or(StartError::Handed)?;
     let clock = Clock::start();
     let log = Log::new(Role::Twiml, clock, sink);
     install(Strategy::Abort, log.clone());
+    let target = handed.target.ok_or(StartError::Handed)?;
+    let workers = handed.listeners.len();
+    let entered = cell::enter(Role::Twiml, target, &handed.numbers, workers, &log)?;
     let document = read_document(handed.settings.take(), "settings");
     let document = document.map_err(|_document| StartError::Handed)?;
     let settings = TwimlSettings::parse(document.expose()).map_err(|_all| StartError::Settings)?;
@@ -41,11 +45,11 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<(), StartError> {
     let (drainer, drain) = drain::channel();
     let responder = Arc::new(Responder::new(settings, pseudonyms, drain.clone(), log.clone()));
     let accept_log = log.clone();
-    worker::run(handed.listeners, Duration::ZERO, &drainer, &log, move |listener| {
+    let seal = || entered.seal(&log);
+    worker::run(handed.listeners, Duration::ZERO, &drainer, &log, seal, move |listener| {
         let (transport, responder) = (transport.clone(), Arc::clone(&responder));
         serve(listener, transport, responder, drain.clone(), accept_log.clone())
     })
-    .map_err(|_system| StartError::System)
 }
 
 fn transport(

@@ -176,6 +176,7 @@ impl Stage {
         let ca = DevelopmentCa::new()?;
         let twiml = launch::Plan {
             role: Role::Twiml,
+            target: launch::target(),
             executable: None,
             listeners: site,
             settings: settings.twiml_document(),
@@ -185,6 +186,7 @@ impl Stage {
         let values = settings.handshake_values();
         let media = launch::Plan {
             role: Role::Media,
+            target: launch::target(),
             executable: None,
             listeners: media_host,
             settings: settings.media_document(),

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader, PipeReader, Seek as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -16,6 +17,7 @@ use rustix::fs::MemfdFlags;
 use rustix::io::FdFlags;
 use rustix::process::{Pid, Signal, kill_process};
 use ward_policy::audit::Role;
+use ward_policy::cell::Target;
 use ward_policy::phi::Secret;
 use ward_twilio::signature::Signature;
 
@@ -36,12 +38,32 @@ pub fn run_as_server(mut arguments: impl Iterator<Item = String>) -> Option<Exit
         SERVE_TWIML => Role::Twiml,
         _ => return None,
     };
-    // Whatever ends the launcher ends its servers: none stays behind without anyone to stop it.
-    rustix::process::set_parent_process_death_signal(Some(Signal::TERM)).unwrap_or_default();
     Some(match role {
         Role::Media => ward_media::server::main(arguments),
         Role::Twiml => ward_twiml::server::main(arguments),
     })
+}
+
+/// The kind of machine that this is, as far as can be seen: who we are, what we may do, and where.
+#[must_use]
+pub fn target() -> Target {
+    let may_make_namespaces = rustix::thread::capabilities(None)
+        .is_ok_and(|sets| sets.effective.contains(rustix::thread::CapabilitySet::SYS_ADMIN));
+    if rustix::process::geteuid().is_root() {
+        let is_container =
+            ["/.dockerenv", "/run/.containerenv"].iter().any(|path| Path::new(path).exists());
+        return match (may_make_namespaces, is_container) {
+            (false, _) => Target::RestrictedContainer,
+            (true, true) => Target::Container,
+            (true, false) => Target::LaptopRoot,
+        };
+    }
+    let number = |path: &str| std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
+    // Absent: the kernel has no such switch, which is the ordinary case for the second and third.
+    let has_namespaces = number("/proc/sys/user/max_user_namespaces").is_some_and(|most| most > 0)
+        && number("/proc/sys/kernel/unprivileged_userns_clone") != Some(0)
+        && number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns").unwrap_or(0) == 0;
+    if has_namespaces { Target::Laptop } else { Target::RestrictedContainer }
 }
 
 /// What a server is started with.
@@ -49,6 +71,8 @@ pub fn run_as_server(mut arguments: impl Iterator<Item = String>) -> Option<Exit
 pub struct Plan {
     /// Which server.
     pub role: Role,
+    /// The kind of machine: which layers its cell must have.
+    pub target: Target,
     /// Its own executable; without one, this executable in the server's role.
     pub executable: Option<PathBuf>,
     /// One listener per worker.
@@ -66,7 +90,7 @@ pub struct Plan {
 pub struct Server {
     role: Role,
     child: Child,
-    handshake: Option<File>,
+    handshake: Option<UnixStream>,
 }
 
 /// Starts a server; the reader yields its log lines until it ends.
@@ -86,19 +110,19 @@ pub fn launch(plan: Plan) -> Result<(Server, BufReader<PipeReader>), Failure> {
     }
     let mut handshake = None;
     if let Some(values) = plan.handshake {
-        let (reader, writer) = std::io::pipe().map_err(failure)?;
-        let mut writer = File::from(OwnedFd::from(writer));
+        let (reader, mut writer) = UnixStream::pair().map_err(failure)?;
         send_values(&mut writer, &values).map_err(failure)?;
         handed.push(("handshake", reader.into()));
         handshake = Some(writer);
     }
     handed.extend(plan.listeners.into_iter().map(|listener| ("listener", listener.into())));
-    let child = start(role, plan.executable.as_deref(), &handed)?;
+    let child = start(role, plan.target, plan.executable.as_deref(), &handed)?;
     Ok((Server { role, child, handshake }, BufReader::new(log_reader)))
 }
 
 fn start(
     role: Role,
+    target: Target,
     executable: Option<&Path>,
     handed: &[(&str, OwnedFd)],
 ) -> Result<Child, Failure> {
@@ -118,6 +142,7 @@ fn start(
     // A terminal's Ctrl-C reaches the launcher only, which passes one signal on.
     command.process_group(0);
     command.arg0(name).env_clear().stdin(Stdio::null()).stdout(Stdio::null());
+    command.arg(format!("target={}", target.name()));
     for (name, descriptor) in handed {
         command.arg(format!("{name}={}", descriptor.as_raw_fd()));
         rustix::io::fcntl_setfd(descriptor.as_fd(), FdFlags::empty())
@@ -173,6 +198,7 @@ impl Server {
             Some(65) => "its settings are wrong; `ward check-config` names each problem",
             Some(66) => "its certificate or key is unusable",
             Some(67) => "the operating system refused something",
+            Some(68) => "a layer of its cell is missing; the event `cell_refused` names it",
             _ => "it ended unexpectedly",
         };
         Err(Failure::Checked(format!("ward-{}: {meaning} ({status})", self.role.name())))
@@ -259,7 +285,7 @@ fn document(name: &str, text: &str) -> Result<OwnedFd, Failure> {
     Ok(file.into())
 }
 
-fn send_values(writer: &mut File, values: &[Signature]) -> std::io::Result<()> {
+fn send_values(writer: &mut UnixStream, values: &[Signature]) -> std::io::Result<()> {
     let mut document = Secret::new(String::new());
     for value in values {
         document.expose_mut().push_str(&value.to_base64());

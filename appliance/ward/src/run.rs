@@ -7,11 +7,12 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use tokio::signal::unix::{SignalKind, signal};
 use ward_policy::audit::Role;
+use ward_policy::cell::Target;
 use ward_policy::phi::Secret;
 
 use crate::console::{Console, Failure};
 use crate::development_ca::{DevelopmentCa, Identity};
-use crate::launch::{Plan, launch, listen};
+use crate::launch::{self, Plan, launch, listen};
 use crate::settings::AllSettings;
 
 /// Which server.
@@ -46,9 +47,17 @@ pub struct Arguments {
     /// Threads, each with a runtime and a listener of its own; by default one per core.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
     workers: Option<u16>,
+    /// The kind of machine, which decides the layers of the cell; by default what this looks like.
+    #[arg(long, value_name = "KIND", value_parser = target)]
+    target: Option<Target>,
     /// The server's own executable, instead of this one in its role.
     #[arg(long, value_name = "FILE")]
     exec: Option<PathBuf>,
+}
+
+fn target(text: &str) -> Result<Target, String> {
+    let names: Vec<&str> = Target::ALL.iter().map(|target| target.name()).collect();
+    Target::from_name(text).ok_or_else(|| format!("one of {}", names.join(", ")))
 }
 
 /// Runs the command.
@@ -88,7 +97,8 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<bool, Failure> {
     };
     let identity = identity(arguments, console)?;
     let executable = arguments.exec.clone();
-    let plan = Plan { role, executable, listeners, settings, identity, handshake };
+    let target = arguments.target.unwrap_or_else(launch::target);
+    let plan = Plan { role, target, executable, listeners, settings, identity, handshake };
     drop(all);
     relay(plan)
 }

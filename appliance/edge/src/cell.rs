@@ -1,0 +1,74 @@
+//! A server's way into its cell: layers on, outcome logged, and the filter as the last step.
+//!
+//! It never makes a system call itself and never decides what is demanded.
+
+use std::os::fd::RawFd;
+
+use ward_policy::audit::{Event, Role};
+use ward_policy::cell::{Layer, Outcome, Target};
+use ward_policy::limit;
+use ward_sys::cell::{Applied, Cell, Stop};
+use ward_sys::seccomp::Filter;
+
+use crate::log::Log;
+use crate::start::StartError;
+
+/// A process inside its cell, but for the filter.
+#[derive(Debug)]
+pub struct Entered {
+    target: Target,
+    outcomes: [Outcome; Layer::ALL.len()],
+    filter: Filter,
+}
+
+/// Puts every layer but the filter on. Must be called before anything is opened and any thread started.
+///
+/// # Errors
+/// [`StartError::Cell`] after an event that names the layer.
+pub fn enter(
+    role: Role,
+    target: Target,
+    descriptors: &[RawFd],
+    workers: usize,
+    log: &Log,
+) -> Result<Entered, StartError> {
+    let per_worker = limit::CALLS_PER_WORKER_MAX.saturating_add(limit::PENDING_CONNECTIONS_MAX);
+    let most = workers.saturating_mul(per_worker).saturating_add(limit::DESCRIPTORS_OF_A_PROCESS);
+    let cell = Cell {
+        role,
+        target,
+        descriptors: descriptors.to_vec(),
+        descriptors_max: u64::try_from(most).unwrap_or(u64::MAX),
+    };
+    let mut outcomes = [Outcome::AbsentByDesign; Layer::ALL.len()];
+    let note = |applied: Applied| {
+        let place = Layer::ALL.iter().position(|layer| *layer == applied.layer);
+        if let Some(slot) = place.and_then(|place| outcomes.get_mut(place)) {
+            *slot = applied.outcome;
+        }
+    };
+    cell.enter(note).map_err(|stop| refused(stop, log))?;
+    let filter = cell.filter().map_err(|stop| refused(stop, log))?;
+    Ok(Entered { target, outcomes, filter })
+}
+
+impl Entered {
+    /// Puts the filter on every thread and says what the cell is made of.
+    ///
+    /// # Errors
+    /// [`StartError::Cell`] after an event that names the layer.
+    pub fn seal(mut self, log: &Log) -> Result<(), StartError> {
+        let sealed = Cell::seal(&self.filter).map_err(|stop| refused(stop, log))?;
+        if let Some(last) = self.outcomes.last_mut() {
+            *last = sealed.outcome;
+        }
+        log.record(&Event::CellEntered { target: self.target, outcomes: self.outcomes });
+        Ok(())
+    }
+}
+
+fn refused(stop: Stop, log: &Log) -> StartError {
+    let Stop(Applied { layer, outcome, errno }) = stop;
+    log.record(&Event::CellRefused { layer, outcome, errno });
+    StartError::Cell
+}

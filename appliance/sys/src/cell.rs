@@ -1,0 +1,132 @@
+//! Puts the layers of a cell on, in the order of `ward_policy::cell`, and says what came of each.
+//!
+//! The calling process must have one thread: most layers bind the thread that asks and those it starts
+//! later. It never decides what is demanded, and it never goes on after a layer that the target demands
+//! and does not get.
+
+use std::os::fd::RawFd;
+
+use ward_policy::audit::Role;
+use ward_policy::cell::{Demand, Layer, Outcome, Target, demand, user};
+use ward_policy::syscall::Profile;
+
+use crate::seccomp::Filter;
+use crate::{capability, confinement, descriptor, namespace};
+
+/// Why a layer is not on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum LayerError {
+    /// The kernel does not have it.
+    #[error("the kernel does not have it")]
+    Unsupported,
+    /// The kernel has it and said no, with this error number.
+    #[error("the kernel refused: error {0}")]
+    Refused(i32),
+}
+
+impl From<rustix::io::Errno> for LayerError {
+    fn from(error: rustix::io::Errno) -> Self {
+        match error {
+            rustix::io::Errno::NOSYS => Self::Unsupported,
+            other => Self::Refused(other.raw_os_error()),
+        }
+    }
+}
+
+/// What a process is confined as.
+#[derive(Debug, Clone)]
+pub struct Cell {
+    /// Which role it plays.
+    pub role: Role,
+    /// On which kind of machine.
+    pub target: Target,
+    /// The descriptors it was handed; every other above 2 is closed.
+    pub descriptors: Vec<RawFd>,
+    /// How many descriptors it may ever have.
+    pub descriptors_max: u64,
+}
+
+/// A layer with what came of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Applied {
+    /// Which.
+    pub layer: Layer,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// The kernel's error number where it refused; otherwise 0.
+    pub errno: i32,
+}
+
+/// The target demands a layer and did not get it: the process must not start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the layer {} is {}", .0.layer.name(), .0.outcome.name())]
+pub struct Stop(pub Applied);
+
+impl Cell {
+    /// Puts on every layer but the filter. `seen` is told of each, the one that stops included.
+    ///
+    /// # Errors
+    /// [`Stop`] with the layer that is demanded and not there.
+    pub fn enter(&self, mut seen: impl FnMut(Applied)) -> Result<(), Stop> {
+        let mut put_on = |layer, apply: &dyn Fn() -> Result<(), LayerError>| {
+            let applied = self.put_on(layer, apply);
+            seen(applied);
+            let asked = demand(self.target, layer);
+            if applied.outcome.satisfies(asked) { Ok(()) } else { Err(Stop(applied)) }
+        };
+        put_on(Layer::Descriptors, &|| descriptor::close_all_but(&self.descriptors))?;
+        put_on(Layer::Limits, &|| confinement::limit_resources(self.descriptors_max))?;
+        put_on(Layer::Namespaces, &|| namespace::leave(self.target.has_root()))?;
+        put_on(Layer::EmptyRoot, &namespace::empty_root)?;
+        put_on(Layer::Identity, &|| capability::become_user(user(self.role)))?;
+        put_on(Layer::Capabilities, &capability::drop_all)?;
+        // A change of user takes this back, so it is asked for here: whatever ends the launcher ends us.
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))
+            .unwrap_or_default();
+        put_on(Layer::NoNewPrivileges, &confinement::no_new_privileges)?;
+        put_on(Layer::NotDumpable, &confinement::not_dumpable)?;
+        put_on(Layer::NoExecutableGain, &confinement::no_executable_gain)?;
+        put_on(Layer::Landlock, &confinement::landlock)
+    }
+
+    fn put_on(&self, layer: Layer, apply: &dyn Fn() -> Result<(), LayerError>) -> Applied {
+        let (outcome, errno) = if demand(self.target, layer) == Demand::Absent {
+            (Outcome::AbsentByDesign, 0)
+        } else {
+            match apply() {
+                Ok(()) => (Outcome::Applied, 0),
+                Err(LayerError::Unsupported) => (Outcome::Unsupported, 0),
+                Err(LayerError::Refused(errno)) => (Outcome::Refused, errno),
+            }
+        };
+        Applied { layer, outcome, errno }
+    }
+
+    /// The role's filter, compiled while there is still room to fail.
+    ///
+    /// # Errors
+    /// [`Stop`] when the role's table is unusable.
+    pub fn filter(&self) -> Result<Filter, Stop> {
+        let rules = Profile::of(self.role).and_then(|profile| profile.rules());
+        let filter = rules.ok().and_then(|rules| Filter::compile(&rules).ok());
+        filter.ok_or(Stop(Applied { layer: Layer::Seccomp, outcome: Outcome::Refused, errno: 0 }))
+    }
+
+    /// Binds every thread of the process to the filter. From here on, whatever is not in the table ends
+    /// the process.
+    ///
+    /// # Errors
+    /// [`Stop`] when the kernel does not take it.
+    pub fn seal(filter: &Filter) -> Result<Applied, Stop> {
+        let layer = Layer::Seccomp;
+        match filter.bind_all_threads() {
+            Ok(()) => Ok(Applied { layer, outcome: Outcome::Applied, errno: 0 }),
+            Err(LayerError::Unsupported) => {
+                Err(Stop(Applied { layer, outcome: Outcome::Unsupported, errno: 0 }))
+            }
+            Err(LayerError::Refused(errno)) => {
+                Err(Stop(Applied { layer, outcome: Outcome::Refused, errno }))
+            }
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! What confines a process, and which of it must be there on which kind of machine.
+//!
+//! A cell is a process with its layers on. This module says what is demanded; `ward-edge` applies it and
+//! `ward-sys` makes the system calls. It never asks the machine what it can do.
+
+use crate::audit::Role;
+
+/// One barrier around a process.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Layer {
+    /// Every descriptor that was not handed down is closed.
+    Descriptors,
+    /// Resource limits: descriptors, locked memory, no core file, no file growth.
+    Limits,
+    /// Mount, network, IPC, host-name and cgroup namespaces of its own; without root, a user namespace.
+    Namespaces,
+    /// An empty, read-only root directory.
+    EmptyRoot,
+    /// A user and group of its own, with no others.
+    Identity,
+    /// Every capability dropped, from the bounding set too.
+    Capabilities,
+    /// Nothing that is executed can gain privileges.
+    NoNewPrivileges,
+    /// No core dump, and no look inside from a process of the same user.
+    NotDumpable,
+    /// Memory that was writable never becomes executable.
+    NoExecutableGain,
+    /// Landlock: no path, no TCP bind or connect, no signal and no abstract socket outside.
+    Landlock,
+    /// The system-call filter.
+    Seccomp,
+}
+
+impl Layer {
+    /// Every layer, in the order in which they are put on.
+    pub const ALL: [Self; 11] = [
+        Self::Descriptors,
+        Self::Limits,
+        Self::Namespaces,
+        Self::EmptyRoot,
+        Self::Identity,
+        Self::Capabilities,
+        Self::NoNewPrivileges,
+        Self::NotDumpable,
+        Self::NoExecutableGain,
+        Self::Landlock,
+        Self::Seccomp,
+    ];
+
+    /// The word in log lines and reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Descriptors => "descriptors",
+            Self::Limits => "limits",
+            Self::Namespaces => "namespaces",
+            Self::EmptyRoot => "empty_root",
+            Self::Identity => "identity",
+            Self::Capabilities => "capabilities",
+            Self::NoNewPrivileges => "no_new_privileges",
+            Self::NotDumpable => "not_dumpable",
+            Self::NoExecutableGain => "no_executable_gain",
+            Self::Landlock => "landlock",
+            Self::Seccomp => "seccomp",
+        }
+    }
+}
+
+/// The kind of machine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Target {
+    /// A Linux machine, not as root.
+    Laptop,
+    /// A Linux machine, as root.
+    LaptopRoot,
+    /// A container with root that may make namespaces.
+    Container,
+    /// A container that may make none: the platform's own walls stand in their place.
+    RestrictedContainer,
+    /// Ward's own image.
+    Image,
+}
+
+impl Target {
+    /// Every kind.
+    pub const ALL: [Self; 5] =
+        [Self::Laptop, Self::LaptopRoot, Self::Container, Self::RestrictedContainer, Self::Image];
+
+    /// The word on command lines and in reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Laptop => "laptop",
+            Self::LaptopRoot => "laptop-root",
+            Self::Container => "container",
+            Self::RestrictedContainer => "restricted-container",
+            Self::Image => "image",
+        }
+    }
+
+    /// The kind called `name`.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|target| target.name() == name)
+    }
+
+    /// Whether a role can be given a user of its own.
+    #[must_use]
+    pub const fn has_root(self) -> bool {
+        matches!(self, Self::LaptopRoot | Self::Container | Self::Image)
+    }
+}
+
+/// What a target asks of a layer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Demand {
+    /// Without it the process does not start.
+    Required,
+    /// Applied where the kernel has it; a kernel that has it and refuses stops the start.
+    Wanted,
+    /// Not asked for: the target has another wall there, or cannot have this one.
+    Absent,
+}
+
+/// What came of a layer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// It is on.
+    Applied,
+    /// The target does not ask for it.
+    AbsentByDesign,
+    /// The kernel does not have it.
+    Unsupported,
+    /// The kernel has it and said no.
+    Refused,
+}
+
+impl Outcome {
+    /// The word in log lines and reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::AbsentByDesign => "absent_by_design",
+            Self::Unsupported => "unsupported",
+            Self::Refused => "refused",
+        }
+    }
+
+    /// Whether a process with this outcome may start.
+    #[must_use]
+    pub const fn satisfies(self, demand: Demand) -> bool {
+        match demand {
+            Demand::Required => matches!(self, Self::Applied),
+            Demand::Wanted => matches!(self, Self::Applied | Self::Unsupported),
+            Demand::Absent => matches!(self, Self::AbsentByDesign),
+        }
+    }
+}
+
+/// The table: what `target` asks of `layer`.
+#[must_use]
+pub const fn demand(target: Target, layer: Layer) -> Demand {
+    match (layer, target) {
+        // A restricted container refuses namespaces to everyone in it; its platform isolates instead.
+        (Layer::Namespaces | Layer::EmptyRoot, Target::RestrictedContainer)
+        // Without root there is only one user: the one who started us.
+        | (Layer::Identity, Target::Laptop | Target::RestrictedContainer) => Demand::Absent,
+        // Younger than the kernels of current distributions: MDWE 6.3, Landlock's network rules 6.7 and
+        // scopes 6.12. The image brings its own kernel.
+        (
+            Layer::NoExecutableGain | Layer::Landlock,
+            Target::Laptop | Target::LaptopRoot | Target::Container | Target::RestrictedContainer,
+        ) => Demand::Wanted,
+        _ => Demand::Required,
+    }
+}
+
+/// The user and group of a role where root can give it one of its own.
+///
+/// Above the ranges that distributions give to people and services (Debian Policy §9.2: up to 64,999),
+/// and below those that user namespaces map.
+#[must_use]
+pub const fn user(role: Role) -> u32 {
+    match role {
+        Role::Media => 65_110,
+        Role::Twiml => 65_111,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_image_asks_for_everything_and_no_target_does_without_the_filter() {
+        for layer in Layer::ALL {
+            assert_eq!(demand(Target::Image, layer), Demand::Required, "{layer:?}");
+        }
+        for target in Target::ALL {
+            for layer in [
+                Layer::Descriptors,
+                Layer::Limits,
+                Layer::Capabilities,
+                Layer::NoNewPrivileges,
+                Layer::NotDumpable,
+                Layer::Seccomp,
+            ] {
+                assert_eq!(demand(target, layer), Demand::Required, "{target:?} {layer:?}");
+            }
+            assert_eq!(Target::from_name(target.name()), Some(target));
+        }
+        assert_eq!(Target::from_name("phone"), None);
+    }
+
+    #[test]
+    fn what_is_demanded_and_not_there_stops_the_start() {
+        use Demand::{Absent, Required, Wanted};
+        use Outcome::{AbsentByDesign, Applied, Refused, Unsupported};
+        for (outcome, demand, expected) in [
+            (Applied, Required, true),
+            (Unsupported, Required, false),
+            (Refused, Required, false),
+            (AbsentByDesign, Required, false),
+            (Applied, Wanted, true),
+            (Unsupported, Wanted, true),
+            (Refused, Wanted, false),
+            (AbsentByDesign, Absent, true),
+            (Refused, Absent, false),
+        ] {
+            assert_eq!(outcome.satisfies(demand), expected, "{outcome:?} {demand:?}");
+        }
+    }
+
+    #[test]
+    fn roles_have_users_of_their_own() {
+        assert_ne!(user(Role::Media), user(Role::Twiml));
+    }
+}
