@@ -11,6 +11,12 @@ const config: NextConfig = {
   reactStrictMode: true,
   // Nothing to negotiate, nothing for a length to tell about: answers are under 2 KiB.
   compress: false,
+  // Nothing here is an image that would have to be made smaller, and its errors show what was asked for.
+  images: { unoptimized: true },
+  experimental: {
+    // Pages are answered before a body is read, but Next.js holds as much of it as this until then.
+    proxyClientMaxBodySize: '64kb',
+  },
   // The redirect would go out without the headers below; without it such a path is simply nothing.
   skipTrailingSlashRedirect: true,
   headers: async () => [

@@ -49,13 +49,13 @@ pub struct Site {
     pub port: u16,
     /// What it has logged.
     pub logs: Logs,
-    _process: Process,
+    process: Process,
 }
 
 #[derive(Debug)]
 enum Process {
-    Responder { _running: Running },
-    Web { _next: Next },
+    Responder { running: Running },
+    Web { next: Next },
 }
 
 /// `next start`; ended with its group when dropped.
@@ -77,7 +77,7 @@ impl Site {
             Kind::Responder => {
                 let running = Running::twiml(more);
                 let (port, logs) = (running.port, running.logs.clone());
-                Self { kind, port, logs, _process: Process::Responder { _running: running } }
+                Self { kind, port, logs, process: Process::Responder { running } }
             }
             Kind::Web => {
                 let (front, port) = tls_front::listen();
@@ -88,9 +88,19 @@ impl Site {
                 drop(logs.first("started"));
                 await_listener(inside);
                 tls_front::serve(front, inside);
-                Self { kind, port, logs, _process: Process::Web { _next: next } }
+                Self { kind, port, logs, process: Process::Web { next } }
             }
         }
+    }
+
+    /// How many descriptors the process has open.
+    #[must_use]
+    pub fn descriptors(&self) -> usize {
+        let id = match &self.process {
+            Process::Responder { running } => running.id(),
+            Process::Web { next } => next.0.id(),
+        };
+        std::fs::read_dir(format!("/proc/{id}/fd")).unwrap().count()
     }
 
     /// The exit status of one that is to refuse its settings, and what it logged.

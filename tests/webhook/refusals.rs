@@ -34,6 +34,7 @@ fn e61_webhooks_that_twilio_did_not_sign_are_refused() {
     let changed = good.replace("CallStatus=ringing", "CallStatus=failure");
     let none = post(PATH, FORM, &form, "X-Twilio-Signature: x\r\n");
     let two = good.replace("X-Twilio-Signature", "X-Twilio-Signature: x\r\nX-Twilio-Signature");
+    let slashed = good.replace(PATH, &format!("{PATH}/"));
     let joined = "Node joins repeated headers by a comma, and that is no signature";
     for kind in Kind::BOTH {
         let site = Site::start(kind, "");
@@ -46,6 +47,7 @@ fn e61_webhooks_that_twilio_did_not_sign_are_refused() {
             Asked::refused("one field changed", &changed, 403, "signature_wrong"),
             Asked::refused("one field added", &one_more, 403, "signature_wrong"),
             Asked::refused("a signature that is none", &none, 403, "signature_malformed"),
+            Asked::refused("a slash at the end of the path", &slashed, 404, "route"),
             Asked::refused("two signatures", &two, 403, "signature_repeated").but(
                 403,
                 "signature_malformed",
@@ -198,6 +200,9 @@ fn every_unusable_setting_is_refused_by_both() {
         "NEXT_PUBLIC_SITE_URL=https://www.example.com:0",
         "NEXT_PUBLIC_SITE_URL=https://www.example.com:65536",
         "NEXT_PUBLIC_SITE_URL=https://-www.example.com",
+        "NEXT_PUBLIC_SITE_URL=https://www.example.123",
+        "NEXT_PUBLIC_SITE_URL=https://www.example.com:0443",
+        "TWILIO_AUTH_TOKEN=\nTWILIO_AUTH_TOKEN_NEXT=67890",
         "TWILIO_ACCOUNT_SID=AC1",
         "TWILIO_ACCOUNT_SID=CA00000000000000000000000000000000",
         "TWILIO_TWIML_APP_SID=AP1",

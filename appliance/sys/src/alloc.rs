@@ -7,6 +7,8 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 
+use crate::cell::LayerError;
+
 /// The system's allocator, with every block set to zero before it is given back.
 #[derive(Debug, Clone, Copy)]
 pub struct ZeroOnFree;
@@ -43,6 +45,23 @@ unsafe fn wipe(block: *mut u8, length: usize) {
     // The compiler knows that `free` ends a block's life and would drop the stores above as dead.
     // SAFETY: the assembly is empty; naming the pointer makes the stores observable.
     unsafe { std::arch::asm!("/* {0} */", in(reg) block, options(nostack, preserves_flags)) };
+}
+
+/// Tells the C library to keep memory that it has once got.
+///
+/// glibc would ask a file in `/proc` whether it may give a part of a heap back, and a sealed process that
+/// opens a file is ended. What is kept has been wiped. musl asks nobody.
+#[cfg(target_env = "gnu")]
+pub(crate) fn keep_memory() -> Result<(), LayerError> {
+    // SAFETY: mallopt(3) takes two numbers and changes how the allocator goes on.
+    let outcome = unsafe { libc::mallopt(libc::M_TRIM_THRESHOLD, libc::c_int::MAX) };
+    if outcome == 1 { Ok(()) } else { Err(LayerError::Unsupported) }
+}
+
+/// See the version for glibc.
+#[cfg(not(target_env = "gnu"))]
+pub(crate) const fn keep_memory() -> Result<(), LayerError> {
+    Ok(())
 }
 
 #[cfg(test)]

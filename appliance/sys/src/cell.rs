@@ -11,7 +11,7 @@ use ward_policy::cell::{Demand, Layer, Outcome, Target, demand, user};
 use ward_policy::syscall::Profile;
 
 use crate::seccomp::Filter;
-use crate::{capability, confinement, descriptor, namespace};
+use crate::{alloc, capability, confinement, descriptor, namespace};
 
 /// Why a layer is not on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -75,7 +75,10 @@ impl Cell {
             if applied.outcome.satisfies(asked) { Ok(()) } else { Err(Stop(applied)) }
         };
         put_on(Layer::Descriptors, &|| descriptor::close_all_but(&self.descriptors))?;
-        put_on(Layer::Limits, &|| confinement::limit_resources(self.descriptors_max))?;
+        put_on(Layer::Limits, &|| {
+            alloc::keep_memory()?;
+            confinement::limit_resources(self.descriptors_max)
+        })?;
         put_on(Layer::Namespaces, &|| namespace::leave(self.target.has_root()))?;
         put_on(Layer::EmptyRoot, &namespace::empty_root)?;
         put_on(Layer::Identity, &|| capability::become_user(user(self.role)))?;

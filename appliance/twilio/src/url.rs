@@ -137,7 +137,11 @@ fn is_host(host: &str) -> bool {
     if let Some(address) = inner {
         return address.parse::<std::net::Ipv6Addr>().is_ok();
     }
-    !host.is_empty()
+    // A name whose last label is a number is an IPv4 address or nothing (WHATWG URL, host parsing).
+    let last = host.rsplit('.').next().unwrap_or_default();
+    let is_number = !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit());
+    (!is_number || host.parse::<std::net::Ipv4Addr>().is_ok())
+        && !host.is_empty()
         && host.len() <= limit::HOST_CHARS_MAX
         && host.split('.').all(|label| {
             !label.is_empty()
@@ -148,8 +152,8 @@ fn is_host(host: &str) -> bool {
 }
 
 fn parse_port(digits: &str) -> Option<u16> {
-    let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
-    digits.parse().ok().filter(|port| plain && *port != 0)
+    let plain = digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0');
+    digits.parse().ok().filter(|_port| plain)
 }
 
 /// The spellings of `url` that Twilio may have signed: as given, without port, with the scheme's own.
@@ -191,6 +195,7 @@ mod tests {
         assert_eq!((origin.host(), origin.port()), ("[::1]", 8443));
         assert_eq!(origin.to_string(), "wss://[::1]:8443");
         assert_eq!(Origin::parse("http://localhost", &[Scheme::Http]).unwrap().port(), 80);
+        assert_eq!(Origin::parse("https://192.0.2.7:8443", WEB).unwrap().host(), "192.0.2.7");
     }
 
     #[test]
@@ -219,6 +224,9 @@ mod tests {
             ("https://[::1]x", OriginError::Host),
             ("https://example.com:", OriginError::Port),
             ("https://example.com:0", OriginError::Port),
+            ("https://example.com:0443", OriginError::Port),
+            ("https://www.example.123", OriginError::Host),
+            ("https://256.256.256.256", OriginError::Host),
             ("https://example.com:65536", OriginError::Port),
             ("https://example.com:+44", OriginError::Port),
             ("https://example.com:44:3", OriginError::Port),

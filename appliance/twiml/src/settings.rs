@@ -47,6 +47,9 @@ impl TwimlSettings {
         let plain = settings.optional("TWIML_PLAIN_HTTP", |text| {
             if text == "loopback" { Ok(()) } else { Err("the only value is loopback") }
         });
+        if next.is_some() && current.is_none() {
+            settings.problem("TWILIO_AUTH_TOKEN_NEXT", "is set without TWILIO_AUTH_TOKEN");
+        }
         let problems = settings.into_problems();
         match (media, path, site, account) {
             (Some(media), Some(path), Some(site), Some(account)) if problems.is_empty() => {

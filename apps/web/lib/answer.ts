@@ -5,6 +5,7 @@ import { record, type Reason } from './log'
 
 const STATUS: Readonly<Record<Reason, number>> = {
   token_absent: 403,
+  route: 404,
   method: 405,
   signature_absent: 403,
   signature_malformed: 403,
@@ -20,6 +21,7 @@ const STATUS: Readonly<Record<Reason, number>> = {
 /** The reason phrase and nothing else: the body says no more than the status does. */
 const PHRASE: Readonly<Record<number, string>> = {
   403: 'Forbidden',
+  404: 'Not Found',
   405: 'Method Not Allowed',
   408: 'Request Timeout',
   413: 'Payload Too Large',

@@ -29,7 +29,7 @@ export const FIXED: readonly (readonly [string, string])[] = [
   ['X-Content-Type-Options', 'nosniff'],
   ['X-Frame-Options', 'DENY'],
   ['Referrer-Policy', 'no-referrer'],
-  // Next.js has its own for files whose name is a digest of their content, and no other way.
+  // Files too: they are few and small, and a stale one is harder to explain than a fetch.
   ['Cache-Control', 'no-store'],
 ]
 

@@ -50,6 +50,7 @@ export function parseSettings(environment: Environment): Settings {
   const tokens = ['TWILIO_AUTH_TOKEN', 'TWILIO_AUTH_TOKEN_NEXT'].map((name) =>
     read(name, (value) => value.length <= AUTH_TOKEN_CHARS_MAX && /^[!-~]*$/.test(value), 'visible ASCII'),
   )
+  if (tokens[0] === '' && tokens[1] !== '') problems.push('TWILIO_AUTH_TOKEN_NEXT is set without TWILIO_AUTH_TOKEN')
   if (problems.length > 0) throw new SettingsError(problems)
   return {
     site,
@@ -70,14 +71,15 @@ export function settings(): Settings {
 
 /** `scheme://host[:port]`, with no character that XML or a URL would need escaped. */
 function isOrigin(scheme: string, text: string): boolean {
-  const parts = /^([a-z]+):\/\/(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z.-]+)(?::([0-9]{1,5}))?$/.exec(text)
+  const parts = /^([a-z]+):\/\/(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z.-]+)(?::([1-9][0-9]{0,4}))?$/.exec(text)
   if (parts === null || parts[1] !== scheme) return false
   const host = parts[2] ?? ''
-  const isHost = host.startsWith('[')
-    ? URL.canParse(`wss://${host}`)
-    : host.length <= HOST_CHARS_MAX && host.split('.').every((label) => /^[^-](.*[^-])?$/.test(label))
+  const isHost =
+    host.startsWith('[') ||
+    (host.length <= HOST_CHARS_MAX && host.split('.').every((label) => /^[^-](.*[^-])?$/.test(label)))
   const port = Number(parts[3] ?? '443')
-  return isHost && port >= 1 && port <= 65_535
+  // Twilio's SDK takes URLs apart as browsers do, and throws at what is none to them.
+  return isHost && port <= 65_535 && URL.canParse(text)
 }
 
 /** `/` and characters that need no escaping, without empty, `.` or `..` segments. */

@@ -42,7 +42,7 @@ test('what cannot be used is refused by name', () => {
   for (const media of [
     'wss://media.example.com/', 'ws://media.example.com', 'wss://SENTINEL:x@media.example.com', 'wss://',
     'wss://m"x', 'wss://m<x', 'wss://m&amp;x', 'wss://m?x', 'wss://m#x', 'wss://-m', 'wss://m-', 'wss://m..x',
-    'wss://[::1', 'wss://[1]', 'wss://m:', 'wss://m:0', 'wss://m:65536', 'wss://é', `wss://${'m'.repeat(254)}`,
+    'wss://[::1', 'wss://[1]', 'wss://m.123', 'wss://256.256.256.256', 'wss://xn--a', 'wss://m:', 'wss://m:0443', 'wss://m:0', 'wss://m:65536', 'wss://é', `wss://${'m'.repeat(254)}`,
     'wss://m\n', '',
   ]) {
     assert.deepEqual(problems({ MEDIA_WSS_URL: media }), ['MEDIA_WSS_URL'], media)
@@ -50,6 +50,7 @@ test('what cannot be used is refused by name', () => {
   for (const path of ['rtm', '/', '//', '/a/', '/a//b', '/a/../b', '/.', '/a b', '/a%2e', '/a"', '/é', `/${'a'.repeat(128)}`]) {
     assert.deepEqual(problems({ MEDIA_PATH: path }), ['MEDIA_PATH'], path)
   }
+  assert.deepEqual(problems({ TWILIO_AUTH_TOKEN: '', TWILIO_AUTH_TOKEN_NEXT: '2' }), ['TWILIO_AUTH_TOKEN_NEXT'])
   assert.deepEqual(problems({ TWILIO_AUTH_TOKEN: 'SENTINEL SENTINEL' }), ['TWILIO_AUTH_TOKEN'])
   assert.deepEqual(problems({ TWILIO_TWIML_APP_SID: 'AC0' }), ['TWILIO_TWIML_APP_SID'])
   const all = problems({ MEDIA_WSS_URL: undefined, NEXT_PUBLIC_SITE_URL: 'http://a', TWILIO_ACCOUNT_SID: 'x' })

@@ -22,6 +22,9 @@ const PATH = '/api/voice/incoming'
 export async function POST(request: Request): Promise<Response> {
   const { account, application, site, tokens, twiml } = settings()
   if (tokens.length === 0) return refuse('token_absent')
+  const target = new URL(request.url)
+  // The framework drops a slash at the end when it looks for a route; Twilio has signed it.
+  if (target.pathname !== PATH) return refuse('route')
   const signature = request.headers.get('x-twilio-signature')
   if (signature === null) return refuse('signature_absent')
   // Two headers arrive joined by a comma, and fail here as well.
@@ -32,7 +35,7 @@ export async function POST(request: Request): Promise<Response> {
   const form = parseForm(body)
   if (form === undefined) return refuse('body_malformed')
   // The origin is configuration, never a header: `Host` and `X-Forwarded-*` are the sender's to choose.
-  const url = `${site}${PATH}${new URL(request.url).search}`
+  const url = `${site}${PATH}${target.search}`
   const token = tokens.findIndex((token) => validateRequest(token, signature, url, toParams(form))) + 1
   if (token === 0) return refuse('signature_wrong')
   const fault = judge(form, { account, application })
@@ -56,5 +59,5 @@ export {
 
 function isForm(request: Request): boolean {
   const type = request.headers.get('content-type')?.split(';')[0] ?? ''
-  return type.trim().toLowerCase() === 'application/x-www-form-urlencoded'
+  return /^[ \t]*application\/x-www-form-urlencoded[ \t]*$/i.test(type)
 }
