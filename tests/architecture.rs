@@ -17,6 +17,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("ward-media", &["ward-call", "ward-edge", "ward-policy", "ward-sys", "ward-twilio"]),
     ("ward-twiml", &["ward-edge", "ward-policy", "ward-sys", "ward-twilio"]),
     ("ward", &["ward-edge", "ward-media", "ward-policy", "ward-sys", "ward-twilio", "ward-twiml"]),
+    ("ward-hostile", &["ward-edge", "ward-policy", "ward-sys"]),
     ("ward-tests", &["ward", "ward-call", "ward-edge", "ward-media", "ward-policy", "ward-twilio"]),
 ];
 
@@ -29,7 +30,7 @@ const FENCED: &[(&str, &[&str])] = &[
     ("tokio-tungstenite", &["ward"]),
     ("ring", &["ward-twilio", "ward-edge", "ward", "ward-tests"]),
     ("landlock", &["ward-sys"]),
-    ("libc", &["ward-sys"]),
+    ("libc", &["ward-sys", "ward-hostile"]),
     ("seccompiler", &["ward-sys"]),
     ("clap", &["ward"]),
     ("rcgen", &["ward"]),
@@ -246,7 +247,7 @@ fn is_foreign_to_the_web_host(file: &str, text: &str) -> bool {
     let code: String = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
     // The page says in words that there is none.
     let has_socket = !file.ends_with("app/page.tsx")
-        && ["WebSocket", "socket", "EventSource", "node:net", "node:tls", "upgrade", "fetch("]
+        && ["WebSocket", "socket", "EventSource", "node:net", "node:tls", "fetch("]
             .iter()
             .any(|word| code.contains(word));
     let has_log = !file.ends_with("lib/log.ts")

@@ -53,6 +53,12 @@ pub fn enter(
 }
 
 impl Entered {
+    /// The filter that is still to be put on.
+    #[must_use]
+    pub const fn filter(&self) -> &Filter {
+        &self.filter
+    }
+
     /// Puts the filter on every thread and says what the cell is made of.
     ///
     /// # Errors

@@ -111,6 +111,29 @@ where
     leave(0)
 }
 
+/// Starts a thread beside the workers and returns once it runs.
+///
+/// A thread that is still being made when the process is sealed, or that ends after it, would make system
+/// calls that are fatal then: so this waits, and the thread never ends.
+///
+/// # Errors
+/// The operating system's, when the thread cannot be made.
+pub fn start_beside(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let running = Arc::new(Barrier::new(2));
+    let begun = Arc::clone(&running);
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+        begun.wait();
+        // A panic has said so through the hook.
+        std::panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_default();
+        loop {
+            std::thread::park();
+        }
+    })?;
+    drop(thread);
+    running.wait();
+    Ok(())
+}
+
 /// Where all threads meet.
 struct Gates {
     /// Everything is made.

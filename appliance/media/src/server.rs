@@ -118,18 +118,12 @@ fn follow_handshake_values(
     }
     drop(first);
     let (expected, log) = (Arc::clone(expected), log.clone());
-    let thread = std::thread::Builder::new().name("handshake".to_owned());
-    let following = thread.spawn(move || {
+    let following = worker::start_beside("handshake", move || {
         while let Ok(Some(document)) = source.next_set() {
             replace_set(&expected, &document, &log);
         }
-        // A thread that ends makes system calls that a sealed process may not make.
-        loop {
-            std::thread::park();
-        }
     });
-    // It waits for as long as the process lives; nobody waits for it.
-    following.map(drop).map_err(|_system| StartError::System)
+    following.map_err(StartError::from)
 }
 
 /// Where sets of expected signatures come from. They are passwords, so nothing that was read stays in a

@@ -1,0 +1,4 @@
+//! The cells, from outside and from inside: what is put on, and what a server that was taken over can do.
+
+mod hostile;
+mod report;

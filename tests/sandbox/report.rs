@@ -1,0 +1,1 @@
+//! `ward run --report`.
