@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use ward_policy::syscall::Library;
+
 /// The workspace's folder.
 #[must_use]
 pub fn root() -> &'static Path {
@@ -14,22 +16,46 @@ pub fn root() -> &'static Path {
 #[must_use]
 pub fn hostile() -> PathBuf {
     static BUILT: OnceLock<()> = OnceLock::new();
-    BUILT.get_or_init(|| build(&["-p", "ward-hostile"]));
-    root().join("target/release/ward-hostile")
+    BUILT.get_or_init(|| build(&["-p", "ward-hostile"], target().as_deref()));
+    path("ward-hostile", target().as_deref())
 }
 
 /// The path of a release binary, built if it is not up to date.
 #[must_use]
 pub fn release(name: &str) -> PathBuf {
     static BUILT: OnceLock<()> = OnceLock::new();
-    BUILT.get_or_init(|| build(&["-p", "ward", "-p", "ward-media", "-p", "ward-twiml"]));
-    root().join("target/release").join(name)
+    let target = target();
+    BUILT.get_or_init(|| {
+        build(&["-p", "ward", "-p", "ward-media", "-p", "ward-twiml"], None);
+        if target.is_some() {
+            build(&["-p", "ward-media", "-p", "ward-twiml"], target.as_deref());
+        }
+    });
+    path(name, target.as_deref().filter(|_| name != "ward"))
 }
 
-fn build(packages: &[&str]) {
+/// Which build of the servers is under test: `WARD_TARGET` names a target that ships, for instance
+/// `x86_64-unknown-linux-musl`; without it, the machine's own.
+fn target() -> Option<String> {
+    std::env::var("WARD_TARGET").ok().filter(|target| !target.is_empty())
+}
+
+/// The C library of the servers under test, which decides some rows of their tables.
+#[must_use]
+pub fn library() -> Library {
+    let is_musl = target().is_some_and(|target| target.ends_with("musl"));
+    if is_musl { Library::Musl } else { Library::Gnu }
+}
+
+fn path(name: &str, target: Option<&str>) -> PathBuf {
+    root().join("target").join(target.unwrap_or_default()).join("release").join(name)
+}
+
+fn build(packages: &[&str], target: Option<&str>) {
     let built = Command::new(env!("CARGO"))
         .args(["build", "--quiet", "--release", "--locked"])
         .args(packages)
+        .args(target.map(|target| format!("--target={target}")))
         .current_dir(root())
         .status()
         .expect("cargo runs");

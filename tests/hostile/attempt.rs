@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ward_edge::cell::Entered;
 use ward_policy::audit::Role;
-use ward_policy::syscall::{Condition, Profile, Rule};
+use ward_policy::syscall::{Condition, Library, Profile, Rule};
 use ward_sys::cell::Cell;
 
 /// Numbers that are tried: more than any kernel has, and the same again with the bit of the x32 numbering.
@@ -45,7 +45,9 @@ impl Attempts {
 
     /// Every number, with arguments that the role's table lets through where it lists the number.
     pub fn every_number(&self, role: Role, mut report: impl FnMut(Tried)) {
-        let rules = Profile::of(role).and_then(|profile| profile.rules()).expect("the table");
+        let rules = Profile::of(role, Library::HERE)
+            .and_then(|profile| profile.rules())
+            .expect("the table");
         for number in (0..NUMBERS).chain(X32..X32 + NUMBERS) {
             let arguments = rules
                 .iter()
@@ -57,7 +59,9 @@ impl Attempts {
 
     /// Every argument rule: as it should be, and off by one.
     pub fn every_rule(&self, role: Role, mut report: impl FnMut(Tried)) {
-        let rules = Profile::of(role).and_then(|profile| profile.rules()).expect("the table");
+        let rules = Profile::of(role, Library::HERE)
+            .and_then(|profile| profile.rules())
+            .expect("the table");
         for rule in &rules {
             for (index, all) in rule.any_of.iter().enumerate() {
                 let right = satisfying(rule, index);

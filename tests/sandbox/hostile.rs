@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use ward_policy::audit::Role;
 use ward_policy::cell::{Layer, Target};
 use ward_policy::syscall::Profile;
-use ward_tests::binaries::hostile;
+use ward_tests::binaries::{hostile, library};
 
 const RT_SIGRETURN: &str = "15";
 
@@ -47,7 +47,7 @@ fn tried(what: &str, layers: &str, role: Role) -> BTreeMap<String, String> {
 #[test]
 fn every_number_outside_the_table_is_fatal_and_every_one_in_it_is_not() {
     for role in [Role::Media, Role::Twiml] {
-        let rules = Profile::of(role).unwrap().rules().unwrap();
+        let rules = Profile::of(role, library()).unwrap().rules().unwrap();
         let allowed: Vec<String> = rules.iter().map(|rule| rule.number.to_string()).collect();
         let sealed = tried("calls", "sealed", role);
         assert_eq!(sealed.len(), 2_048);

@@ -8,7 +8,7 @@ use std::os::fd::RawFd;
 
 use ward_policy::audit::Role;
 use ward_policy::cell::{Demand, Layer, Outcome, Target, demand, user};
-use ward_policy::syscall::Profile;
+use ward_policy::syscall::{Library, Profile};
 
 use crate::seccomp::Filter;
 use crate::{alloc, capability, confinement, descriptor, namespace};
@@ -110,7 +110,7 @@ impl Cell {
     /// # Errors
     /// [`Stop`] when the role's table is unusable.
     pub fn filter(&self) -> Result<Filter, Stop> {
-        let rules = Profile::of(self.role).and_then(|profile| profile.rules());
+        let rules = Profile::of(self.role, Library::HERE).and_then(|profile| profile.rules());
         let filter = rules.ok().and_then(|rules| Filter::compile(&rules).ok());
         filter.ok_or(Stop(Applied { layer: Layer::Seccomp, outcome: Outcome::Refused, errno: 0 }))
     }

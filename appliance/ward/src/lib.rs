@@ -10,6 +10,8 @@ pub mod check_config;
 pub mod development_ca;
 pub mod launch;
 pub mod run;
+pub mod stage;
+pub mod report;
 pub mod client;
 pub mod wav;
 pub mod caller;

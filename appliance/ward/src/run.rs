@@ -13,6 +13,7 @@ use ward_policy::phi::Secret;
 use crate::console::{Console, Failure};
 use crate::development_ca::{DevelopmentCa, Identity};
 use crate::launch::{self, Plan, launch, listen};
+use crate::report;
 use crate::settings::AllSettings;
 
 /// Which server.
@@ -28,7 +29,11 @@ pub enum ServerName {
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Which server.
-    server: ServerName,
+    #[arg(required_unless_present = "report")]
+    server: Option<ServerName>,
+    /// Start both with settings made for this run, report what confines each, and end them.
+    #[arg(long, conflicts_with = "server")]
+    report: bool,
     /// Address and port to listen on.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
@@ -65,6 +70,9 @@ fn target(text: &str) -> Result<Target, String> {
 /// # Errors
 /// [`Failure`] when the server cannot be started or ends badly.
 pub fn run(arguments: &Arguments, console: &Console) -> Result<bool, Failure> {
+    let Some(server) = arguments.server else {
+        return report::run(console);
+    };
     let all = AllSettings::gather(arguments.env_file.as_deref())?;
     for finding in all.findings() {
         console.progress(&format!("finding: {finding}"));
@@ -74,7 +82,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<bool, Failure> {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
         return Err(Failure::Usage(lines.join("\n")));
     }
-    let is_plain = all.is_plain_http() && arguments.server == ServerName::Twiml;
+    let is_plain = all.is_plain_http() && server == ServerName::Twiml;
     if is_plain && !arguments.listen.ip().is_loopback() {
         let what = "--listen: TWIML_PLAIN_HTTP=loopback goes with a loopback address only";
         return Err(Failure::Usage(what.to_owned()));
@@ -85,7 +93,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<bool, Failure> {
     if let Some(address) = listeners.first().and_then(|listener| listener.local_addr().ok()) {
         console.progress(&format!("listening on {address}"));
     }
-    let (role, settings, handshake) = match arguments.server {
+    let (role, settings, handshake) = match server {
         ServerName::Twiml => (Role::Twiml, all.twiml_document(), None),
         ServerName::Media => {
             let values = all.handshake_values().map_err(|problems| {
