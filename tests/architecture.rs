@@ -14,9 +14,21 @@ const EDGES: &[(&str, &[&str])] = &[
     ("ward-twilio", &["ward-policy"]),
     ("ward-call", &["ward-policy"]),
     ("ward-edge", &["ward-policy", "ward-sys"]),
+    ("ward-init", &["ward-edge", "ward-policy", "ward-sys"]),
     ("ward-media", &["ward-call", "ward-edge", "ward-policy", "ward-sys", "ward-twilio"]),
     ("ward-twiml", &["ward-edge", "ward-policy", "ward-sys", "ward-twilio"]),
-    ("ward", &["ward-edge", "ward-media", "ward-policy", "ward-sys", "ward-twilio", "ward-twiml"]),
+    (
+        "ward",
+        &[
+            "ward-edge",
+            "ward-init",
+            "ward-media",
+            "ward-policy",
+            "ward-sys",
+            "ward-twilio",
+            "ward-twiml",
+        ],
+    ),
     ("ward-hostile", &["ward-edge", "ward-policy", "ward-sys"]),
     ("ward-tests", &["ward", "ward-call", "ward-edge", "ward-media", "ward-policy", "ward-twilio"]),
 ];
@@ -25,7 +37,7 @@ const EDGES: &[(&str, &[&str])] = &[
 const FENCED: &[(&str, &[&str])] = &[
     ("hyper", &["ward-edge", "ward-media", "ward-twiml", "ward"]),
     ("tokio", &["ward-edge", "ward-media", "ward-twiml", "ward", "ward-tests"]),
-    ("rustls", &["ward-edge", "ward", "ward-tests"]),
+    ("rustls", &["ward-edge", "ward-init", "ward", "ward-tests"]),
     ("tungstenite", &["ward-media", "ward"]),
     ("tokio-tungstenite", &["ward"]),
     ("ring", &["ward-twilio", "ward-edge", "ward", "ward-tests"]),

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use crate::cell::{Layer, Outcome, Target};
 use crate::count::Counts;
-use crate::fault::{CallEnd, ConnectionEnd, Refusal};
+use crate::fault::{CallEnd, ConnectionEnd, Refusal, SigningFault};
 use crate::redact::Pseudonym;
 
 /// Which server writes.
@@ -18,6 +18,8 @@ pub enum Role {
     Media,
     /// `ward-twiml`.
     Twiml,
+    /// The holder of the TLS key.
+    Sign,
 }
 
 impl Role {
@@ -27,6 +29,7 @@ impl Role {
         match self {
             Self::Media => "media",
             Self::Twiml => "twiml",
+            Self::Sign => "sign",
         }
     }
 }
@@ -71,6 +74,11 @@ pub enum Event {
     ConnectionEnded {
         /// Why.
         reason: ConnectionEnd,
+    },
+    /// A handshake got no signature, and so no certificate: it failed.
+    SigningFailed {
+        /// Why.
+        reason: SigningFault,
     },
     /// A request was refused.
     Refused {
@@ -190,6 +198,7 @@ impl Event {
             Self::Finding { .. } => "finding",
             Self::AcceptFailed { .. } => "accept_failed",
             Self::ConnectionEnded { .. } => "connection_ended",
+            Self::SigningFailed { .. } => "signing_failed",
             Self::Refused { .. } => "refused",
             Self::UpgradeUnsigned { .. } => "upgrade_unsigned",
             Self::WebhookAnswered { .. } => "webhook_answered",
@@ -210,7 +219,10 @@ impl Event {
     pub const fn is_strangers(&self) -> bool {
         matches!(
             self,
-            Self::ConnectionEnded { .. } | Self::Refused { .. } | Self::UpgradeUnsigned { .. }
+            Self::ConnectionEnded { .. }
+                | Self::SigningFailed { .. }
+                | Self::Refused { .. }
+                | Self::UpgradeUnsigned { .. }
         )
     }
 
@@ -247,6 +259,10 @@ impl Event {
                 fields.number("errno", u64::from(errno.unsigned_abs()));
             }
             Self::ConnectionEnded { reason } => {
+                fields.word("reason", reason.code());
+                fields.word("fault", reason.fault().name());
+            }
+            Self::SigningFailed { reason } => {
                 fields.word("reason", reason.code());
                 fields.word("fault", reason.fault().name());
             }

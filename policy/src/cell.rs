@@ -186,6 +186,7 @@ pub const fn user(role: Role) -> u32 {
     match role {
         Role::Media => 65_110,
         Role::Twiml => 65_111,
+        Role::Sign => 65_112,
     }
 }
 
@@ -235,6 +236,7 @@ mod tests {
 
     #[test]
     fn roles_have_users_of_their_own() {
-        assert_ne!(user(Role::Media), user(Role::Twiml));
+        let users = [Role::Media, Role::Twiml, Role::Sign].map(user);
+        assert!(users[0] != users[1] && users[1] != users[2] && users[0] != users[2]);
     }
 }

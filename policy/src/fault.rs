@@ -184,6 +184,42 @@ reasons! {
     }
 }
 
+/// Why a handshake got no signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SigningFault {
+    /// The signing process did not answer in time.
+    Late,
+    /// The signing process is gone.
+    Gone,
+    /// The signing process would not sign that.
+    Refused,
+    /// Too many handshakes at once.
+    Limited,
+}
+
+impl SigningFault {
+    /// The stable code in log lines.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Late => "signing_late",
+            Self::Gone => "signing_gone",
+            Self::Refused => "signing_refused",
+            Self::Limited => "signing_limited",
+        }
+    }
+
+    /// Who can mend it.
+    #[must_use]
+    pub const fn fault(self) -> Fault {
+        match self {
+            Self::Late | Self::Gone => Fault::Host,
+            Self::Refused => Fault::Bug,
+            Self::Limited => Fault::Peer,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -37,6 +37,22 @@ pub const DESCRIPTORS_OF_A_PROCESS: usize = 1_024;
 /// After a failed accept (descriptors or memory exhausted), the pause before the next.
 pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 
+// --- Handshakes that are signed by another process ---
+
+/// One signature, from asking to having it. Signing takes a tenth of a millisecond; a worker waits.
+pub const SIGN_DEADLINE: Duration = Duration::from_millis(20);
+/// The signing process's first word, once, at start.
+pub const SIGN_START_DEADLINE: Duration = Duration::from_secs(5);
+/// One request or answer, in bytes. The text of a handshake is under 200, a signature of the longest RSA
+/// key 512.
+pub const SIGN_MESSAGE_BYTES_MAX: usize = 1024;
+/// Answers to earlier questions that are passed over while waiting for the right one.
+pub const SIGN_LATE_ANSWERS_MAX: usize = 8;
+/// Handshakes of one process that begin at once; a fleet of calls that is moved here arrives so.
+pub const HANDSHAKES_BURST_MAX: u32 = 2_000;
+/// Handshakes of one process a second, after the burst.
+pub const HANDSHAKES_PER_SECOND_MAX: u32 = 500;
+
 // --- The webhook's form ---
 
 /// Longest host name in a setting, in characters (RFC 1035 §2.3.4).

@@ -116,6 +116,7 @@ pub const fn source(role: Role) -> &'static str {
     match role {
         Role::Media => include_str!("../seccomp/media.json"),
         Role::Twiml => include_str!("../seccomp/twiml.json"),
+        Role::Sign => include_str!("../seccomp/sign.json"),
     }
 }
 
@@ -234,6 +235,7 @@ pub const CONSTANTS: &[(&str, u64)] = &[
     ("MAP_NORESERVE", 0x4000),
     ("MAP_PRIVATE", 2),
     ("MSG_NOSIGNAL", 0x4000),
+    ("MSG_TRUNC", 0x20),
     ("PROT_EXEC", 4),
     ("SHUT_WR", 1),
     ("SOCK_CLOEXEC", 0x8_0000),
@@ -292,7 +294,7 @@ mod tests {
 
     #[test]
     fn the_tables_are_small_and_give_nothing_away() {
-        for role in [Role::Media, Role::Twiml] {
+        for role in [Role::Media, Role::Twiml, Role::Sign] {
             for library in [Library::Gnu, Library::Musl] {
                 let calls = Profile::of(role, library).unwrap().calls.len();
                 assert!(calls <= 20, "{role:?} {library:?}: {calls}");

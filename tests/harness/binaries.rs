@@ -26,9 +26,9 @@ pub fn release(name: &str) -> PathBuf {
     static BUILT: OnceLock<()> = OnceLock::new();
     let target = target();
     BUILT.get_or_init(|| {
-        build(&["-p", "ward", "-p", "ward-media", "-p", "ward-twiml"], None);
+        build(&["-p", "ward", "-p", "ward-init", "-p", "ward-media", "-p", "ward-twiml"], None);
         if target.is_some() {
-            build(&["-p", "ward-media", "-p", "ward-twiml"], target.as_deref());
+            build(&["-p", "ward-init", "-p", "ward-media", "-p", "ward-twiml"], target.as_deref());
         }
     });
     path(name, target.as_deref().filter(|_| name != "ward"))

@@ -65,6 +65,8 @@ pub struct Running {
     pub port: u16,
     /// What it has logged.
     pub logs: Logs,
+    /// The private key of its certificate, in PEM.
+    pub key: String,
     server: Server,
 }
 
@@ -105,6 +107,7 @@ impl Running {
         let (name, document) = match role {
             Role::Media => ("ward-media", all.media_document()),
             Role::Twiml => ("ward-twiml", all.twiml_document()),
+            Role::Sign => panic!("sign is started with its server"),
         };
         let plan = Plan {
             role,
@@ -126,26 +129,35 @@ impl Running {
         let (name, document) = match role {
             Role::Media => ("ward-media", all.media_document()),
             Role::Twiml => ("ward-twiml", all.twiml_document()),
+            Role::Sign => panic!("sign is started with its server"),
         };
+        let identity = identity();
+        let key = identity.key.expose().clone();
         let plan = Plan {
             role,
             target: ward::launch::target(),
             executable: Some(binaries::release(name)),
             listeners,
             settings: document,
-            identity: Some(identity()),
+            identity: Some(identity),
             handshake: (role == Role::Media).then(|| all.handshake_values().unwrap()),
         };
         let (server, log) = launch(plan).unwrap();
         let logs = Logs::collect(log);
         drop(logs.first("started"));
-        Self { port, logs, server }
+        Self { port, logs, key, server }
     }
 
     /// The process.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.server.id()
+    }
+
+    /// The process that signs for it.
+    #[must_use]
+    pub fn sign_id(&self) -> u32 {
+        self.server.sign_id().unwrap()
     }
 
     /// The launcher's handle.

@@ -46,7 +46,7 @@ fn tried(what: &str, layers: &str, role: Role) -> BTreeMap<String, String> {
 
 #[test]
 fn every_number_outside_the_table_is_fatal_and_every_one_in_it_is_not() {
-    for role in [Role::Media, Role::Twiml] {
+    for role in [Role::Media, Role::Twiml, Role::Sign] {
         let rules = Profile::of(role, library()).unwrap().rules().unwrap();
         let allowed: Vec<String> = rules.iter().map(|rule| rule.number.to_string()).collect();
         let sealed = tried("calls", "sealed", role);
@@ -56,7 +56,7 @@ fn every_number_outside_the_table_is_fatal_and_every_one_in_it_is_not() {
             // Coming back from a signal that never came lands anywhere, in a fatal call too. That it is
             // allowed shows whenever a server ends in order.
             if *number == RT_SIGRETURN {
-                assert!(is_allowed);
+                assert_eq!(is_allowed, role != Role::Sign);
                 continue;
             }
             // The kernel answers these two before it asks any filter. They are its own, for probes that it
@@ -85,14 +85,14 @@ fn every_number_outside_the_table_is_fatal_and_every_one_in_it_is_not() {
 
 #[test]
 fn arguments_that_are_off_by_one_are_fatal() {
-    for role in [Role::Media, Role::Twiml] {
+    for role in [Role::Media, Role::Twiml, Role::Sign] {
         let (mut right, mut wrong) = (0, 0);
         for (name, outcome) in tried("rules", "sealed", role) {
             let is_right = name.ends_with("right");
             assert_eq!(outcome == "sigsys", !is_right, "{}: {name}: {outcome}", role.name());
             if is_right { right += 1 } else { wrong += 1 }
         }
-        assert!(right >= 10 && wrong >= 10, "{right} {wrong}");
+        assert!(right >= 9 && wrong >= 7, "{right} {wrong}");
         for (name, outcome) in tried("rules", "open", role) {
             assert_ne!(outcome, "sigsys", "{name}");
         }

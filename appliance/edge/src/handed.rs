@@ -23,7 +23,9 @@ pub struct Handed {
     pub settings: Option<OwnedFd>,
     /// The certificate chain in PEM, leaf first.
     pub tls_chain: Option<OwnedFd>,
-    /// The certificate's private key in PEM.
+    /// Channels between a server and the process that signs for it, one a worker.
+    pub sign: Vec<OwnedFd>,
+    /// The certificate's private key in PEM; only the signing process gets it.
     pub tls_key: Option<OwnedFd>,
     /// Where expected handshake signatures arrive, and later replacements of them.
     pub handshake: Option<OwnedFd>,
@@ -76,6 +78,10 @@ impl Handed {
             let slot = match name {
                 "listener" => {
                     handed.listeners.push(TcpListener::from(adopt(number)?));
+                    continue;
+                }
+                "sign" => {
+                    handed.sign.push(adopt(number)?);
                     continue;
                 }
                 "settings" => &mut handed.settings,

@@ -15,6 +15,7 @@ pub mod panic;
 pub mod worker;
 pub mod drain;
 pub mod tcp;
+pub mod signing;
 pub mod tls;
 pub mod connection;
 pub mod head;

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use rustls::ServerConfig;
 use rustls::server::NoServerSessionStorage;
+use rustls::sign::{CertifiedKey, SigningKey, SingleCertAndKey};
+use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
 /// Why the certificate and key cannot be used.
@@ -17,29 +18,26 @@ pub enum TlsError {
     /// No certificate in the chain document, or unreadable PEM.
     #[error("the certificate chain is not PEM or is empty")]
     Chain,
-    /// No private key in the key document, or unreadable PEM.
-    #[error("the private key is not PEM")]
-    Key,
     /// The key is not the certificate's, or of a kind that is not supported.
     #[error("the private key does not fit the certificate")]
     Mismatch,
 }
 
-/// Makes the acceptor from PEM documents.
+/// Makes the acceptor from a chain in PEM and a key that signs.
 ///
 /// # Errors
-/// [`TlsError`] says which document to look at.
-pub fn acceptor(chain_pem: &str, key_pem: &str) -> Result<TlsAcceptor, TlsError> {
+/// [`TlsError`] says which of the two to look at.
+pub fn acceptor(chain_pem: &str, key: Arc<dyn SigningKey>) -> Result<TlsAcceptor, TlsError> {
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(chain_pem.as_bytes()).collect();
     let chain = chain.ok().filter(|chain| !chain.is_empty()).ok_or(TlsError::Chain)?;
-    let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes()).map_err(|_pem| TlsError::Key)?;
+    let certified = CertifiedKey::new(chain, key);
+    certified.keys_match().map_err(|_keys| TlsError::Mismatch)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
         .map_err(|_versions| TlsError::Mismatch)?
         .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .map_err(|_key| TlsError::Mismatch)?;
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.max_early_data_size = 0;
     config.send_tls13_tickets = 0;
@@ -50,14 +48,21 @@ pub fn acceptor(chain_pem: &str, key_pem: &str) -> Result<TlsAcceptor, TlsError>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustls_pki_types::PrivateKeyDer;
+
+    /// An Ed25519 key in PKCS#8, made for this test.
+    const KEY: &str = "-----BEGIN PRIVATE KEY-----\n\
+        MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n-----END PRIVATE KEY-----\n";
 
     #[test]
     fn unusable_documents_are_named() {
+        let key = PrivateKeyDer::from_pem_slice(KEY.as_bytes()).unwrap();
+        let key = rustls::crypto::ring::sign::any_supported_type(&key).unwrap();
         let chain = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-        assert_eq!(acceptor("", "").err(), Some(TlsError::Chain));
-        assert_eq!(acceptor("nonsense", "").err(), Some(TlsError::Chain));
-        assert_eq!(acceptor(chain, "").err(), Some(TlsError::Key));
-        let key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
-        assert_eq!(acceptor(chain, key).err(), Some(TlsError::Mismatch));
+        for (chain, expected) in
+            [("", TlsError::Chain), ("nonsense", TlsError::Chain), (chain, TlsError::Mismatch)]
+        {
+            assert_eq!(acceptor(chain, Arc::clone(&key)).err(), Some(expected), "{chain}");
+        }
     }
 }

@@ -23,6 +23,7 @@ use ward_edge::log::Log;
 use ward_edge::panic::{Strategy, install};
 use ward_edge::prefixed::Prefixed;
 use ward_edge::random::Pseudonyms;
+use ward_edge::signing::RemoteKey;
 use ward_edge::start::{StartError, exit_code};
 use ward_edge::tcp::Tcp;
 use ward_edge::{cell, tls, worker};
@@ -67,11 +68,11 @@ pub fn start(
     let document = document.map_err(|_document| StartError::Handed)?;
     let settings = MediaSettings::parse(document.expose()).map_err(|_all| StartError::Settings)?;
     let chain = read_document(handed.tls_chain.take(), "tls-chain");
-    let key = read_document(handed.tls_key.take(), "tls-key");
-    let (chain, key) =
-        (chain.map_err(|_pem| StartError::Tls)?, key.map_err(|_pem| StartError::Tls)?);
-    let acceptor = tls::acceptor(chain.expose(), key.expose()).map_err(|_tls| StartError::Tls)?;
-    drop((document, chain, key));
+    let chain = chain.map_err(|_pem| StartError::Tls)?;
+    let key = RemoteKey::new(std::mem::take(&mut handed.sign), clock, log.clone());
+    let key = Arc::new(key.map_err(|_key| StartError::Tls)?);
+    let acceptor = tls::acceptor(chain.expose(), key).map_err(|_tls| StartError::Tls)?;
+    drop((document, chain));
     let expected = Arc::new(RwLock::new(Arc::new(empty_set()?)));
     let source = handed.handshake.take().ok_or(StartError::Handed)?;
     follow_handshake_values(source, &expected, &log)?;

@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn every_roles_table_makes_a_filter_that_the_kernel_could_take() {
-        for role in [Role::Media, Role::Twiml] {
+        for role in [Role::Media, Role::Twiml, Role::Sign] {
             let filter =
                 Filter::compile(&Profile::of(role, Library::HERE).unwrap().rules().unwrap())
                     .unwrap();
@@ -146,6 +146,7 @@ mod tests {
                 "MAP_NORESERVE" => i64::from(libc::MAP_NORESERVE),
                 "MAP_PRIVATE" => i64::from(libc::MAP_PRIVATE),
                 "MSG_NOSIGNAL" => i64::from(libc::MSG_NOSIGNAL),
+                "MSG_TRUNC" => i64::from(libc::MSG_TRUNC),
                 "PROT_EXEC" => i64::from(libc::PROT_EXEC),
                 "SHUT_WR" => i64::from(libc::SHUT_WR),
                 "SOCK_CLOEXEC" => i64::from(libc::SOCK_CLOEXEC),

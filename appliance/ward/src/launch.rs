@@ -28,6 +28,8 @@ use crate::development_ca::Identity;
 const SERVE_MEDIA: &str = "serve-media";
 /// See [`SERVE_MEDIA`].
 const SERVE_TWIML: &str = "serve-twiml";
+/// See [`SERVE_MEDIA`].
+const SERVE_SIGN: &str = "serve-sign";
 
 /// Runs as a server if the command line says so; only [`launch`] writes such a command line.
 #[must_use]
@@ -36,11 +38,13 @@ pub fn run_as_server(mut arguments: impl Iterator<Item = String>) -> Option<Exit
     let role = match arguments.next()?.as_str() {
         SERVE_MEDIA => Role::Media,
         SERVE_TWIML => Role::Twiml,
+        SERVE_SIGN => Role::Sign,
         _ => return None,
     };
     Some(match role {
         Role::Media => ward_media::server::main(arguments),
         Role::Twiml => ward_twiml::server::main(arguments),
+        Role::Sign => ward_init::sign::main(arguments),
     })
 }
 
@@ -73,7 +77,7 @@ pub struct Plan {
     pub role: Role,
     /// The kind of machine: which layers its cell must have.
     pub target: Target,
-    /// Its own executable; without one, this executable in the server's role.
+    /// Its own executable, with `ward-init` beside it; without one, this executable in the role.
     pub executable: Option<PathBuf>,
     /// One listener per worker.
     pub listeners: Vec<TcpListener>,
@@ -90,6 +94,8 @@ pub struct Plan {
 pub struct Server {
     role: Role,
     child: Child,
+    /// Holds the key for it.
+    sign: Option<Child>,
     handshake: Option<UnixStream>,
 }
 
@@ -102,11 +108,23 @@ pub fn launch(plan: Plan) -> Result<(Server, BufReader<PipeReader>), Failure> {
     let (log_reader, log_writer) = std::io::pipe().map_err(failure)?;
     let mut handed: Vec<(&str, OwnedFd)> = vec![
         ("settings", document("settings", plan.settings.expose())?),
-        ("log", log_writer.into()),
+        ("log", log_writer.try_clone().map_err(failure)?.into()),
     ];
+    let executable = plan.executable.as_deref();
+    let mut sign = None;
     if let Some(identity) = plan.identity {
         handed.push(("tls-chain", document("tls-chain", &identity.chain)?));
-        handed.push(("tls-key", document("tls-key", identity.key.expose())?));
+        let mut of_sign: Vec<(&str, OwnedFd)> = vec![
+            ("tls-key", document("tls-key", identity.key.expose())?),
+            ("log", log_writer.into()),
+        ];
+        // One channel a worker: nobody waits for another's signature.
+        for _ in &plan.listeners {
+            let (ours, theirs) = channel().map_err(failure)?;
+            handed.push(("sign", ours));
+            of_sign.push(("sign", theirs));
+        }
+        sign = Some(start(Role::Sign, plan.target, executable, &of_sign)?);
     }
     let mut handshake = None;
     if let Some(values) = plan.handshake {
@@ -116,8 +134,8 @@ pub fn launch(plan: Plan) -> Result<(Server, BufReader<PipeReader>), Failure> {
         handshake = Some(writer);
     }
     handed.extend(plan.listeners.into_iter().map(|listener| ("listener", listener.into())));
-    let child = start(role, plan.target, plan.executable.as_deref(), &handed)?;
-    Ok((Server { role, child, handshake }, BufReader::new(log_reader)))
+    let child = start(role, plan.target, executable, &handed)?;
+    Ok((Server { role, child, sign, handshake }, BufReader::new(log_reader)))
 }
 
 fn start(
@@ -129,8 +147,14 @@ fn start(
     let (name, serve) = match role {
         Role::Media => ("ward-media", SERVE_MEDIA),
         Role::Twiml => ("ward-twiml", SERVE_TWIML),
+        Role::Sign => ("ward-init", SERVE_SIGN),
     };
     let mut command = match executable {
+        Some(path) if role == Role::Sign => {
+            let mut command = Command::new(path.with_file_name(name));
+            command.arg("sign");
+            command
+        }
         Some(path) => Command::new(path),
         None => {
             // The running file itself, even if its name has been given to another since.
@@ -172,6 +196,12 @@ impl Server {
         send_values(writer, values).map_err(failure)
     }
 
+    /// The process that signs for it, unless it has no TLS of its own.
+    #[must_use]
+    pub fn sign_id(&self) -> Option<u32> {
+        self.sign.as_ref().map(Child::id)
+    }
+
     /// The process.
     #[must_use]
     pub fn id(&self) -> u32 {
@@ -190,6 +220,7 @@ impl Server {
     /// [`Failure::Checked`] with what the status means.
     pub fn wait(&mut self) -> Result<(), Failure> {
         let status = self.child.wait().map_err(failure)?;
+        self.end_sign();
         if status.success() {
             return Ok(());
         }
@@ -210,6 +241,7 @@ impl Server {
         let steps = patience.as_millis() / 10;
         for _ in 0..steps {
             if !matches!(self.child.try_wait(), Ok(None)) {
+                self.end_sign();
                 return;
             }
             std::thread::sleep(Duration::from_millis(10));
@@ -217,6 +249,15 @@ impl Server {
         // Both can only fail because the process is gone.
         self.child.kill().unwrap_or_default();
         self.child.wait().map(drop).unwrap_or_default();
+        self.end_sign();
+    }
+
+    /// Nobody is left to sign for.
+    fn end_sign(&mut self) {
+        if let Some(mut sign) = self.sign.take() {
+            sign.kill().unwrap_or_default();
+            sign.wait().map(drop).unwrap_or_default();
+        }
     }
 }
 
@@ -226,19 +267,20 @@ impl Drop for Server {
     }
 }
 
-/// Reads log lines until `wanted` appears.
+/// Reads log lines until a server says `wanted`; what signs for it does not count.
 ///
 /// # Errors
 /// [`Failure::Checked`] when the log ends first.
 pub fn await_event(log: &mut BufReader<PipeReader>, wanted: &str) -> Result<Vec<String>, Failure> {
     let mut lines = Vec::new();
     let mark = format!("\"event\":\"{wanted}\"");
+    let not_mark = format!("\"role\":\"{}\"", Role::Sign.name());
     loop {
         let mut line = String::new();
         if log.read_line(&mut line).map_err(failure)? == 0 {
             return Err(Failure::Checked(format!("the server ended before it said {wanted}")));
         }
-        let is_wanted = line.contains(&mark);
+        let is_wanted = line.contains(&mark) && !line.contains(&not_mark);
         lines.push(line.trim_end().to_owned());
         if is_wanted {
             return Ok(lines);
@@ -274,6 +316,13 @@ fn listen_shared(address: SocketAddr) -> std::io::Result<TcpListener> {
     bind(&socket, &address)?;
     listen(&socket, BACKLOG)?;
     Ok(TcpListener::from(socket))
+}
+
+/// Both ends of a channel that keeps messages apart and says when the other end is gone.
+fn channel() -> std::io::Result<(OwnedFd, OwnedFd)> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+    let flags = SocketFlags::CLOEXEC;
+    Ok(socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?)
 }
 
 /// A document in memory, at its beginning.

@@ -21,8 +21,11 @@ use crate::stage::Stage;
 /// [`Failure`] when they do not start.
 pub fn run(console: &Console) -> Result<bool, Failure> {
     let mut stage = Stage::set(console)?;
-    let roles = [(Role::Twiml, stage.twiml.id()), (Role::Media, stage.media.id())];
-    let reports = roles.map(|(role, id)| of(role, id, &stage.start_lines));
+    let mut reports = Vec::new();
+    for (role, server) in [(Role::Twiml, &stage.twiml), (Role::Media, &stage.media)] {
+        reports.push(of(role, role, server.id(), &stage.start_lines));
+        reports.extend(server.sign_id().map(|id| of(Role::Sign, role, id, &stage.start_lines)));
+    }
     stage.clear();
     let reports = reports.into_iter().collect::<Result<Vec<_>, _>>()?;
     let object = json!({ "roles": reports });
@@ -30,8 +33,9 @@ pub fn run(console: &Console) -> Result<bool, Failure> {
     Ok(reports.iter().all(is_confined))
 }
 
-/// What is known of one role, whose process is `id`; `lines` are what it logged as it started.
-fn of(role: Role, id: u32, lines: &[String]) -> Result<Value, Failure> {
+/// What is known of one role, whose process is `id`; it belongs to `server`, and `lines` are what all
+/// logged as they started.
+fn of(role: Role, server: Role, id: u32, lines: &[String]) -> Result<Value, Failure> {
     let folder = format!("/proc/{id}");
     let status = std::fs::read_to_string(format!("{folder}/status"))
         .map_err(|error| Failure::Checked(format!("{folder}/status: {error}")))?;
@@ -68,6 +72,7 @@ fn of(role: Role, id: u32, lines: &[String]) -> Result<Value, Failure> {
     let own = seen("own_namespaces", own_namespaces(&folder));
     Ok(json!({
         "role": role.name(),
+        "server": server.name(),
         "uid": uid,
         "gid": number("Gid"),
         "groups": field("Groups").split_ascii_whitespace().collect::<Vec<_>>(),

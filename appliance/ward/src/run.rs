@@ -136,7 +136,8 @@ fn relay(plan: Plan) -> Result<bool, Failure> {
     let mut line = String::new();
     let mut has_started = false;
     while log.read_line(&mut line).is_ok_and(|bytes| bytes > 0) {
-        has_started |= line.contains("\"event\":\"started\"");
+        has_started |=
+            line.contains("\"event\":\"started\"") && !line.contains("\"role\":\"sign\"");
         stdout().lock().write_all(line.as_bytes()).unwrap_or_default();
         line.clear();
     }

@@ -1,0 +1,370 @@
+//! The server's end of the `sign` role: a key that signs elsewhere, with a deadline.
+//!
+//! One channel a worker, so that nobody waits for another's answer. It never holds the private key, and
+//! never blocks for longer than [`limit::SIGN_DEADLINE`].
+
+use std::fmt;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustix::net::{RecvFlags, SendFlags, recv, send, sockopt};
+use rustls::sign::{Signer, SigningKey};
+use rustls::{Error, SignatureAlgorithm, SignatureScheme};
+use rustls_pki_types::SubjectPublicKeyInfoDer;
+use ward_policy::audit::Event;
+use ward_policy::fault::SigningFault;
+use ward_policy::limit;
+
+use crate::clock::Clock;
+use crate::log::Log;
+
+/// The schemes that a key may have, best first.
+pub const SCHEMES: &[SignatureScheme] = &[
+    SignatureScheme::ED25519,
+    SignatureScheme::ECDSA_NISTP256_SHA256,
+    SignatureScheme::ECDSA_NISTP384_SHA384,
+    SignatureScheme::RSA_PSS_SHA256,
+    SignatureScheme::RSA_PSS_SHA384,
+    SignatureScheme::RSA_PSS_SHA512,
+    SignatureScheme::RSA_PKCS1_SHA256,
+    SignatureScheme::RSA_PKCS1_SHA384,
+    SignatureScheme::RSA_PKCS1_SHA512,
+];
+
+/// What `sign` says first on every channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hello {
+    /// The key's kind.
+    pub algorithm: SignatureAlgorithm,
+    /// What it can sign with, best first.
+    pub schemes: Vec<SignatureScheme>,
+    /// The public key, as it stands in a certificate.
+    pub public_key: Vec<u8>,
+}
+
+impl Hello {
+    /// One byte for the kind, one for the number of schemes, two for each, then the public key.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![u8::from(self.algorithm)];
+        bytes.push(u8::try_from(self.schemes.len()).unwrap_or(u8::MAX));
+        for scheme in &self.schemes {
+            bytes.extend(u16::from(*scheme).to_be_bytes());
+        }
+        bytes.extend(&self.public_key);
+        bytes
+    }
+
+    /// Parses what [`Self::to_bytes`] makes.
+    #[must_use]
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        let [algorithm, count, rest @ ..] = bytes else { return None };
+        let (schemes, public_key) = rest.split_at_checked(usize::from(*count).checked_mul(2)?)?;
+        let schemes = schemes.chunks_exact(2).filter_map(|pair| pair.try_into().ok());
+        let schemes: Vec<_> =
+            schemes.map(|pair| SignatureScheme::from(u16::from_be_bytes(pair))).collect();
+        let is_whole = !schemes.is_empty() && !public_key.is_empty();
+        is_whole.then(|| Self {
+            algorithm: SignatureAlgorithm::from(*algorithm),
+            schemes,
+            public_key: public_key.to_vec(),
+        })
+    }
+}
+
+/// One request: eight bytes of number, two of scheme, the message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Request<'m> {
+    /// Comes back with the answer, so that a late one is not taken for the next.
+    pub number: u64,
+    /// The scheme, as TLS numbers it.
+    pub scheme: u16,
+    /// What is to be signed.
+    pub message: &'m [u8],
+}
+
+impl<'m> Request<'m> {
+    /// Parses a request.
+    #[must_use]
+    pub fn parse(bytes: &'m [u8]) -> Option<Self> {
+        let (number, rest) = bytes.split_first_chunk::<8>()?;
+        let (scheme, message) = rest.split_first_chunk::<2>()?;
+        let (number, scheme) = (u64::from_be_bytes(*number), u16::from_be_bytes(*scheme));
+        Some(Self { number, scheme, message })
+    }
+
+    /// The request as it is sent.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        [&self.number.to_be_bytes()[..], &self.scheme.to_be_bytes(), self.message].concat()
+    }
+}
+
+/// A key in another process.
+pub struct RemoteKey {
+    hello: Hello,
+    channels: Arc<Channels>,
+}
+
+/// The key cannot be used: its process did not say what it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the signing process said nothing that can be used")]
+pub struct RemoteKeyError;
+
+impl RemoteKey {
+    /// Takes the channels and waits for what is said first on each.
+    ///
+    /// # Errors
+    /// [`RemoteKeyError`] when a channel ends, or says something else.
+    pub fn new(channels: Vec<OwnedFd>, clock: Clock, log: Log) -> Result<Self, RemoteKeyError> {
+        let mut hello = None;
+        let mut free = Vec::with_capacity(channels.len());
+        for socket in channels {
+            let mut buffer = [0; limit::SIGN_MESSAGE_BYTES_MAX];
+            sockopt::set_socket_timeout(
+                &socket,
+                sockopt::Timeout::Recv,
+                Some(limit::SIGN_START_DEADLINE),
+            )
+            .map_err(|_system| RemoteKeyError)?;
+            let (_, length) =
+                recv(&socket, &mut buffer, RecvFlags::empty()).map_err(|_late| RemoteKeyError)?;
+            let said = buffer.get(..length).and_then(Hello::parse).ok_or(RemoteKeyError)?;
+            if hello.as_ref().is_some_and(|first| *first != said) {
+                return Err(RemoteKeyError);
+            }
+            hello = Some(said);
+            sockopt::set_socket_timeout(
+                &socket,
+                sockopt::Timeout::Recv,
+                Some(limit::SIGN_DEADLINE),
+            )
+            .map_err(|_system| RemoteKeyError)?;
+            free.push(Channel { socket, number: 0 });
+        }
+        let allowance = Allowance { left: ALLOWANCE_MAX, refilled_at: clock.now() };
+        let channels =
+            Channels { free: Mutex::new(free), allowance: Mutex::new(allowance), clock, log };
+        Ok(Self { hello: hello.ok_or(RemoteKeyError)?, channels: Arc::new(channels) })
+    }
+}
+
+impl fmt::Debug for RemoteKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RemoteKey(…)")
+    }
+}
+
+impl SigningKey for RemoteKey {
+    fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
+        let scheme = self.hello.schemes.iter().copied().find(|scheme| offered.contains(scheme))?;
+        Some(Box::new(RemoteSigner { scheme, channels: Arc::clone(&self.channels) }))
+    }
+
+    fn public_key(&self) -> Option<SubjectPublicKeyInfoDer<'_>> {
+        Some(SubjectPublicKeyInfoDer::from(self.hello.public_key.as_slice()))
+    }
+
+    fn algorithm(&self) -> SignatureAlgorithm {
+        self.hello.algorithm
+    }
+}
+
+struct RemoteSigner {
+    scheme: SignatureScheme,
+    channels: Arc<Channels>,
+}
+
+impl fmt::Debug for RemoteSigner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RemoteSigner(…)")
+    }
+}
+
+impl Signer for RemoteSigner {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
+        self.channels.sign(self.scheme, message).map_err(|reason| {
+            self.channels.log.record(&Event::SigningFailed { reason });
+            Error::General(reason.code().to_owned())
+        })
+    }
+
+    fn scheme(&self) -> SignatureScheme {
+        self.scheme
+    }
+}
+
+struct Channels {
+    free: Mutex<Vec<Channel>>,
+    allowance: Mutex<Allowance>,
+    clock: Clock,
+    log: Log,
+}
+
+struct Channel {
+    socket: OwnedFd,
+    number: u64,
+}
+
+impl Channels {
+    fn sign(&self, scheme: SignatureScheme, message: &[u8]) -> Result<Vec<u8>, SigningFault> {
+        if !self.allowance.lock().unwrap_or_else(PoisonError::into_inner).allows(self.clock.now()) {
+            return Err(SigningFault::Limited);
+        }
+        let free = || self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        // As many channels as workers, and a worker signs one thing at a time: without one, its other end
+        // is gone.
+        let mut channel = free().pop().ok_or(SigningFault::Gone)?;
+        let answer = channel.ask(scheme, message);
+        if !matches!(answer, Err(SigningFault::Gone)) {
+            free().push(channel);
+        }
+        answer
+    }
+}
+
+impl Channel {
+    fn ask(&mut self, scheme: SignatureScheme, message: &[u8]) -> Result<Vec<u8>, SigningFault> {
+        self.number = self.number.wrapping_add(1);
+        let request =
+            Request { number: self.number, scheme: u16::from(scheme), message }.to_bytes();
+        send(&self.socket, &request, SendFlags::NOSIGNAL).map_err(|_gone| SigningFault::Gone)?;
+        let mut buffer = [0; limit::SIGN_MESSAGE_BYTES_MAX];
+        // What comes late answers an earlier question; there are few of those, and then it is too late.
+        for _ in 0..limit::SIGN_LATE_ANSWERS_MAX {
+            let (_, length) = match recv(&self.socket, &mut buffer, RecvFlags::empty()) {
+                Ok(received) => received,
+                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {
+                    return Err(SigningFault::Late);
+                }
+                Err(_gone) => return Err(SigningFault::Gone),
+            };
+            let answer = buffer.get(..length).and_then(<[u8]>::split_first_chunk::<8>);
+            let Some((number, signature)) = answer else { return Err(SigningFault::Gone) };
+            if u64::from_be_bytes(*number) == self.number {
+                let is_signed = !signature.is_empty();
+                return if is_signed { Ok(signature.to_vec()) } else { Err(SigningFault::Refused) };
+            }
+        }
+        Err(SigningFault::Late)
+    }
+}
+
+/// How many handshakes may begin now, refilled as time goes by; in microseconds' worth.
+struct Allowance {
+    left: u64,
+    refilled_at: Duration,
+}
+
+/// One handshake costs this much allowance, so that the refill can be counted in microseconds.
+const HANDSHAKE_COST: u64 = 1_000_000;
+const ALLOWANCE_MAX: u64 = limit::HANDSHAKES_BURST_MAX as u64 * HANDSHAKE_COST;
+
+impl Allowance {
+    fn allows(&mut self, now: Duration) -> bool {
+        let elapsed = now.saturating_sub(self.refilled_at);
+        let refill = u64::try_from(elapsed.as_micros())
+            .unwrap_or(u64::MAX)
+            .saturating_mul(u64::from(limit::HANDSHAKES_PER_SECOND_MAX));
+        self.refilled_at = now;
+        self.left = self.left.saturating_add(refill).min(ALLOWANCE_MAX);
+        let left = self.left.checked_sub(HANDSHAKE_COST);
+        self.left = left.unwrap_or(self.left);
+        left.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+
+    fn pair() -> (OwnedFd, OwnedFd) {
+        socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap()
+    }
+
+    fn said() -> Hello {
+        Hello {
+            algorithm: SignatureAlgorithm::ECDSA,
+            schemes: vec![SignatureScheme::ECDSA_NISTP256_SHA256],
+            public_key: vec![1, 2, 3],
+        }
+    }
+
+    fn key() -> (RemoteKey, OwnedFd) {
+        let (ours, theirs) = pair();
+        send(&theirs, &said().to_bytes(), SendFlags::NOSIGNAL).unwrap();
+        let (_reader, writer) = std::io::pipe().unwrap();
+        let log = Log::new(ward_policy::audit::Role::Media, Clock::start(), writer.into());
+        (RemoteKey::new(vec![ours], Clock::start(), log).unwrap(), theirs)
+    }
+
+    /// Signs while `other` plays the signing process.
+    fn check(
+        other: impl FnOnce(OwnedFd) -> Option<OwnedFd> + Send + 'static,
+    ) -> Result<Vec<u8>, String> {
+        let (key, theirs) = key();
+        let playing = std::thread::spawn(move || other(theirs));
+        let signer = key.choose_scheme(&[SignatureScheme::ECDSA_NISTP256_SHA256]).unwrap();
+        let signed = signer.sign(b"text").map_err(|error| error.to_string());
+        drop(playing.join().unwrap());
+        signed
+    }
+
+    fn request(theirs: &OwnedFd) -> u64 {
+        let mut buffer = [0; 100];
+        let (_, length) = recv(theirs, &mut buffer, RecvFlags::empty()).unwrap();
+        let request = Request::parse(&buffer[..length]).unwrap();
+        assert_eq!((request.scheme, request.message), (0x0403, &b"text"[..]));
+        request.number
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_signature_comes_back_and_a_late_one_is_passed_over() {
+        let signed = check(|theirs| {
+            let number = request(&theirs);
+            let late = [&(number - 1).to_be_bytes()[..], b"old"].concat();
+            send(&theirs, &late, SendFlags::NOSIGNAL).unwrap();
+            let right = [&number.to_be_bytes()[..], b"signature"].concat();
+            send(&theirs, &right, SendFlags::NOSIGNAL).unwrap();
+            Some(theirs)
+        });
+        assert_eq!(signed, Ok(b"signature".to_vec()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_refusal_and_absence_are_told_apart() {
+        let silent = check(Some).unwrap_err();
+        assert!(silent.contains("signing_late"), "{silent}");
+        let refused = check(|theirs| {
+            let number = request(&theirs);
+            send(&theirs, &number.to_be_bytes(), SendFlags::NOSIGNAL).unwrap();
+            Some(theirs)
+        });
+        assert!(refused.unwrap_err().contains("signing_refused"));
+        let gone = check(|_theirs| None).unwrap_err();
+        assert!(gone.contains("signing_gone"), "{gone}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn handshakes_beyond_the_limit_are_not_even_asked_for() {
+        let mut allowance = Allowance { left: ALLOWANCE_MAX, refilled_at: Duration::ZERO };
+        let burst = limit::HANDSHAKES_BURST_MAX;
+        assert!((0..burst).all(|_| allowance.allows(Duration::ZERO)));
+        assert!(!allowance.allows(Duration::ZERO));
+        let second = Duration::from_secs(1);
+        let per_second = limit::HANDSHAKES_PER_SECOND_MAX;
+        assert!((0..per_second).all(|_| allowance.allows(second)) && !allowance.allows(second));
+    }
+
+    #[test]
+    fn what_is_said_first_is_parsed_whole_or_not_at_all() {
+        let bytes = said().to_bytes();
+        assert_eq!(Hello::parse(&bytes), Some(said()));
+        for length in 0..bytes.len() - 2 {
+            assert_eq!(Hello::parse(&bytes[..length]), None, "{length}");
+        }
+        assert_eq!(Request::parse(&[0; 9]), None);
+    }
+}

@@ -1,0 +1,104 @@
+//! The process that holds the TLS key: what happens without it, and that nobody else has the key.
+
+use std::os::unix::fs::FileExt as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rustix::process::{Pid, Signal, kill_process};
+use ward_tests::servers::Running;
+use ward_tests::websocket::Stream;
+use ward_tests::wire::{Wire, exchange, status};
+
+fn kill(id: u32) {
+    let pid = Pid::from_raw(i32::try_from(id).unwrap()).unwrap();
+    kill_process(pid, Signal::KILL).unwrap();
+}
+
+#[test]
+fn without_the_signing_process_live_calls_go_on_and_new_handshakes_fail() {
+    let server = Running::media("");
+    let mut stream = Stream::started(&server);
+    stream.proves_alive(1);
+    kill(server.sign_id());
+    // No certificate without a signature: the handshake ends, and nothing hangs.
+    for number in 1..=3 {
+        let refused = std::panic::catch_unwind(|| {
+            let mut wire = Wire::open(server.port);
+            wire.send(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
+                && wire.receive().is_some_and(|b| !b.is_empty())
+        });
+        assert!(!refused.unwrap_or(false), "a handshake without a signature");
+        assert_eq!(server.logs.nth("signing_failed", number)["reason"], "signing_gone");
+        stream.proves_alive(1 + u64::try_from(number).unwrap());
+    }
+    assert_eq!(stream.close(), 1000);
+}
+
+#[test]
+fn a_server_that_is_gone_takes_its_signing_process_with_it() {
+    let mut server = Running::twiml("");
+    let id = server.sign_id();
+    assert_eq!(status(&exchange(server.port, b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")), 200);
+    kill(server.id());
+    assert_eq!(server.server().exit_status(), None, "ended by a signal");
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(5);
+    let has_ended = || {
+        // Ended and not yet waited for counts: its launcher is this test.
+        std::fs::read_to_string(format!("/proc/{id}/status"))
+            .is_ok_and(|text| text.contains("State:\tZ"))
+    };
+    while !has_ended() && std::time::Instant::now() < until {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert!(has_ended(), "sign is still there");
+}
+
+/// How often `needle` lies in the memory of a process.
+fn count(id: u32, needle: &[u8]) -> usize {
+    let maps = std::fs::read_to_string(format!("/proc/{id}/maps")).unwrap();
+    let memory = std::fs::File::open(format!("/proc/{id}/mem")).unwrap();
+    let mut found = 0;
+    for line in
+        maps.lines().filter(|line| line.split_ascii_whitespace().nth(1).unwrap().starts_with('r'))
+    {
+        let (from, to) = line.split(' ').next().unwrap().split_once('-').unwrap();
+        let [from, to] = [from, to].map(|text| u64::from_str_radix(text, 16).unwrap());
+        let mut bytes = vec![0; usize::try_from(to - from).unwrap()];
+        // The kernel's own pages at the end of the address space cannot be read so.
+        if memory.read_exact_at(&mut bytes, from).is_ok() {
+            found += bytes.windows(needle.len()).filter(|window| *window == needle).count();
+        }
+    }
+    found
+}
+
+#[test]
+fn the_private_key_is_never_in_a_server() {
+    if !rustix::process::geteuid().is_root() {
+        // Nobody else may look into another process's memory.
+        println!("not run: needs root");
+        return;
+    }
+    let server = Running::media("");
+    let mut stream = Stream::started(&server);
+    stream.proves_alive(1);
+    let body: String = server.key.lines().filter(|line| !line.starts_with('-')).collect();
+    let der = STANDARD.decode(&body).unwrap();
+    // SEC 1: version 1, then an octet string of 32 bytes, the private scalar.
+    let at = der.windows(5).position(|five| five == [2, 1, 1, 4, 32]).unwrap() + 5;
+    let scalar = &der[at..at + 32];
+    let reversed: Vec<u8> = scalar.iter().rev().copied().collect();
+    let text = &body.as_bytes()[body.len() - 60..];
+    for (what, needle) in [
+        ("the scalar", scalar),
+        ("the scalar, as a number in memory", &reversed),
+        ("a part of the PEM", text),
+        ("twelve bytes of the scalar", &scalar[10..22]),
+    ] {
+        assert_eq!(count(server.id(), needle), 0, "{what} in ward-media");
+        assert_eq!(count(server.sign_id(), text), 0, "the document in sign, after it was read");
+    }
+    // The controls: this process, which keeps the text, has it; and the scan does see into the server.
+    assert!(count(std::process::id(), text) > 0);
+    assert!(count(server.id(), b"TLS 1.3, server CertificateVerify") > 0);
+}
