@@ -131,3 +131,36 @@ fn a_server_that_cannot_start_says_why() {
     assert_eq!(status, Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("MEDIA_WSS_URL"));
 }
+
+#[test]
+fn vendors_says_what_each_may_be_given_and_names_every_problem() {
+    let folder = root().join("target/vendors-test");
+    std::fs::create_dir_all(&folder).unwrap();
+    let shipped = std::fs::read_to_string(root().join("policy/vendors/deepgram.toml")).unwrap();
+    let signed = shipped.replace(
+        "status = \"pending\"",
+        &format!(
+            "status = \"signed\"\nreference = \"17\"\ndocument_sha256 = \"{}\"\neffective = \"2026-01-01\"\n\
+             expires = \"2026-12-31\"\nreviewed_on = \"2026-01-01\"\nnext_review = \"2027-06-30\"",
+            "0".repeat(64)
+        ),
+    );
+    let path = folder.join("deepgram.toml");
+    std::fs::write(&path, &signed).unwrap();
+    let on = |day: &str| {
+        let arguments = ["vendors", "--registry", folder.to_str().unwrap(), "--on", day];
+        let (status, object) = json(&arguments);
+        (status, object["vendors"][0]["data_classes"]["audio"].clone())
+    };
+    assert_eq!(on("2025-12-31"), (Some(0), "baa_not_yet".into()));
+    assert_eq!(on("2026-12-31"), (Some(0), "approved until 2026-12-31".into()));
+    assert_eq!(on("2027-01-01"), (Some(0), "baa_expired".into()));
+    let today = ["vendors", "--registry", folder.to_str().unwrap()];
+    assert_eq!(json(&today).0, Some(0), "without a day: today");
+    std::fs::write(&path, signed.replace("api.deepgram", "*.deepgram").replace("\"us\"", "\"\""))
+        .unwrap();
+    let (status, object) = json(&today);
+    assert_eq!((status, object["problems"].as_array().unwrap().len()), (Some(1), 2), "{object}");
+    assert_eq!(ward(&["vendors", "--registry", "/nowhere"]).0, Some(2));
+    assert_eq!(ward(&["vendors", "--on", "2026-02-30"]).0, Some(2));
+}

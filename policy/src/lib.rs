@@ -12,6 +12,9 @@ pub mod phi;
 pub mod redact;
 pub mod fault;
 pub mod count;
+pub mod date;
+#[cfg(feature = "vendors")]
+pub mod vendor;
 pub mod audit;
 pub mod cell;
 pub mod syscall;

@@ -7,6 +7,7 @@
 pub mod console;
 pub mod settings;
 pub mod check_config;
+pub mod vendors;
 pub mod development_ca;
 pub mod launch;
 pub mod run;

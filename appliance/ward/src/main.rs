@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use ward::console::Console;
-use ward::{call, check_config, demo, launch, run, signature};
+use ward::{call, check_config, demo, launch, run, signature, vendors};
 
 #[global_allocator]
 static ALLOCATOR: ward_sys::alloc::ZeroOnFree = ward_sys::alloc::ZeroOnFree;
@@ -35,6 +35,8 @@ enum Command {
     Signature(signature::Arguments),
     /// Name every problem in both servers' settings.
     CheckConfig(check_config::Arguments),
+    /// Name every problem in the vendor registry, or say what each vendor may be given.
+    Vendors(vendors::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
         Command::Run(server) => run::run(server, &console),
         Command::Signature(signature) => signature::run(signature, &console),
         Command::CheckConfig(check) => check_config::run(check, &console),
+        Command::Vendors(vendors) => vendors::run(vendors, &console),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

@@ -1,0 +1,103 @@
+//! `ward vendors`: every problem in the vendor registry, or what each vendor may be given on a day.
+//!
+//! It reads files and opens no connection. It says what is recorded, never that it is adequate.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+use ward_policy::date::Date;
+use ward_policy::vendor::{DataClass, Entry, Registry};
+
+use crate::console::{Console, Failure};
+
+/// The command's own arguments.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Folder with one file a vendor.
+    #[arg(long, value_name = "FOLDER", default_value = "policy/vendors")]
+    registry: PathBuf,
+    /// The day to decide for; by default today.
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = Date::parse)]
+    on: Option<Date>,
+}
+
+/// Runs the command; false when the registry has a problem.
+///
+/// # Errors
+/// [`Failure::Usage`] when the folder cannot be read.
+pub fn run(arguments: &Arguments, console: &Console) -> Result<bool, Failure> {
+    let files = files(&arguments.registry)?;
+    let today = arguments.on.map_or_else(today, Ok)?;
+    let pairs = files.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+    match Registry::parse(pairs) {
+        Ok(registry) => {
+            let vendors: Vec<Value> =
+                registry.entries().iter().map(|entry| vendor(&registry, entry, today)).collect();
+            let text: Vec<String> = vendors.iter().map(line).collect();
+            let object = json!({ "on": today.to_string(), "vendors": vendors, "problems": [] });
+            console.result(&object, &text.join("\n"));
+            Ok(true)
+        }
+        Err(problems) => {
+            let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            let object = json!({ "on": today.to_string(), "vendors": [], "problems": lines });
+            console.result(&object, &lines.join("\n"));
+            Ok(false)
+        }
+    }
+}
+
+/// Every `.toml` file of the folder, by name.
+fn files(folder: &PathBuf) -> Result<Vec<(String, String)>, Failure> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(|error| Failure::file(folder, error))? {
+        let path = entry.map_err(|error| Failure::file(folder, error))?.path();
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+        if let Some(name) = name.filter(|name| name.ends_with(".toml")) {
+            let text =
+                std::fs::read_to_string(&path).map_err(|error| Failure::file(&path, error))?;
+            files.push((name, text));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a contract ends on a date, and the operator asks today"
+)]
+fn today() -> Result<Date, Failure> {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let seconds = since.map_err(|error| Failure::Checked(error.to_string()))?.as_secs();
+    Ok(Date::from_days(i64::try_from(seconds / 86_400).unwrap_or(i64::MAX)))
+}
+
+fn vendor(registry: &Registry, entry: &Entry, today: Date) -> Value {
+    let classes: serde_json::Map<String, Value> = DataClass::ALL
+        .into_iter()
+        .filter(|class| entry.data_classes_allowed.contains(class))
+        .map(|class| {
+            let decided = match registry.approve(&entry.id, class, today) {
+                Ok(approved) => match approved.until() {
+                    Some(until) => format!("approved until {until}"),
+                    None => "approved".to_owned(),
+                },
+                Err(refusal) => refusal.code().to_owned(),
+            };
+            (class.name().to_owned(), Value::from(decided))
+        })
+        .collect();
+    json!({ "id": entry.id, "vendor_legal_name": entry.vendor_legal_name, "data_classes": classes })
+}
+
+fn line(vendor: &Value) -> String {
+    let classes = vendor["data_classes"].as_object().map(|classes| {
+        let each = classes
+            .iter()
+            .map(|(class, decided)| format!("{class}: {}", decided.as_str().unwrap_or_default()));
+        each.collect::<Vec<_>>().join(", ")
+    });
+    let id = vendor["id"].as_str().unwrap_or_default();
+    format!("{id:>16}  {}", classes.unwrap_or_default())
+}

@@ -1,0 +1,419 @@
+//! One file of the registry: its shape, and everything that can be wrong with it by itself.
+//!
+//! It does not compare files with each other; [`super::Registry`] does.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+
+use crate::date::Date;
+
+/// What a vendor does for us.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VendorRole {
+    /// The telephone network: Twilio.
+    Telephony,
+    /// Speech recognition.
+    Asr,
+    /// Language model.
+    Llm,
+    /// Speech synthesis.
+    Tts,
+    /// Runs our machines.
+    Host,
+    /// Keeps our logs.
+    LogSink,
+    /// Tells the time.
+    Time,
+    /// Resolves names.
+    Dns,
+    /// Issues certificates.
+    Ca,
+    /// Keeps our credentials.
+    Secrets,
+}
+
+impl VendorRole {
+    /// Whether it is infrastructure, which never gets PHI.
+    #[must_use]
+    pub const fn is_infrastructure(self) -> bool {
+        matches!(self, Self::LogSink | Self::Time | Self::Dns | Self::Ca | Self::Secrets)
+    }
+}
+
+/// A class of data, as far as sending it matters.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DataClass {
+    /// The caller's voice: an identifier by itself, 45 CFR 164.514(b)(2)(i)(P).
+    Audio,
+    /// What the caller said, as text.
+    Transcript,
+    /// What a language model is asked.
+    Prompt,
+    /// What is to be spoken to the caller.
+    SynthText,
+    /// Numbers, times and places of a call.
+    CallMetadata,
+    /// A credential and nothing else.
+    TokenOnly,
+    /// Nothing about anyone.
+    None,
+}
+
+impl DataClass {
+    /// Every class.
+    pub const ALL: [Self; 7] = [
+        Self::Audio,
+        Self::Transcript,
+        Self::Prompt,
+        Self::SynthText,
+        Self::CallMetadata,
+        Self::TokenOnly,
+        Self::None,
+    ];
+
+    /// The word in the registry's files.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Audio => "audio",
+            Self::Transcript => "transcript",
+            Self::Prompt => "prompt",
+            Self::SynthText => "synth-text",
+            Self::CallMetadata => "call-metadata",
+            Self::TokenOnly => "token-only",
+            Self::None => "none",
+        }
+    }
+
+    /// Whether it is PHI.
+    #[must_use]
+    pub const fn is_phi(self) -> bool {
+        !matches!(self, Self::TokenOnly | Self::None)
+    }
+}
+
+/// How a host is spoken to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// Requests over TLS.
+    Https,
+    /// A WebSocket over TLS.
+    Wss,
+    /// Names over TLS.
+    Dot,
+    /// Time; not encrypted, and never given anything.
+    Ntp,
+}
+
+/// What a host is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Purpose {
+    /// The vendor's service itself.
+    Data,
+    /// Where short-lived credentials come from.
+    Token,
+    /// Anything else that is needed to use the service.
+    Control,
+}
+
+/// One host of a vendor.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Host {
+    /// Its whole name, lower case, no wildcard.
+    pub name: String,
+    /// The port.
+    pub port: u16,
+    /// How it is spoken to.
+    pub protocol: Protocol,
+    /// What it is for.
+    pub purpose: Purpose,
+}
+
+/// Where a business associate agreement stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BaaStatus {
+    /// Recorded as signed.
+    Signed,
+    /// Not needed: the vendor is given no PHI, and the entry says why.
+    NotRequired,
+    /// Asked for.
+    Pending,
+    /// Over.
+    Expired,
+}
+
+/// A business associate agreement, as recorded.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Baa {
+    /// Where it stands.
+    pub status: BaaStatus,
+    /// What the operator calls the document.
+    #[serde(default)]
+    pub reference: Option<String>,
+    /// The document's digest, 64 hexadecimal digits.
+    #[serde(default)]
+    pub document_sha256: Option<String>,
+    /// From which day it is in force.
+    #[serde(default)]
+    pub effective: Option<Date>,
+    /// The last day on which it is; without one it has no end.
+    #[serde(default)]
+    pub expires: Option<Date>,
+    /// When it was last reviewed.
+    #[serde(default)]
+    pub reviewed_on: Option<Date>,
+    /// By when it must be reviewed again.
+    #[serde(default)]
+    pub next_review: Option<Date>,
+    /// Why none is needed.
+    #[serde(default)]
+    pub not_required_reason: Option<String>,
+}
+
+/// What the vendor keeps.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    /// Nothing, something for a time, or what the vendor does by itself.
+    pub mode: RetentionMode,
+    /// For how many days.
+    #[serde(default)]
+    pub ttl_days: Option<u16>,
+    /// How that is known.
+    pub evidence: RetentionEvidence,
+}
+
+/// See [`Retention`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RetentionMode {
+    /// Nothing is kept.
+    Zero,
+    /// Kept for [`Retention::ttl_days`].
+    Ttl,
+    /// Whatever the vendor does by itself.
+    VendorDefault,
+}
+
+/// See [`Retention`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RetentionEvidence {
+    /// The vendor's interface says so.
+    Api,
+    /// The contract says so.
+    Contract,
+    /// Nobody says so.
+    None,
+}
+
+/// Something that every request to the vendor must carry.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RequestMust {
+    /// Where it stands.
+    #[serde(rename = "where")]
+    pub place: RequestPlace,
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+}
+
+/// See [`RequestMust`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RequestPlace {
+    /// In the query of the URL.
+    Query,
+    /// In a header.
+    Header,
+    /// In the body.
+    Body,
+    /// As a WebSocket subprotocol.
+    Subprotocol,
+}
+
+/// The credential that media may get for the vendor.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Credential {
+    /// What kind it is.
+    pub class: CredentialClass,
+    /// Longest life, in seconds.
+    pub max_ttl_s: u32,
+    /// Longest session that may be held with it, in seconds.
+    pub max_session_s: u32,
+    /// Whether it works once.
+    pub single_use: bool,
+}
+
+/// See [`Credential`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CredentialClass {
+    /// A short-lived token that the vendor mints.
+    Token,
+    /// A long-lived key that the vendor offers nothing better than.
+    StaticKey,
+    /// None.
+    None,
+}
+
+/// Where the facts of an entry come from.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// The document.
+    pub title: String,
+    /// Its date, or the day it was read.
+    pub date: Date,
+}
+
+/// One vendor and service.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// What media asks for: lower-case letters, digits and hyphens.
+    pub id: String,
+    /// Who the contract is with.
+    pub vendor_legal_name: String,
+    /// What is used of them.
+    pub service: String,
+    /// What it is for.
+    pub role: VendorRole,
+    /// Every host that may be dialled for it.
+    pub hosts: Vec<Host>,
+    /// What it may be given.
+    pub data_classes_allowed: Vec<DataClass>,
+    /// The agreement.
+    pub baa: Baa,
+    /// What it keeps.
+    pub retention: Retention,
+    /// What every request must carry.
+    #[serde(default)]
+    pub request_must: Vec<RequestMust>,
+    /// Whether training on our data is off.
+    pub training_opt_out: bool,
+    /// Where data is processed.
+    pub region: String,
+    /// What media may get.
+    pub credential: Credential,
+    /// Where these facts come from.
+    pub source: Source,
+    /// Who let the vendor in.
+    pub approved_by: String,
+    /// When.
+    pub approved_on: Date,
+}
+
+/// What is wrong with one entry by itself.
+pub(super) fn problems_of(entry: &Entry) -> Vec<String> {
+    let mut problems = Vec::new();
+    let mut check = |is_fine: bool, what: &str| {
+        if !is_fine {
+            problems.push(what.to_owned());
+        }
+    };
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    check(
+        (1..=32).contains(&entry.id.len()) && entry.id.bytes().all(plain),
+        "the id is not 1 to 32 lower-case letters, digits and hyphens",
+    );
+    for (text, what) in [
+        (&entry.vendor_legal_name, "vendor_legal_name is empty"),
+        (&entry.service, "service is empty"),
+        (&entry.region, "region is empty"),
+        (&entry.approved_by, "approved_by is empty"),
+        (&entry.source.title, "the source has no title"),
+    ] {
+        check(!text.trim().is_empty(), what);
+    }
+    check(!entry.hosts.is_empty(), "there is no host");
+    for host in &entry.hosts {
+        check(is_host(&host.name), "a host is not a whole name in lower case without wildcards");
+        check(host.port != 0, "a host has the port 0");
+    }
+    let classes: BTreeSet<_> = entry.data_classes_allowed.iter().collect();
+    check(!classes.is_empty(), "no data class is allowed: say none");
+    check(classes.len() == entry.data_classes_allowed.len(), "a data class is there twice");
+    let has_phi = entry.data_classes_allowed.iter().any(|class| class.is_phi());
+    check(!(has_phi && entry.role.is_infrastructure()), "infrastructure may be given no PHI");
+    check_baa(&entry.baa, has_phi, &mut check);
+    let is_ttl = entry.retention.mode == RetentionMode::Ttl;
+    check(
+        is_ttl == entry.retention.ttl_days.is_some(),
+        "ttl_days goes with the retention mode ttl",
+    );
+    check(!has_phi || entry.training_opt_out, "PHI goes only where training on it is off");
+    for must in &entry.request_must {
+        check(!must.name.is_empty() && !must.value.is_empty(), "request_must needs name and value");
+    }
+    let credential = &entry.credential;
+    let is_none = credential.class == CredentialClass::None;
+    check(is_none || credential.max_ttl_s > 0, "a credential without a longest life");
+    check(is_none || credential.max_session_s > 0, "a credential without a longest session");
+    problems
+}
+
+fn check_baa(baa: &Baa, has_phi: bool, check: &mut impl FnMut(bool, &str)) {
+    match baa.status {
+        BaaStatus::Signed => {
+            check(
+                baa.effective.is_some(),
+                "a signed agreement has a day from which it is in force",
+            );
+            check(baa.next_review.is_some(), "a signed agreement has a next_review");
+            check(baa.reviewed_on.is_some(), "a signed agreement has a reviewed_on");
+            check(baa.reference.is_some(), "a signed agreement has a reference");
+            let is_digest = |text: &String| {
+                text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+            };
+            check(
+                baa.document_sha256.as_ref().is_some_and(is_digest),
+                "a signed agreement has the document's SHA-256",
+            );
+        }
+        BaaStatus::NotRequired => {
+            check(!has_phi, "PHI needs an agreement: it cannot be not-required");
+            let reason = baa.not_required_reason.as_ref();
+            check(
+                reason.is_some_and(|text| !text.trim().is_empty()),
+                "not-required needs a reason",
+            );
+        }
+        BaaStatus::Pending | BaaStatus::Expired => {}
+    }
+    let in_order = |first: Option<Date>, second: Option<Date>| match (first, second) {
+        (Some(first), Some(second)) => first <= second,
+        _ => true,
+    };
+    check(in_order(baa.effective, baa.expires), "the agreement ends before it begins");
+    check(in_order(baa.reviewed_on, baa.next_review), "the next review is before the last");
+}
+
+/// A whole name: at least two labels, lower case, not an address.
+fn is_host(name: &str) -> bool {
+    let labels: Vec<&str> = name.split('.').collect();
+    let is_label = |label: &&str| {
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        (1..=63).contains(&label.len())
+            && label.bytes().all(plain)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    // An address is never pinned here: its last label would be a number.
+    let last = labels.last().copied().unwrap_or_default();
+    labels.len() >= 2
+        && name.len() <= crate::limit::HOST_CHARS_MAX
+        && labels.iter().all(is_label)
+        && !last.bytes().all(|byte| byte.is_ascii_digit())
+}

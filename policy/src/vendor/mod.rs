@@ -1,0 +1,196 @@
+//! The vendor registry: who may be given what, under which contract, until when.
+//!
+//! One file a vendor in `policy/vendors/`. Nothing that carries PHI is sent to a host that is not in an
+//! entry with a business associate agreement in force. This module parses and decides; it opens nothing
+//! and asks no clock: the day is an argument. It says that an agreement is recorded as signed, never that
+//! it is adequate.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use crate::date::Date;
+
+use entry::problems_of;
+pub use entry::*;
+
+mod entry;
+
+/// Something in the registry that must be mended before anything starts.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RegistryProblem {
+    /// The file, or two of them.
+    pub file: String,
+    /// What is wrong.
+    pub what: String,
+}
+
+impl fmt::Display for RegistryProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.file, self.what)
+    }
+}
+
+/// Every entry, checked against each other.
+#[derive(Clone, Debug, Default)]
+pub struct Registry {
+    entries: Vec<Entry>,
+}
+
+/// Why a vendor is not dialled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum VendorRefusal {
+    /// Nobody of that id.
+    #[error("no vendor of that id")]
+    UnknownVendor,
+    /// PHI, and no agreement is recorded as signed.
+    #[error("no business associate agreement is recorded as signed")]
+    BaaMissing,
+    /// The agreement begins later.
+    #[error("the business associate agreement is not in force yet")]
+    BaaNotYet,
+    /// The agreement is over.
+    #[error("the business associate agreement has expired")]
+    BaaExpired,
+    /// The entry has not been looked at in time.
+    #[error("the review of the entry is overdue")]
+    ReviewOverdue,
+    /// The vendor may not be given that.
+    #[error("the vendor may not be given that class of data")]
+    DataClass,
+}
+
+impl VendorRefusal {
+    /// Every reason.
+    pub const ALL: [Self; 6] = [
+        Self::UnknownVendor,
+        Self::BaaMissing,
+        Self::BaaNotYet,
+        Self::BaaExpired,
+        Self::ReviewOverdue,
+        Self::DataClass,
+    ];
+
+    /// The stable code in log lines.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::UnknownVendor => "unknown_vendor",
+            Self::BaaMissing => "baa_missing",
+            Self::BaaNotYet => "baa_not_yet",
+            Self::BaaExpired => "baa_expired",
+            Self::ReviewOverdue => "review_overdue",
+            Self::DataClass => "data_class",
+        }
+    }
+}
+
+/// An entry that may be dialled for a class of data on a day. Only [`Registry::approve`] makes one.
+#[derive(Clone, Copy, Debug)]
+pub struct Approved<'r> {
+    entry: &'r Entry,
+    /// The last day of it; without one, no end.
+    until: Option<Date>,
+}
+
+impl<'r> Approved<'r> {
+    /// The entry.
+    #[must_use]
+    pub const fn entry(&self) -> &'r Entry {
+        self.entry
+    }
+
+    /// The last day on which it may be dialled, if there is one.
+    #[must_use]
+    pub const fn until(&self) -> Option<Date> {
+        self.until
+    }
+}
+
+impl Registry {
+    /// Parses files of one entry each: names and texts.
+    ///
+    /// # Errors
+    /// Every [`RegistryProblem`] in all of them.
+    pub fn parse<'f>(
+        files: impl IntoIterator<Item = (&'f str, &'f str)>,
+    ) -> Result<Self, Vec<RegistryProblem>> {
+        let (mut entries, mut problems) = (Vec::new(), Vec::new());
+        for (file, text) in files {
+            match toml::from_str::<Entry>(text) {
+                Ok(entry) => {
+                    let found = problems_of(&entry);
+                    let found = found.into_iter().map(|what| (file.to_owned(), what));
+                    problems.extend(found.map(|(file, what)| RegistryProblem { file, what }));
+                    entries.push((file, entry));
+                }
+                Err(error) => problems.push(RegistryProblem {
+                    file: file.to_owned(),
+                    what: error.message().to_owned(),
+                }),
+            }
+        }
+        let (mut ids, mut hosts) = (BTreeSet::new(), BTreeSet::new());
+        for (file, entry) in &entries {
+            let mut twice = |what: String| {
+                problems.push(RegistryProblem { file: (*file).to_owned(), what });
+            };
+            if !ids.insert(entry.id.as_str()) {
+                twice(format!("the id {} is in another entry too", entry.id));
+            }
+            for host in &entry.hosts {
+                if !hosts.insert((host.name.as_str(), host.port)) {
+                    twice(format!("the host {}:{} is in an entry already", host.name, host.port));
+                }
+            }
+        }
+        let entries = entries.into_iter().map(|(_, entry)| entry).collect();
+        if problems.is_empty() { Ok(Self { entries }) } else { Err(problems) }
+    }
+
+    /// Every entry.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// Whether the vendor `id` may be given `class` on `today`.
+    ///
+    /// # Errors
+    /// [`VendorRefusal`], the first that applies in the order of its variants.
+    pub fn approve(
+        &self,
+        id: &str,
+        class: DataClass,
+        today: Date,
+    ) -> Result<Approved<'_>, VendorRefusal> {
+        let entry = self.entries.iter().find(|entry| entry.id == id);
+        let entry = entry.ok_or(VendorRefusal::UnknownVendor)?;
+        let baa = &entry.baa;
+        if class.is_phi() {
+            match baa.status {
+                BaaStatus::Signed => {}
+                BaaStatus::Expired => return Err(VendorRefusal::BaaExpired),
+                BaaStatus::Pending | BaaStatus::NotRequired => {
+                    return Err(VendorRefusal::BaaMissing);
+                }
+            }
+            if baa.effective.is_none_or(|effective| effective > today) {
+                return Err(VendorRefusal::BaaNotYet);
+            }
+            if baa.expires.is_some_and(|expires| expires < today) {
+                return Err(VendorRefusal::BaaExpired);
+            }
+        }
+        if baa.next_review.is_some_and(|review| review < today) {
+            return Err(VendorRefusal::ReviewOverdue);
+        }
+        if !entry.data_classes_allowed.contains(&class) {
+            return Err(VendorRefusal::DataClass);
+        }
+        let ends = [baa.expires.filter(|_expires| class.is_phi()), baa.next_review];
+        Ok(Approved { entry, until: ends.into_iter().flatten().min() })
+    }
+}
+
+#[cfg(test)]
+mod tests;
