@@ -166,7 +166,9 @@ pub const fn demand(target: Target, layer: Layer) -> Demand {
         // A restricted container refuses namespaces to everyone in it; its platform isolates instead.
         (Layer::Namespaces | Layer::EmptyRoot, Target::RestrictedContainer)
         // Without root there is only one user: the one who started us.
-        | (Layer::Identity, Target::Laptop | Target::RestrictedContainer) => Demand::Absent,
+        | (Layer::Identity, Target::Laptop) => Demand::Absent,
+        // Some platforms run containers as root and let it change users, others do not.
+        (Layer::Identity, Target::RestrictedContainer) => Demand::Wanted,
         // Younger than the kernels of current distributions: MDWE 6.3, Landlock's network rules 6.7 and
         // scopes 6.12. The image brings its own kernel.
         (

@@ -46,13 +46,26 @@ pub const SIGN_START_DEADLINE: Duration = Duration::from_secs(5);
 /// One request or answer, in bytes. The text of a handshake is under 200, a signature of the longest RSA
 /// key 512.
 pub const SIGN_MESSAGE_BYTES_MAX: usize = 1024;
-/// Answers to earlier questions that are passed over while waiting for the right one.
-pub const SIGN_LATE_ANSWERS_MAX: usize = 8;
+/// Late answers in a row after which nobody is asked for a while: each costs a worker its deadline.
+pub const SIGN_LATE_IN_A_ROW_MAX: u32 = 3;
+/// For how long nobody is asked then.
+pub const SIGN_REST: Duration = Duration::from_secs(1);
 /// Handshakes a second, for each worker. One costs a third of a millisecond, so a flood of them leaves a
 /// worker a third of its time for live calls.
 pub const HANDSHAKES_PER_SECOND_MAX: u32 = 2_000;
 /// Handshakes that may begin at once, for each worker: a fleet of calls that is moved here arrives so.
 pub const HANDSHAKES_BURST_MAX: u32 = 2_000;
+
+// --- What the launcher reads and waits for ---
+
+/// One line of a role's log, in bytes; the longest that is written is under 2 KiB.
+pub const LOG_LINE_BYTES_MAX: usize = 4 * 1024;
+/// Lines that wait for whoever reads them; past it a role's pipe fills, and the role drops and counts.
+pub const LOG_LINES_WAITING_MAX: usize = 1_024;
+/// A replacement of the handshake signatures that the media server does not take.
+pub const HANDSHAKE_SEND_DEADLINE: Duration = Duration::from_secs(2);
+/// From the end of the drain to the end of the process, whatever a worker still does.
+pub const WORKERS_END_DEADLINE: Duration = Duration::from_secs(3);
 
 // --- The webhook's form ---
 

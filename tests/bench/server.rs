@@ -236,11 +236,11 @@ impl Bench {
             }),
             handshake: Some(handshake),
         };
-        let (server, mut log) = launch(plan).map_err(|error| error.to_string())?;
-        await_event(&mut log, "started").map_err(|error| error.to_string())?;
+        let (mut server, mut log) = launch(plan).map_err(|error| error.to_string())?;
+        await_event(&mut server, &mut log, "started").map_err(|error| error.to_string())?;
         // The log is read, as it would be in production, and thrown away.
         let reader = std::thread::spawn(move || {
-            drop(std::io::copy(&mut log, &mut std::io::sink()));
+            log.for_each(drop);
         });
         Ok((port, Running::Ward(Box::new(server), reader)))
     }

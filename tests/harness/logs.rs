@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use ward::log_lines::LogLines;
+
 use crate::edge_cases::note_seen;
 
 /// Every line so far.
@@ -30,6 +32,20 @@ impl Logs {
     #[must_use]
     pub fn collect_among_other_lines(reader: impl BufRead + Send + 'static) -> Self {
         Self::collect_lines(reader, true)
+    }
+
+    /// What a launched server logs.
+    #[must_use]
+    pub fn of_server(lines: LogLines) -> Self {
+        let logs = Self { lines: Arc::default(), is_shared: false };
+        let shared = Arc::clone(&logs.lines);
+        std::thread::spawn(move || {
+            for line in lines {
+                shared.0.lock().unwrap().push(line.text);
+                shared.1.notify_all();
+            }
+        });
+        logs
     }
 
     fn collect_lines(mut reader: impl BufRead + Send + 'static, is_shared: bool) -> Self {

@@ -143,7 +143,7 @@ impl Running {
             handshake: (role == Role::Media).then(|| all.handshake_values().unwrap()),
         };
         let (server, log) = launch(plan).unwrap();
-        let logs = Logs::collect(log);
+        let logs = Logs::of_server(log);
         drop(logs.first("started"));
         Self { port, logs, key, server }
     }

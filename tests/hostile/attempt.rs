@@ -69,6 +69,11 @@ impl Attempts {
                 for (place, one) in all.iter().enumerate() {
                     let mut wrong = right;
                     wrong[usize::from(one.index)] = off_by_one(one);
+                    // Every other time in the upper half, where that counts.
+                    if one.is_long && index % 2 == 1 {
+                        wrong = right;
+                        wrong[usize::from(one.index)] = one.value | 1 << 32;
+                    }
                     let name = format!("{}.{index}.{place} wrong", rule.number);
                     // Another list of the same rule may allow just that.
                     let is_allowed =

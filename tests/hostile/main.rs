@@ -37,13 +37,12 @@ fn run(mut arguments: impl Iterator<Item = String>) -> Result<(), String> {
     let sink: OwnedFd = handed.log.take().ok_or("no log")?;
     let target = handed.target.ok_or("no target")?;
     let log = sink.try_clone().map_err(|error| error.to_string())?;
-    let mut numbers = handed.numbers.clone();
-    numbers.push(log.as_raw_fd());
+    handed.numbers.push(log.as_raw_fd());
     let log = Log::new(role, Clock::start(), log);
     let entered = match layers.as_str() {
         "bare" => None,
         "open" | "sealed" => {
-            let entered = cell::enter(role, target, &numbers, 1, &log);
+            let entered = cell::enter(role, target, &handed, &log);
             Some(entered.map_err(|error| format!("{error:?}"))?)
         }
         other => return Err(format!("no cell called {other}")),

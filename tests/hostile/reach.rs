@@ -18,6 +18,25 @@ pub fn everything(attempts: &Attempts, mut report: impl FnMut(Tried)) {
     report(attempts.child("bind 127.0.0.1", bind));
     // SAFETY: signal 0 asks whether the process could be signalled.
     report(attempts.child("signal the launcher", move || value(unsafe { libc::kill(parent, 0) })));
+    report(attempts.child("trace the launcher", move || {
+        // SAFETY: attaches to a process, which goes on when this child ends.
+        let outcome = unsafe { libc::ptrace(libc::PTRACE_SEIZE, parent, 0, 0) };
+        if outcome == -1 { Err(errno()) } else { Ok(outcome) }
+    }));
+    report(attempts.child("read the launcher's memory", move || {
+        let mut byte = 0_u8;
+        let ours = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
+        // The other end is some address of ours, which a launcher need not have: what counts is whether it
+        // may be looked at at all.
+        // SAFETY: one byte of our own to be written to.
+        let read =
+            unsafe { libc::process_vm_readv(parent, &raw const ours, 1, &raw const ours, 1, 0) };
+        match errno() {
+            libc::EFAULT if read == -1 => Ok(0),
+            error if read == -1 => Err(error),
+            _ => Ok(0),
+        }
+    }));
     report(attempts.child("map writable and executable", || {
         map(libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC).map(|_| 0)
     }));

@@ -126,6 +126,8 @@ fn the_layers_beside_the_filter_hold_without_it() {
         "open /etc/passwd",
         "bind 127.0.0.1",
         "signal the launcher",
+        "trace the launcher",
+        "read the launcher's memory",
         "map writable and executable",
         "make written memory executable",
         "make a user namespace",

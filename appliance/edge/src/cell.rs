@@ -2,14 +2,14 @@
 //!
 //! It never makes a system call itself and never decides what is demanded.
 
-use std::os::fd::RawFd;
-
 use ward_policy::audit::{Event, Role};
 use ward_policy::cell::{Layer, Outcome, Target};
 use ward_policy::limit;
 use ward_sys::cell::{Applied, Cell, Stop};
+use ward_sys::process::end_with;
 use ward_sys::seccomp::Filter;
 
+use crate::handed::Handed;
 use crate::log::Log;
 use crate::start::StartError;
 
@@ -28,16 +28,16 @@ pub struct Entered {
 pub fn enter(
     role: Role,
     target: Target,
-    descriptors: &[RawFd],
-    workers: usize,
+    handed: &Handed,
     log: &Log,
 ) -> Result<Entered, StartError> {
+    let workers = handed.listeners.len();
     let per_worker = limit::CALLS_PER_WORKER_MAX.saturating_add(limit::PENDING_CONNECTIONS_MAX);
     let most = workers.saturating_mul(per_worker).saturating_add(limit::DESCRIPTORS_OF_A_PROCESS);
     let cell = Cell {
         role,
         target,
-        descriptors: descriptors.to_vec(),
+        descriptors: handed.numbers.clone(),
         descriptors_max: u64::try_from(most).unwrap_or(u64::MAX),
     };
     let mut outcomes = [Outcome::AbsentByDesign; Layer::ALL.len()];
@@ -48,6 +48,9 @@ pub fn enter(
         }
     };
     cell.enter(note).map_err(|stop| refused(stop, log))?;
+    if handed.launcher.is_some_and(|launcher| !end_with(launcher)) {
+        return Err(StartError::System);
+    }
     let filter = cell.filter().map_err(|stop| refused(stop, log))?;
     Ok(Entered { target, outcomes, filter })
 }

@@ -33,6 +33,8 @@ pub struct Handed {
     pub log: Option<OwnedFd>,
     /// The kind of machine, `target=NAME`: it decides which layers the cell must have.
     pub target: Option<Target>,
+    /// The launcher's process, `launcher=PID`: this one ends with it.
+    pub launcher: Option<u32>,
     /// The number of every descriptor above.
     pub numbers: Vec<RawFd>,
 }
@@ -49,6 +51,9 @@ pub enum HandedError {
     /// The number is no descriptor of ours.
     #[error("{0}")]
     Descriptor(#[from] DescriptorError),
+    /// The log is neither a pipe nor a socket.
+    #[error("the log is neither a pipe nor a socket")]
+    Log,
     /// Something that the server needs was not handed down.
     #[error("no {0} was handed down")]
     Absent(&'static str),
@@ -69,6 +74,13 @@ impl Handed {
             if name == "target" {
                 let target = Target::from_name(number).ok_or(HandedError::Argument)?;
                 if handed.target.replace(target).is_some() {
+                    return Err(HandedError::Twice);
+                }
+                continue;
+            }
+            if name == "launcher" {
+                let launcher = number.parse().map_err(|_number| HandedError::Argument)?;
+                if handed.launcher.replace(launcher).is_some() {
                     return Err(HandedError::Twice);
                 }
                 continue;
@@ -94,10 +106,22 @@ impl Handed {
             if slot.is_some() {
                 return Err(HandedError::Twice);
             }
-            *slot = Some(adopt(number)?);
+            let descriptor = adopt(number)?;
+            // Files may not grow in a cell: a line written to one would end the process.
+            if name == "log" && !is_pipe_or_socket(&descriptor) {
+                return Err(HandedError::Log);
+            }
+            *slot = Some(descriptor);
         }
         Ok(handed)
     }
+}
+
+fn is_pipe_or_socket(descriptor: &OwnedFd) -> bool {
+    rustix::fs::fstat(descriptor).is_ok_and(|stat| {
+        let kind = rustix::fs::FileType::from_raw_mode(stat.st_mode);
+        kind.is_fifo() || kind.is_socket()
+    })
 }
 
 /// Reads a document to its end and closes its descriptor.
@@ -145,6 +169,8 @@ mod tests {
         }
         assert!(matches!(check(&["log=900"]).unwrap_err(), HandedError::Descriptor(_)));
         assert!(matches!(check(&["log=1"]).unwrap_err(), HandedError::Descriptor(_)));
+        let file = File::open("/dev/null").unwrap().into_raw_fd();
+        assert_eq!(check(&[&format!("log={file}")]).unwrap_err(), HandedError::Log);
         let absent = read_document(None, "settings").err();
         assert_eq!(absent, Some(HandedError::Absent("settings")));
     }

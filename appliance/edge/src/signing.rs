@@ -8,6 +8,7 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send, sockopt};
 use rustls::sign::{Signer, SigningKey};
 use rustls::{Error, SignatureAlgorithm, SignatureScheme};
@@ -145,8 +146,13 @@ impl RemoteKey {
         }
         let workers = u64::try_from(free.len()).unwrap_or(1);
         let allowance = Allowance::of(workers, clock.now());
-        let channels =
-            Channels { free: Mutex::new(free), allowance: Mutex::new(allowance), clock, log };
+        let channels = Channels {
+            free: Mutex::new(free),
+            allowance: Mutex::new(allowance),
+            rest: Mutex::default(),
+            clock,
+            log,
+        };
         Ok(Self { hello: hello.ok_or(RemoteKeyError)?, channels: Arc::new(channels) })
     }
 }
@@ -199,6 +205,7 @@ impl Signer for RemoteSigner {
 struct Channels {
     free: Mutex<Vec<Channel>>,
     allowance: Mutex<Allowance>,
+    rest: Mutex<Rest>,
     clock: Clock,
     log: Log,
 }
@@ -213,11 +220,16 @@ impl Channels {
         if !self.allowance.lock().unwrap_or_else(PoisonError::into_inner).allows(self.clock.now()) {
             return Err(SigningFault::Limited);
         }
+        let rest = || self.rest.lock().unwrap_or_else(PoisonError::into_inner);
+        if rest().until > self.clock.now() {
+            return Err(SigningFault::Late);
+        }
         let free = || self.free.lock().unwrap_or_else(PoisonError::into_inner);
         // As many channels as workers, and a worker signs one thing at a time: without one, its other end
         // is gone.
         let mut channel = free().pop().ok_or(SigningFault::Gone)?;
-        let answer = channel.ask(scheme, message);
+        let answer = channel.ask(scheme, message, self.clock);
+        rest().note(matches!(answer, Err(SigningFault::Late)), self.clock.now());
         if !matches!(answer, Err(SigningFault::Gone)) {
             free().push(channel);
         }
@@ -226,19 +238,29 @@ impl Channels {
 }
 
 impl Channel {
-    fn ask(&mut self, scheme: SignatureScheme, message: &[u8]) -> Result<Vec<u8>, SigningFault> {
+    fn ask(
+        &mut self,
+        scheme: SignatureScheme,
+        message: &[u8],
+        clock: Clock,
+    ) -> Result<Vec<u8>, SigningFault> {
+        let until = clock.now().saturating_add(limit::SIGN_DEADLINE);
         self.number = self.number.wrapping_add(1);
         let request =
             Request { number: self.number, scheme: u16::from(scheme), message }.to_bytes();
-        send(&self.socket, &request, SendFlags::NOSIGNAL).map_err(|_gone| SigningFault::Gone)?;
+        // A process that has stopped reading must not stop this one.
+        match send(&self.socket, &request, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+            Ok(_) => {}
+            Err(Errno::AGAIN) => return Err(SigningFault::Late),
+            Err(_gone) => return Err(SigningFault::Gone),
+        }
         let mut buffer = [0; limit::SIGN_MESSAGE_BYTES_MAX];
-        // What comes late answers an earlier question; there are few of those, and then it is too late.
-        for _ in 0..limit::SIGN_LATE_ANSWERS_MAX {
+        // What is there already answers earlier questions, which nobody waits for any more.
+        loop {
             let (_, length) = match recv(&self.socket, &mut buffer, RecvFlags::empty()) {
                 Ok(received) => received,
-                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {
-                    return Err(SigningFault::Late);
-                }
+                Err(Errno::INTR) if clock.now() < until => continue,
+                Err(Errno::AGAIN | Errno::INTR) => return Err(SigningFault::Late),
                 Err(_gone) => return Err(SigningFault::Gone),
             };
             let answer = buffer.get(..length).and_then(<[u8]>::split_first_chunk::<8>);
@@ -247,8 +269,27 @@ impl Channel {
                 let is_signed = !signature.is_empty();
                 return if is_signed { Ok(signature.to_vec()) } else { Err(SigningFault::Refused) };
             }
+            if clock.now() >= until {
+                return Err(SigningFault::Late);
+            }
         }
-        Err(SigningFault::Late)
+    }
+}
+
+/// Spares the workers: after a few late answers in a row nobody is asked for a while.
+#[derive(Debug, Default)]
+struct Rest {
+    late_in_a_row: u32,
+    until: Duration,
+}
+
+impl Rest {
+    fn note(&mut self, is_late: bool, now: Duration) {
+        self.late_in_a_row = if is_late { self.late_in_a_row.saturating_add(1) } else { 0 };
+        if self.late_in_a_row >= limit::SIGN_LATE_IN_A_ROW_MAX {
+            self.late_in_a_row = 0;
+            self.until = now.saturating_add(limit::SIGN_REST);
+        }
     }
 }
 
@@ -364,6 +405,19 @@ mod tests {
         let second = Duration::from_secs(1);
         let per_second = 2 * limit::HANDSHAKES_PER_SECOND_MAX;
         assert!((0..per_second).all(|_| allowance.allows(second)) && !allowance.allows(second));
+    }
+
+    #[test]
+    fn after_late_answers_in_a_row_nobody_is_asked_for_a_while() {
+        let mut rest = Rest::default();
+        let second = Duration::from_secs(1);
+        for _ in 1..limit::SIGN_LATE_IN_A_ROW_MAX {
+            rest.note(true, second);
+        }
+        rest.note(false, second);
+        assert_eq!(rest.until, Duration::ZERO, "one answer in time begins anew");
+        (0..limit::SIGN_LATE_IN_A_ROW_MAX).for_each(|_| rest.note(true, second));
+        assert_eq!(rest.until, second + limit::SIGN_REST);
     }
 
     #[test]

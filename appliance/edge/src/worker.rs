@@ -11,7 +11,7 @@ use std::io;
 use std::net::TcpListener;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Barrier, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
@@ -74,7 +74,8 @@ where
     let gates = Arc::new(Gates {
         ready: Barrier::new(everyone),
         sealed: Barrier::new(everyone),
-        done: Barrier::new(everyone),
+        done: Mutex::new(0),
+        changed: Condvar::new(),
     });
     for listener in listeners {
         listener.set_nonblocking(true)?;
@@ -91,7 +92,7 @@ where
             // A panic that nobody contained has said so through the hook; the others are served on.
             let serving = AssertUnwindSafe(|| runtime.block_on(serve(listener)));
             std::panic::catch_unwind(serving).unwrap_or_default();
-            gates.done.wait();
+            gates.leave();
             // A thread that ends makes system calls that are not to be made any more.
             loop {
                 std::thread::park();
@@ -107,7 +108,7 @@ where
     gates.sealed.wait();
     main.block_on(drainer.run(&mut stop, limit::DRAIN_DEADLINE, log));
     drainer.advance(Phase::Stopping);
-    gates.done.wait();
+    gates.wait_for(usize::from(workers));
     leave(0)
 }
 
@@ -140,6 +141,25 @@ struct Gates {
     ready: Barrier,
     /// Nothing can be made any more.
     sealed: Barrier,
-    /// The last connection is over.
-    done: Barrier,
+    /// How many workers have ended.
+    done: Mutex<usize>,
+    /// Told when one does.
+    changed: Condvar,
+}
+
+impl Gates {
+    fn leave(&self) {
+        let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        *done = done.saturating_add(1);
+        self.changed.notify_all();
+    }
+
+    /// Waits until `workers` have ended; whatever one of them hangs in ends with the process.
+    fn wait_for(&self, workers: usize) {
+        let done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self
+            .changed
+            .wait_timeout_while(done, limit::WORKERS_END_DEADLINE, |done| *done < workers);
+        drop(waited);
+    }
 }

@@ -6,8 +6,8 @@
 use std::convert::Infallible;
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
 
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use rustls::SignatureScheme;
@@ -37,7 +37,7 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<Infallible, StartErr
     let log = Log::new(Role::Sign, Clock::start(), sink);
     install(Strategy::Abort, log.clone());
     let target = handed.target.ok_or(StartError::Handed)?;
-    let entered = cell::enter(Role::Sign, target, &handed.numbers, 1, &log)?;
+    let entered = cell::enter(Role::Sign, target, &handed, &log)?;
     let pem = read_document(handed.tls_key.take(), "tls-key").map_err(|_pem| StartError::Tls)?;
     let key = PrivateKeyDer::from_pem_slice(pem.expose().as_bytes());
     drop(pem);
@@ -46,9 +46,12 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<Infallible, StartErr
     let hello = hello(key.as_ref()).ok_or(StartError::Tls)?.to_bytes();
     let workers = u16::try_from(handed.sign.len()).unwrap_or(u16::MAX);
     let open = Arc::new(AtomicUsize::new(handed.sign.len()));
+    let sealed = Arc::new(Barrier::new(handed.sign.len().saturating_add(1)));
     for channel in handed.sign {
         let (key, hello, open) = (Arc::clone(&key), hello.clone(), Arc::clone(&open));
+        let gate = Arc::clone(&sealed);
         start_beside("channel", move || {
+            gate.wait();
             serve(&channel, key.as_ref(), &hello);
             // Without a server there is nothing to keep a key for.
             if open.fetch_sub(1, Ordering::AcqRel) == 1 {
@@ -58,6 +61,8 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<Infallible, StartErr
     }
     entered.seal(&log)?;
     log.record(&Event::Started { workers });
+    // Only now is anything said or signed.
+    sealed.wait();
     // It ends with its server, or by its launcher's signal.
     loop {
         std::thread::park();
@@ -120,13 +125,13 @@ fn is_key_exchange(message: &[u8]) -> bool {
     // Two randoms of 32 bytes, then a named curve and a point with its length.
     let Some((_randoms, params)) = message.split_at_checked(64) else { return false };
     let [3, high, low, length, point @ ..] = params else { return false };
-    let expected = match u16::from_be_bytes([*high, *low]) {
-        0x001d => 32, // x25519
-        0x0017 => 65, // secp256r1
-        0x0018 => 97, // secp384r1
+    let (expected, is_plain) = match u16::from_be_bytes([*high, *low]) {
+        0x001d => (32, true),                      // x25519
+        0x0017 => (65, point.first() == Some(&4)), // secp256r1, uncompressed
+        0x0018 => (97, point.first() == Some(&4)), // secp384r1, uncompressed
         _ => return false,
     };
-    usize::from(*length) == expected && point.len() == expected
+    is_plain && usize::from(*length) == expected && point.len() == expected
 }
 
 #[cfg(test)]
@@ -160,6 +165,8 @@ mod tests {
         other[64..64 + client.len()].copy_from_slice(client);
         let mut padded = verify(32);
         padded[3] = b'x';
+        let mut compressed = exchange(0x17, 65);
+        compressed[68] = 2;
         let mut longer = exchange(0x1d, 32);
         longer.push(0);
         for message in [
@@ -174,6 +181,7 @@ mod tests {
             exchange(0x1d, 65),
             exchange(0x1e, 32),
             longer,
+            compressed,
             vec![0; 200],
         ] {
             assert!(!is_handshake(&message), "{message:?}");

@@ -62,8 +62,7 @@ pub fn start(
     let log = Log::new(Role::Media, clock, sink);
     install(Strategy::Unwind, log.clone());
     let target = handed.target.ok_or(StartError::Handed)?;
-    let workers = handed.listeners.len();
-    let entered = cell::enter(Role::Media, target, &handed.numbers, workers, &log)?;
+    let entered = cell::enter(Role::Media, target, &handed, &log)?;
     let document = read_document(handed.settings.take(), "settings");
     let document = document.map_err(|_document| StartError::Handed)?;
     let settings = MediaSettings::parse(document.expose()).map_err(|_all| StartError::Settings)?;

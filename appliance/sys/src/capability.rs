@@ -12,9 +12,15 @@ use crate::cell::LayerError;
 
 /// Becomes `user` and the group of the same number, and leaves every other group.
 ///
-/// The capabilities stay until [`drop_all`], which needs one of them to shrink the bounding set.
+/// Unsupported without the right to change users. The capabilities stay until [`drop_all`], which needs one of them to shrink the bounding set.
 pub(crate) fn become_user(user: u32) -> Result<(), LayerError> {
     let (uid, gid) = (Uid::from_raw(user), Gid::from_raw(user));
+    let may_change = |sets: CapabilitySets| {
+        sets.effective.contains(CapabilitySet::SETUID | CapabilitySet::SETGID)
+    };
+    if !rustix::thread::capabilities(None).is_ok_and(may_change) {
+        return Err(LayerError::Unsupported);
+    }
     set_keep_capabilities(true)?;
     set_thread_groups(&[])?;
     set_thread_res_gid(gid, gid, gid)?;

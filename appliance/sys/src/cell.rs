@@ -83,9 +83,6 @@ impl Cell {
         put_on(Layer::EmptyRoot, &namespace::empty_root)?;
         put_on(Layer::Identity, &|| capability::become_user(user(self.role)))?;
         put_on(Layer::Capabilities, &capability::drop_all)?;
-        // A change of user takes this back, so it is asked for here: whatever ends the launcher ends us.
-        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))
-            .unwrap_or_default();
         put_on(Layer::NoNewPrivileges, &confinement::no_new_privileges)?;
         put_on(Layer::NotDumpable, &confinement::not_dumpable)?;
         put_on(Layer::NoExecutableGain, &confinement::no_executable_gain)?;

@@ -31,8 +31,7 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<Infallible, StartErr
     let log = Log::new(Role::Twiml, clock, sink);
     install(Strategy::Abort, log.clone());
     let target = handed.target.ok_or(StartError::Handed)?;
-    let workers = handed.listeners.len();
-    let entered = cell::enter(Role::Twiml, target, &handed.numbers, workers, &log)?;
+    let entered = cell::enter(Role::Twiml, target, &handed, &log)?;
     let document = read_document(handed.settings.take(), "settings");
     let document = document.map_err(|_document| StartError::Handed)?;
     let settings = TwimlSettings::parse(document.expose()).map_err(|_all| StartError::Settings)?;

@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use ward_policy::cell::Target;
 
 use crate::call::{self, Plan, Report};
 use crate::caller::packets::Packets;
 use crate::caller::stream::{Outcome, Script};
 use crate::caller::webhook::{self, Identifiers};
 use crate::console::{Console, Failure};
+use crate::launch;
 use crate::stage::Stage;
 use crate::wav;
 
@@ -25,6 +27,9 @@ pub struct Arguments {
     /// Where to log every message of the stream, audio included.
     #[arg(long, value_name = "FILE")]
     packets: Option<PathBuf>,
+    /// The kind of machine, which decides the layers of the cells; by default what this looks like.
+    #[arg(long, value_name = "KIND", value_parser = launch::parse_target)]
+    target: Option<Target>,
     /// Keep the servers up after the call and print how to reach them.
     #[arg(long)]
     hold: bool,
@@ -53,7 +58,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<bool, Failure> {
         // An unusable path is found out now rather than after the call.
         call::write_recording(path, &[])?;
     }
-    let mut stage = Stage::set(console)?;
+    let mut stage = Stage::set(arguments.target.unwrap_or_else(launch::target), console)?;
     let call = Identifiers::new(&stage.account_sid)?;
     let script = Script {
         speak_after: SPEAK_AFTER,

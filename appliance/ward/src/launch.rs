@@ -4,7 +4,7 @@
 //! else. The launcher reads log lines as text and judges nothing in them.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, PipeReader, Seek as _, Write as _};
+use std::io::{Seek as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -18,11 +18,13 @@ use rustix::io::FdFlags;
 use rustix::process::{Pid, Signal, kill_process};
 use ward_policy::audit::Role;
 use ward_policy::cell::Target;
+use ward_policy::limit;
 use ward_policy::phi::Secret;
 use ward_twilio::signature::Signature;
 
 use crate::console::Failure;
 use crate::development_ca::Identity;
+use crate::log_lines::{Line, LogLines};
 
 /// The first argument that makes this executable a server.
 const SERVE_MEDIA: &str = "serve-media";
@@ -70,6 +72,15 @@ pub fn target() -> Target {
     if has_namespaces { Target::Laptop } else { Target::RestrictedContainer }
 }
 
+/// The kind of machine called `text`.
+///
+/// # Errors
+/// The names there are.
+pub fn parse_target(text: &str) -> Result<Target, String> {
+    let names: Vec<&str> = Target::ALL.iter().map(|target| target.name()).collect();
+    Target::from_name(text).ok_or_else(|| format!("one of {}", names.join(", ")))
+}
+
 /// What a server is started with.
 #[expect(missing_debug_implementations, reason = "its settings must never be printed")]
 pub struct Plan {
@@ -95,47 +106,53 @@ pub struct Server {
     role: Role,
     child: Child,
     /// Holds the key for it.
-    sign: Option<Child>,
+    sign: Option<Sign>,
     handshake: Option<UnixStream>,
 }
 
-/// Starts a server; the reader yields its log lines until it ends.
+/// Starts a server and, if it has TLS of its own, the process that signs for it; the lines are both's, until
+/// the server ends.
 ///
 /// # Errors
 /// [`Failure::Checked`] when the operating system refuses.
-pub fn launch(plan: Plan) -> Result<(Server, BufReader<PipeReader>), Failure> {
+pub fn launch(plan: Plan) -> Result<(Server, LogLines), Failure> {
     let role = plan.role;
     let (log_reader, log_writer) = std::io::pipe().map_err(failure)?;
     let mut handed: Vec<(&str, OwnedFd)> = vec![
         ("settings", document("settings", plan.settings.expose())?),
-        ("log", log_writer.try_clone().map_err(failure)?.into()),
+        ("log", log_writer.into()),
     ];
+    let mut pipes = vec![(role, log_reader)];
     let executable = plan.executable.as_deref();
     let mut sign = None;
     if let Some(identity) = plan.identity {
         handed.push(("tls-chain", document("tls-chain", &identity.chain)?));
+        // A pipe of its own: nobody writes in another's name.
+        let (sign_log_reader, sign_log_writer) = std::io::pipe().map_err(failure)?;
         let mut of_sign: Vec<(&str, OwnedFd)> = vec![
             ("tls-key", document("tls-key", identity.key.expose())?),
-            ("log", log_writer.into()),
+            ("log", sign_log_writer.into()),
         ];
+        pipes.push((Role::Sign, sign_log_reader));
         // One channel a worker: nobody waits for another's signature.
         for _ in &plan.listeners {
             let (ours, theirs) = channel().map_err(failure)?;
             handed.push(("sign", ours));
             of_sign.push(("sign", theirs));
         }
-        sign = Some(start(Role::Sign, plan.target, executable, &of_sign)?);
+        sign = Some(Sign(start(Role::Sign, plan.target, executable, &of_sign)?));
     }
     let mut handshake = None;
     if let Some(values) = plan.handshake {
         let (reader, mut writer) = UnixStream::pair().map_err(failure)?;
+        writer.set_write_timeout(Some(limit::HANDSHAKE_SEND_DEADLINE)).map_err(failure)?;
         send_values(&mut writer, &values).map_err(failure)?;
         handed.push(("handshake", reader.into()));
         handshake = Some(writer);
     }
     handed.extend(plan.listeners.into_iter().map(|listener| ("listener", listener.into())));
     let child = start(role, plan.target, executable, &handed)?;
-    Ok((Server { role, child, sign, handshake }, BufReader::new(log_reader)))
+    Ok((Server { role, child, sign, handshake }, LogLines::of(pipes)))
 }
 
 fn start(
@@ -165,7 +182,10 @@ fn start(
     };
     // A terminal's Ctrl-C reaches the launcher only, which passes one signal on.
     command.process_group(0);
-    command.arg0(name).env_clear().stdin(Stdio::null()).stdout(Stdio::null());
+    command.arg0(name).env_clear();
+    // What is inherited could be a terminal or a file; a role has its log and nothing else to write to.
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.arg(format!("launcher={}", std::process::id()));
     command.arg(format!("target={}", target.name()));
     for (name, descriptor) in handed {
         command.arg(format!("{name}={}", descriptor.as_raw_fd()));
@@ -174,6 +194,18 @@ fn start(
     }
     // The descriptors close here when `handed` is dropped by the caller: the child has its own.
     command.spawn().map_err(|error| Failure::Checked(format!("{name} cannot be started: {error}")))
+}
+
+/// The process that signs; ended when dropped.
+#[derive(Debug)]
+struct Sign(Child);
+
+impl Drop for Sign {
+    fn drop(&mut self) {
+        // Both can only fail because the process is gone.
+        self.0.kill().unwrap_or_default();
+        self.0.wait().map(drop).unwrap_or_default();
+    }
 }
 
 impl Server {
@@ -199,7 +231,7 @@ impl Server {
     /// The process that signs for it, unless it has no TLS of its own.
     #[must_use]
     pub fn sign_id(&self) -> Option<u32> {
-        self.sign.as_ref().map(Child::id)
+        self.sign.as_ref().map(|sign| sign.0.id())
     }
 
     /// The process.
@@ -254,10 +286,7 @@ impl Server {
 
     /// Nobody is left to sign for.
     fn end_sign(&mut self) {
-        if let Some(mut sign) = self.sign.take() {
-            sign.kill().unwrap_or_default();
-            sign.wait().map(drop).unwrap_or_default();
-        }
+        drop(self.sign.take());
     }
 }
 
@@ -267,25 +296,30 @@ impl Drop for Server {
     }
 }
 
-/// Reads log lines until a server says `wanted`; what signs for it does not count.
+/// Reads log lines until the server says `wanted`; what signs for it does not count.
 ///
 /// # Errors
-/// [`Failure::Checked`] when the log ends first.
-pub fn await_event(log: &mut BufReader<PipeReader>, wanted: &str) -> Result<Vec<String>, Failure> {
-    let mut lines = Vec::new();
-    let mark = format!("\"event\":\"{wanted}\"");
-    let not_mark = format!("\"role\":\"{}\"", Role::Sign.name());
-    loop {
-        let mut line = String::new();
-        if log.read_line(&mut line).map_err(failure)? == 0 {
-            return Err(Failure::Checked(format!("the server ended before it said {wanted}")));
-        }
-        let is_wanted = line.contains(&mark) && !line.contains(&not_mark);
-        lines.push(line.trim_end().to_owned());
+/// [`Failure::Checked`] when it ends first: what its status means, and what it said last.
+pub fn await_event(
+    server: &mut Server,
+    log: &mut LogLines,
+    wanted: &str,
+) -> Result<Vec<Line>, Failure> {
+    let mut lines: Vec<Line> = Vec::new();
+    for line in log.by_ref() {
+        let is_wanted = line.is_event(wanted) && line.role != Role::Sign;
+        lines.push(line);
         if is_wanted {
             return Ok(lines);
         }
     }
+    let role = server.role.name();
+    let ended = server.wait().err().map_or_else(
+        || format!("ward-{role} ended before it said {wanted}"),
+        |failure| failure.to_string(),
+    );
+    let said: Vec<String> = lines.into_iter().map(|line| line.text).collect();
+    Err(Failure::Checked([vec![ended], said].concat().join("\n")))
 }
 
 /// Opens `count` listeners on one address that share it; port 0 is chosen once.

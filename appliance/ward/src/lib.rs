@@ -9,6 +9,7 @@ pub mod settings;
 pub mod check_config;
 pub mod vendors;
 pub mod development_ca;
+pub mod log_lines;
 pub mod launch;
 pub mod run;
 pub mod stage;

@@ -9,22 +9,30 @@ use std::path::Path;
 use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 use ward_policy::audit::Role;
+use ward_policy::cell::Target;
 use ward_policy::syscall::{Library, Profile};
 use ward_sys::seccomp::Filter;
 
 use crate::console::{Console, Failure};
+use crate::log_lines::Line;
 use crate::stage::Stage;
 
 /// Starts both roles with settings made for this run, reports on them and ends them.
 ///
 /// # Errors
 /// [`Failure`] when they do not start.
-pub fn run(console: &Console) -> Result<bool, Failure> {
-    let mut stage = Stage::set(console)?;
+pub fn run(target: Target, console: &Console) -> Result<bool, Failure> {
+    let mut stage = Stage::set(target, console)?;
     let mut reports = Vec::new();
     for (role, server) in [(Role::Twiml, &stage.twiml), (Role::Media, &stage.media)] {
-        reports.push(of(role, role, server.id(), &stage.start_lines));
-        reports.extend(server.sign_id().map(|id| of(Role::Sign, role, id, &stage.start_lines)));
+        let lines: Vec<&Line> = stage
+            .start_lines
+            .iter()
+            .filter(|(server, _)| *server == role)
+            .map(|(_, line)| line)
+            .collect();
+        reports.push(of(role, role, server.id(), &lines));
+        reports.extend(server.sign_id().map(|id| of(Role::Sign, role, id, &lines)));
     }
     stage.clear();
     let reports = reports.into_iter().collect::<Result<Vec<_>, _>>()?;
@@ -35,7 +43,7 @@ pub fn run(console: &Console) -> Result<bool, Failure> {
 
 /// What is known of one role, whose process is `id`; it belongs to `server`, and `lines` are what all
 /// logged as they started.
-fn of(role: Role, server: Role, id: u32, lines: &[String]) -> Result<Value, Failure> {
+fn of(role: Role, server: Role, id: u32, lines: &[&Line]) -> Result<Value, Failure> {
     let folder = format!("/proc/{id}");
     let status = std::fs::read_to_string(format!("{folder}/status"))
         .map_err(|error| Failure::Checked(format!("{folder}/status: {error}")))?;
@@ -69,6 +77,8 @@ fn of(role: Role, server: Role, id: u32, lines: &[String]) -> Result<Value, Fail
     };
     let descriptors = seen("descriptors", descriptors(&folder));
     let mappings = seen("writable_executable_mappings", writable_executable(&folder));
+    let dumpable = seen("dumpable", is_dumpable(&folder, uid).map(Value::from));
+    let interfaces = seen("network_interfaces", interfaces(&folder).map(Value::from));
     let own = seen("own_namespaces", own_namespaces(&folder));
     Ok(json!({
         "role": role.name(),
@@ -85,9 +95,9 @@ fn of(role: Role, server: Role, id: u32, lines: &[String]) -> Result<Value, Fail
         "syscalls": allowed,
         "filter": filter,
         "no_new_privs": number("NoNewPrivs").map(|value| value == 1),
-        "dumpable": is_dumpable(&folder, uid),
+        "dumpable": dumpable,
         "own_namespaces": own,
-        "network_interfaces": interfaces(&folder),
+        "network_interfaces": interfaces,
         "descriptors": descriptors,
         "writable_executable_mappings": mappings,
         "layers": layers,
@@ -114,10 +124,10 @@ fn bits(set: u64) -> Vec<String> {
 }
 
 /// What the role said of each layer as it entered its cell.
-fn layers(role: Role, lines: &[String]) -> Value {
-    let entered = lines.iter().find_map(|line| {
-        let event: Value = serde_json::from_str(line).ok()?;
-        (event["event"] == "cell_entered" && event["role"] == role.name()).then_some(event)
+fn layers(role: Role, lines: &[&Line]) -> Value {
+    let entered = lines.iter().filter(|line| line.role == role).find_map(|line| {
+        let event: Value = serde_json::from_str(&line.text).ok()?;
+        (event["event"] == "cell_entered").then_some(event)
     });
     let Some(Value::Object(mut fields)) = entered else {
         return Value::Null;
@@ -200,6 +210,13 @@ fn is_confined(report: &Value) -> bool {
         && is_clean("dumpable", &json!(false))
         && is_clean("writable_executable_mappings", &json!(0))
         && report["layers"].is_object()
+        && has_few_kinds(&report["descriptors"])
+}
+
+/// Whether every descriptor is of a kind that a role needs: in particular no file.
+fn has_few_kinds(kinds: &Value) -> bool {
+    const KINDS: [&str; 5] = ["eventfd", "eventpoll", "null", "pipe", "socket"];
+    kinds.as_object().is_none_or(|kinds| kinds.keys().all(|kind| KINDS.contains(&kind.as_str())))
 }
 
 /// One line a fact.
@@ -242,6 +259,7 @@ mod tests {
             ("dumpable", json!(true)),
             ("writable_executable_mappings", json!(1)),
             ("layers", Value::Null),
+            ("descriptors", json!({ "file": 1, "pipe": 1 })),
         ] {
             let mut report = fine.clone();
             report[name] = wrong;

@@ -1,6 +1,6 @@
 //! `ward run`: one server in the foreground, its log on standard output. It changes no line of it.
 
-use std::io::{BufRead as _, Write as _, stdout};
+use std::io::{Write as _, stdout};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -53,16 +53,11 @@ pub struct Arguments {
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
     workers: Option<u16>,
     /// The kind of machine, which decides the layers of the cell; by default what this looks like.
-    #[arg(long, value_name = "KIND", value_parser = target)]
+    #[arg(long, value_name = "KIND", value_parser = launch::parse_target)]
     target: Option<Target>,
     /// The server's own executable, instead of this one in its role.
     #[arg(long, value_name = "FILE")]
     exec: Option<PathBuf>,
-}
-
-fn target(text: &str) -> Result<Target, String> {
-    let names: Vec<&str> = Target::ALL.iter().map(|target| target.name()).collect();
-    Target::from_name(text).ok_or_else(|| format!("one of {}", names.join(", ")))
 }
 
 /// Runs the command.
@@ -71,7 +66,7 @@ fn target(text: &str) -> Result<Target, String> {
 /// [`Failure`] when the server cannot be started or ends badly.
 pub fn run(arguments: &Arguments, console: &Console) -> Result<bool, Failure> {
     let Some(server) = arguments.server else {
-        return report::run(console);
+        return report::run(arguments.target.unwrap_or_else(launch::target), console);
     };
     let all = AllSettings::gather(arguments.env_file.as_deref())?;
     for finding in all.findings() {
@@ -130,16 +125,13 @@ fn identity(arguments: &Arguments, console: &Console) -> Result<Option<Identity>
 
 /// Starts the server, passes stop signals on, and copies its log until it ends.
 fn relay(plan: Plan) -> Result<bool, Failure> {
-    let (mut server, mut log) = launch(plan)?;
+    let (mut server, log) = launch(plan)?;
     let id = server.id();
     let watch = std::thread::spawn(move || pass_signals_to(id));
-    let mut line = String::new();
     let mut has_started = false;
-    while log.read_line(&mut line).is_ok_and(|bytes| bytes > 0) {
-        has_started |=
-            line.contains("\"event\":\"started\"") && !line.contains("\"role\":\"sign\"");
-        stdout().lock().write_all(line.as_bytes()).unwrap_or_default();
-        line.clear();
+    for line in log {
+        has_started |= line.is_event("started") && line.role != Role::Sign;
+        writeln!(stdout().lock(), "{}", line.text).unwrap_or_default();
     }
     let ended = server.wait();
     // The watcher waits for signals for as long as the process lives.

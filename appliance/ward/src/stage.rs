@@ -2,7 +2,7 @@
 //!
 //! The certificate authority, account and auth token die with the run.
 
-use std::io::{BufRead as _, BufReader, PipeReader, Write as _};
+use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
 use ward_policy::audit::Role;
+use ward_policy::cell::Target;
 use ward_policy::phi::Secret;
 use ward_twilio::signature::AuthToken;
 
@@ -22,6 +23,7 @@ use crate::client::Client;
 use crate::console::{Console, Failure};
 use crate::development_ca::DevelopmentCa;
 use crate::launch::{self, Server, await_event, listen};
+use crate::log_lines::{Line, LogLines};
 use crate::settings::AllSettings;
 
 /// Both servers, and what is needed to call them.
@@ -31,7 +33,7 @@ pub(crate) struct Stage {
     /// Log lines of both servers, as they come.
     pub(crate) lines: Receiver<String>,
     /// What both logged as they started.
-    pub(crate) start_lines: Vec<String>,
+    pub(crate) start_lines: Vec<(Role, Line)>,
     pub(crate) folder: PathBuf,
     pub(crate) account_sid: String,
     token_text: Secret<String>,
@@ -42,7 +44,7 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    pub(crate) fn set(console: &Console) -> Result<Self, Failure> {
+    pub(crate) fn set(target: Target, console: &Console) -> Result<Self, Failure> {
         let folder = std::env::temp_dir().join(format!("ward-demo-{}", random_hex()?));
         let made = std::fs::DirBuilder::new().mode(0o700).create(&folder);
         made.map_err(|error| Failure::file(&folder, error))?;
@@ -61,7 +63,7 @@ impl Stage {
         let ca = DevelopmentCa::new()?;
         let twiml = launch::Plan {
             role: Role::Twiml,
-            target: launch::target(),
+            target,
             executable: None,
             listeners: site,
             settings: settings.twiml_document(),
@@ -71,7 +73,7 @@ impl Stage {
         let values = settings.handshake_values();
         let media = launch::Plan {
             role: Role::Media,
-            target: launch::target(),
+            target,
             executable: None,
             listeners: media_host,
             settings: settings.media_document(),
@@ -81,10 +83,11 @@ impl Stage {
         let (sender, lines) = channel();
         let (mut servers, mut start_lines) = (Vec::new(), Vec::new());
         for plan in [twiml, media] {
-            let (server, mut log) = launch::launch(plan)?;
-            for line in await_event(&mut log, "started")? {
-                console.progress(&format!("            log  {line}"));
-                start_lines.push(line);
+            let role = plan.role;
+            let (mut server, mut log) = launch::launch(plan)?;
+            for line in await_event(&mut server, &mut log, "started")? {
+                console.progress(&format!("            log  {}", line.text));
+                start_lines.push((role, line));
             }
             let sender = sender.clone();
             std::thread::spawn(move || copy_lines(log, &sender));
@@ -176,12 +179,10 @@ fn port(listeners: &[std::net::TcpListener]) -> Result<u16, Failure> {
     Ok(address.port())
 }
 
-fn copy_lines(mut log: BufReader<PipeReader>, lines: &std::sync::mpsc::Sender<String>) {
-    let mut line = String::new();
-    while log.read_line(&mut line).is_ok_and(|bytes| bytes > 0) {
-        // Whoever listened may have all it needs; the pipe is read to its end all the same.
-        lines.send(line.trim_end().to_owned()).unwrap_or_default();
-        line.clear();
+fn copy_lines(log: LogLines, lines: &std::sync::mpsc::Sender<String>) {
+    for line in log {
+        // Whoever listened may have all it needs; the log is read to its end all the same.
+        lines.send(line.text).unwrap_or_default();
     }
 }
 

@@ -338,14 +338,18 @@ pub(super) fn problems_of(entry: &Entry) -> Vec<String> {
         check(!text.trim().is_empty(), what);
     }
     check(!entry.hosts.is_empty(), "there is no host");
+    let has_phi = entry.data_classes_allowed.iter().any(|class| class.is_phi());
     for host in &entry.hosts {
         check(is_host(&host.name), "a host is not a whole name in lower case without wildcards");
         check(host.port != 0, "a host has the port 0");
+        let is_encrypted = host.protocol != Protocol::Ntp;
+        check(is_encrypted || !has_phi, "PHI goes over TLS only: not to a host that speaks ntp");
     }
     let classes: BTreeSet<_> = entry.data_classes_allowed.iter().collect();
     check(!classes.is_empty(), "no data class is allowed: say none");
+    let says_none = classes.contains(&DataClass::None);
+    check(!says_none || classes.len() == 1, "none stands alone");
     check(classes.len() == entry.data_classes_allowed.len(), "a data class is there twice");
-    let has_phi = entry.data_classes_allowed.iter().any(|class| class.is_phi());
     check(!(has_phi && entry.role.is_infrastructure()), "infrastructure may be given no PHI");
     check_baa(&entry.baa, has_phi, &mut check);
     let is_ttl = entry.retention.mode == RetentionMode::Ttl;
@@ -410,10 +414,10 @@ fn is_host(name: &str) -> bool {
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
-    // An address is never pinned here: its last label would be a number.
+    // An address is never pinned here: its last label would be a number, in whatever base.
     let last = labels.last().copied().unwrap_or_default();
     labels.len() >= 2
         && name.len() <= crate::limit::HOST_CHARS_MAX
         && labels.iter().all(is_label)
-        && !last.bytes().all(|byte| byte.is_ascii_digit())
+        && !last.starts_with(|first: char| first.is_ascii_digit())
 }

@@ -51,6 +51,9 @@ pub enum VendorRefusal {
     /// The agreement is over.
     #[error("the business associate agreement has expired")]
     BaaExpired,
+    /// Nobody has let the vendor in yet.
+    #[error("the vendor is approved from a later day")]
+    NotApproved,
     /// The entry has not been looked at in time.
     #[error("the review of the entry is overdue")]
     ReviewOverdue,
@@ -61,11 +64,12 @@ pub enum VendorRefusal {
 
 impl VendorRefusal {
     /// Every reason.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::UnknownVendor,
         Self::BaaMissing,
         Self::BaaNotYet,
         Self::BaaExpired,
+        Self::NotApproved,
         Self::ReviewOverdue,
         Self::DataClass,
     ];
@@ -78,6 +82,7 @@ impl VendorRefusal {
             Self::BaaMissing => "baa_missing",
             Self::BaaNotYet => "baa_not_yet",
             Self::BaaExpired => "baa_expired",
+            Self::NotApproved => "not_approved",
             Self::ReviewOverdue => "review_overdue",
             Self::DataClass => "data_class",
         }
@@ -143,7 +148,11 @@ impl Registry {
                 }
             }
         }
-        let entries = entries.into_iter().map(|(_, entry)| entry).collect();
+        if entries.is_empty() && problems.is_empty() {
+            let what = "there is no entry".to_owned();
+            problems.push(RegistryProblem { file: "the registry".to_owned(), what });
+        }
+        let entries: Vec<_> = entries.into_iter().map(|(_, entry)| entry).collect();
         if problems.is_empty() { Ok(Self { entries }) } else { Err(problems) }
     }
 
@@ -180,6 +189,9 @@ impl Registry {
             if baa.expires.is_some_and(|expires| expires < today) {
                 return Err(VendorRefusal::BaaExpired);
             }
+        }
+        if entry.approved_on > today {
+            return Err(VendorRefusal::NotApproved);
         }
         if baa.next_review.is_some_and(|review| review < today) {
             return Err(VendorRefusal::ReviewOverdue);

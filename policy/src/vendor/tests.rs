@@ -70,6 +70,8 @@ fn an_entry_is_approved_for_what_it_says_until_its_first_end() {
     assert_eq!(approved.until(), Some(day("2026-12-31")), "the review comes before the expiry");
     // A credential alone is no PHI: the agreement's dates do not matter, the review does.
     assert!(registry.approve("listener", DataClass::TokenOnly, day("2026-01-15")).is_ok());
+    let early = registry.approve("listener", DataClass::TokenOnly, day("2026-01-09")).err();
+    assert_eq!(early, Some(VendorRefusal::NotApproved));
 }
 
 #[test]
@@ -107,6 +109,9 @@ fn every_problem_is_named() {
         ("api.listener.example", "API.listener.example", "lower case"),
         ("api.listener.example", "192.0.2.1", "a whole name"),
         ("api.listener.example", "localhost", "a whole name"),
+        ("api.listener.example", "127.0.0.0x1", "a whole name"),
+        ("protocol = \"wss\"", "protocol = \"ntp\"", "over TLS only"),
+        ("\"token-only\"]", "\"none\"]", "none stands alone"),
         ("port = 443", "port = 0", "the port 0"),
         ("port = 443", "port = 65536", "invalid value"),
         ("[\"audio\", \"token-only\"]", "[]", "no data class"),
@@ -135,6 +140,11 @@ fn every_problem_is_named() {
         let found = problems(&text);
         assert!(found.iter().any(|problem| problem.contains(what)), "{to}: {found:?}");
     }
+}
+
+#[test]
+fn an_empty_registry_is_a_problem() {
+    assert_eq!(Registry::parse([]).unwrap_err()[0].what, "there is no entry");
 }
 
 #[test]
