@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod binaries;
+pub mod random;
 pub mod logs;
 pub mod servers;
 pub mod tls_front;

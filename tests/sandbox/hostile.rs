@@ -13,24 +13,27 @@ use ward_tests::binaries::{hostile, library};
 
 const RT_SIGRETURN: &str = "15";
 
-/// Runs the hostile build; what it tried and what became of each.
-fn tried(what: &str, layers: &str, role: Role) -> BTreeMap<String, String> {
+/// Runs `command`, a hostile build and its arguments, with a log to write to; whether it ended well, and
+/// what it wrote.
+fn run(mut command: Command, target: Target) -> (bool, String) {
     let (mut reader, writer) = std::io::pipe().unwrap();
     let writer: OwnedFd = writer.into();
     rustix::io::fcntl_setfd(&writer, rustix::io::FdFlags::empty()).unwrap();
-    let mut child = Command::new(hostile())
-        .args([what, layers, role.name()])
-        .arg(format!("target={}", ward::launch::target().name()))
-        .arg(format!("log={}", writer.as_raw_fd()))
-        .env_clear()
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    command.arg(format!("target={}", target.name()));
+    command.arg(format!("log={}", writer.as_raw_fd()));
+    let mut child = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     drop(writer);
     let mut text = String::new();
     reader.read_to_string(&mut text).unwrap();
-    assert!(child.wait().unwrap().success(), "{what} {layers}: {text}");
+    (child.wait().unwrap().success(), text)
+}
+
+/// Runs the hostile build; what it tried and what became of each.
+fn tried(what: &str, layers: &str, role: Role) -> BTreeMap<String, String> {
+    let mut command = Command::new(hostile());
+    command.args([what, layers, role.name()]).env_clear();
+    let (is_fine, text) = run(command, ward::launch::target());
+    assert!(is_fine, "{what} {layers}: {text}");
     let lines = text.lines().filter(|line| !line.starts_with('{'));
     lines
         .map(|line| {
@@ -139,12 +142,7 @@ fn the_layers_beside_the_filter_hold_without_it() {
 
 #[test]
 fn a_target_that_demands_what_is_not_there_stops_the_start() {
-    // Without root there is no user of one's own to become: as another target it would be demanded.
-    let log = || std::io::pipe().unwrap();
     let start = |target: Target, as_nobody: bool| {
-        let (mut reader, writer) = log();
-        let writer: OwnedFd = writer.into();
-        rustix::io::fcntl_setfd(&writer, rustix::io::FdFlags::empty()).unwrap();
         let mut command = if as_nobody {
             let mut command = Command::new("setpriv");
             command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]).arg(hostile());
@@ -152,18 +150,8 @@ fn a_target_that_demands_what_is_not_there_stops_the_start() {
         } else {
             Command::new(hostile())
         };
-        let mut child = command
-            .args(["reach", "open", "media"])
-            .arg(format!("target={}", target.name()))
-            .arg(format!("log={}", writer.as_raw_fd()))
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        drop(writer);
-        let mut text = String::new();
-        reader.read_to_string(&mut text).unwrap();
-        (child.wait().unwrap().success(), text)
+        command.args(["reach", "open", "media"]);
+        run(command, target)
     };
     if rustix::process::geteuid().is_root() {
         let (is_started, log) = start(Target::LaptopRoot, true);

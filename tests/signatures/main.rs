@@ -10,34 +10,20 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 use ward_policy::phi::Secret;
 use ward_tests::binaries::root;
+use ward_tests::random::Random;
 use ward_twilio::form::Form;
 use ward_twilio::signature::{AuthToken, AuthTokens, Signature};
 
 /// Random cases; the issue of trust is settled by thousands, not dozens.
 const CASES: usize = 4_000;
 
-/// xorshift64: the same cases every time.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % limit as u64).unwrap()
-    }
-
-    fn pick<'a>(&mut self, list: &[&'a str]) -> &'a str {
-        list[self.below(list.len())]
-    }
-
-    fn text(&mut self, longest: usize) -> String {
-        const PARTS: &[&str] = &[
-            "a", "Z", "0", "9", " ", "+", "&", "=", "%", "/", "?", "#", "'", "\"", "<", "é", "ß",
-            "日", "🏥", "\u{7f}", "\t", "\n", "~", "CallSid", "From", "ward",
-        ];
-        (0..self.below(longest + 1)).map(|_| self.pick(PARTS)).collect()
-    }
+/// Up to `longest` pieces of text that are hard to sign.
+fn text(random: &mut Random, longest: usize) -> String {
+    const PARTS: &[&str] = &[
+        "a", "Z", "0", "9", " ", "+", "&", "=", "%", "/", "?", "#", "'", "\"", "<", "é", "ß", "日",
+        "🏥", "\u{7f}", "\t", "\n", "~", "CallSid", "From", "ward",
+    ];
+    (0..random.below(longest + 1)).map(|_| random.pick(PARTS)).collect()
 }
 
 struct Case {
@@ -64,18 +50,18 @@ fn case(random: &mut Random) -> Case {
     let path = if path.is_empty() && !query.is_empty() { "/" } else { path };
     let url = |port: &str| format!("{scheme}://{host}{port}{path}{query}");
     let (mut signed, mut presented) = (url(port), url(other));
-    let body = (random.below(5) == 0).then(|| format!("{{\"k\": {:?}}}", random.text(6)));
+    let body = (random.below(5) == 0).then(|| format!("{{\"k\": {:?}}}", text(random, 6)));
     let mut fields: Vec<(String, String)> = Vec::new();
     if let Some(body) = &body {
         let with_digest = |url: &str| ward::signature::with_body_digest(url, body.as_bytes());
         (signed, presented) = (with_digest(&signed), with_digest(&presented));
     } else {
         for _ in 0..random.below(8) {
-            fields.push((format!("N{}", random.text(3)), random.text(6)));
+            fields.push((format!("N{}", text(random, 3)), text(random, 6)));
         }
         for _ in 0..random.below(3) {
             if let Some((name, _)) = fields.first().cloned() {
-                fields.push((name, random.text(2)));
+                fields.push((name, text(random, 2)));
             }
         }
     }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use ward_tests::random::Random;
 use ward_tests::servers::{ACCOUNT, TOKEN};
 use ward_tests::site::{Kind, Site};
 use ward_tests::wire::{exchange, status};
@@ -14,22 +15,6 @@ use crate::ask::{FORM, PATH, URL, fields, post, token};
 
 /// Random webhooks; each is asked of both.
 const CASES: usize = 1_000;
-
-/// xorshift64: the same cases every time.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % limit as u64).unwrap()
-    }
-
-    fn pick<'a>(&mut self, list: &[&'a str]) -> &'a str {
-        list[self.below(list.len())]
-    }
-}
 
 const NAMES: &[&str] = &[
     "AccountSid",

@@ -169,7 +169,9 @@ mod tests {
         }
         assert!(matches!(check(&["log=900"]).unwrap_err(), HandedError::Descriptor(_)));
         assert!(matches!(check(&["log=1"]).unwrap_err(), HandedError::Descriptor(_)));
-        let file = File::open("/dev/null").unwrap().into_raw_fd();
+        // A number that no other test has adopted.
+        let file = rustix::io::fcntl_dupfd_cloexec(File::open("/dev/null").unwrap(), 700);
+        let file = file.unwrap().into_raw_fd();
         assert_eq!(check(&[&format!("log={file}")]).unwrap_err(), HandedError::Log);
         let absent = read_document(None, "settings").err();
         assert_eq!(absent, Some(HandedError::Absent("settings")));

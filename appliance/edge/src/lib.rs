@@ -10,6 +10,7 @@ pub mod random;
 pub mod handed;
 pub mod settings;
 pub mod start;
+pub mod allowance;
 pub mod log;
 pub mod panic;
 pub mod worker;

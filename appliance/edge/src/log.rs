@@ -11,6 +11,7 @@ use std::time::Duration;
 use ward_policy::audit::{Event, Role};
 use ward_policy::limit;
 
+use crate::allowance::Allowance;
 use crate::clock::Clock;
 
 /// A handle on the log; clones write to the same place.
@@ -27,15 +28,10 @@ struct Shared {
 
 #[derive(Debug)]
 struct State {
-    allowance: u64,
-    refilled_at: Duration,
+    allowance: Allowance,
     suppressed: u64,
     line: String,
 }
-
-/// One event costs this much allowance, so that the refill can be counted in microseconds.
-const EVENT_COST: u64 = 1_000_000;
-const ALLOWANCE_MAX: u64 = limit::PEER_EVENTS_BURST_MAX as u64 * EVENT_COST;
 
 impl Log {
     /// A log of `role` that writes to `sink`, which is set not to block when it is a pipe.
@@ -49,8 +45,11 @@ impl Log {
             rustix::io::ioctl_fionbio(&sink, true).unwrap_or_default();
         }
         let state = State {
-            allowance: ALLOWANCE_MAX,
-            refilled_at: Duration::ZERO,
+            allowance: Allowance::new(
+                u64::from(limit::PEER_EVENTS_BURST_MAX),
+                u64::from(limit::PEER_EVENTS_PER_SECOND_MAX),
+                Duration::ZERO,
+            ),
             suppressed: 0,
             line: String::with_capacity(512),
         };
@@ -62,7 +61,7 @@ impl Log {
         let shared = &*self.0;
         let now = shared.clock.now();
         let mut state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if event.is_strangers() && !state.allows(now) {
+        if event.is_strangers() && !state.allowance.allows(now) {
             state.suppressed = state.suppressed.saturating_add(1);
             return;
         }
@@ -84,19 +83,6 @@ impl Shared {
         event.render(self.role, at_ms, &mut state.line);
         // Lines are shorter than PIPE_BUF (4,096), so a pipe takes each whole or not at all.
         rustix::io::write(&self.sink, state.line.as_bytes()).is_ok()
-    }
-}
-
-impl State {
-    fn allows(&mut self, now: Duration) -> bool {
-        let elapsed = now.saturating_sub(self.refilled_at);
-        let elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
-        let refill = elapsed_us.saturating_mul(u64::from(limit::PEER_EVENTS_PER_SECOND_MAX));
-        self.refilled_at = now;
-        self.allowance = self.allowance.saturating_add(refill).min(ALLOWANCE_MAX);
-        let left = self.allowance.checked_sub(EVENT_COST);
-        self.allowance = left.unwrap_or(self.allowance);
-        left.is_some()
     }
 }
 

@@ -17,6 +17,7 @@ use ward_policy::audit::Event;
 use ward_policy::fault::SigningFault;
 use ward_policy::limit;
 
+use crate::allowance::Allowance;
 use crate::clock::Clock;
 use crate::log::Log;
 
@@ -145,7 +146,12 @@ impl RemoteKey {
             free.push(Channel { socket, number: 0 });
         }
         let workers = u64::try_from(free.len()).unwrap_or(1);
-        let allowance = Allowance::of(workers, clock.now());
+        let each = |most: u32| workers.saturating_mul(u64::from(most));
+        let allowance = Allowance::new(
+            each(limit::HANDSHAKES_BURST_MAX),
+            each(limit::HANDSHAKES_PER_SECOND_MAX),
+            clock.now(),
+        );
         let channels = Channels {
             free: Mutex::new(free),
             allowance: Mutex::new(allowance),
@@ -293,37 +299,6 @@ impl Rest {
     }
 }
 
-/// How many handshakes may begin now, refilled as time goes by; in microseconds' worth.
-struct Allowance {
-    workers: u64,
-    left: u64,
-    refilled_at: Duration,
-}
-
-/// One handshake costs this much allowance, so that the refill can be counted in microseconds.
-const HANDSHAKE_COST: u64 = 1_000_000;
-const ALLOWANCE_MAX: u64 = limit::HANDSHAKES_BURST_MAX as u64 * HANDSHAKE_COST;
-
-impl Allowance {
-    const fn of(workers: u64, now: Duration) -> Self {
-        Self { workers, left: ALLOWANCE_MAX.saturating_mul(workers), refilled_at: now }
-    }
-
-    fn allows(&mut self, now: Duration) -> bool {
-        let elapsed = now.saturating_sub(self.refilled_at);
-        let refill = u64::try_from(elapsed.as_micros())
-            .unwrap_or(u64::MAX)
-            .saturating_mul(u64::from(limit::HANDSHAKES_PER_SECOND_MAX))
-            .saturating_mul(self.workers);
-        self.refilled_at = now;
-        let most = ALLOWANCE_MAX.saturating_mul(self.workers);
-        self.left = self.left.saturating_add(refill).min(most);
-        let left = self.left.checked_sub(HANDSHAKE_COST);
-        self.left = left.unwrap_or(self.left);
-        left.is_some()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -394,17 +369,6 @@ mod tests {
         assert!(refused.unwrap_err().contains("signing_refused"));
         let gone = check(|_theirs| None).unwrap_err();
         assert!(gone.contains("signing_gone"), "{gone}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn handshakes_beyond_the_limit_are_not_even_asked_for() {
-        let mut allowance = Allowance::of(2, Duration::ZERO);
-        let burst = 2 * limit::HANDSHAKES_BURST_MAX;
-        assert!((0..burst).all(|_| allowance.allows(Duration::ZERO)));
-        assert!(!allowance.allows(Duration::ZERO));
-        let second = Duration::from_secs(1);
-        let per_second = 2 * limit::HANDSHAKES_PER_SECOND_MAX;
-        assert!((0..per_second).all(|_| allowance.allows(second)) && !allowance.allows(second));
     }
 
     #[test]
