@@ -61,7 +61,7 @@ fn e02_a_wrong_or_malformed_signature_is_refused() {
         1,
     );
     assert_eq!(status(&exchange(server.port, two.as_bytes())), 403);
-    assert!(server.logs.text().contains("signature_repeated"));
+    server.logs.wait_for("signature_repeated");
     row("E02", "the right signature twice", "403, signature_repeated");
 }
 

@@ -69,6 +69,17 @@ impl Logs {
         self.lines.0.lock().unwrap().join("\n")
     }
 
+    /// Waits for a line with `text` in it.
+    pub fn wait_for(&self, text: &str) {
+        let until = Instant::now() + PATIENCE;
+        let mut lines = self.lines.0.lock().unwrap();
+        while !lines.iter().any(|line| line.contains(text)) {
+            let left = until.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "no {text} in:\n{}", lines.join("\n"));
+            lines = self.lines.1.wait_timeout(lines, left).unwrap().0;
+        }
+    }
+
     /// Waits for the `number`th event of this name, counted from 1.
     #[must_use]
     pub fn nth(&self, event: &str, number: usize) -> Value {

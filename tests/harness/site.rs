@@ -7,6 +7,7 @@ use std::io::{BufReader, PipeReader, Read as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use ring::digest::{Context, SHA256};
@@ -49,6 +50,8 @@ pub struct Site {
     pub port: u16,
     /// What it has logged.
     pub logs: Logs,
+    /// How many webhooks it has refused, by its log.
+    refusals: AtomicUsize,
     process: Process,
 }
 
@@ -77,7 +80,13 @@ impl Site {
             Kind::Responder => {
                 let running = Running::twiml(more);
                 let (port, logs) = (running.port, running.logs.clone());
-                Self { kind, port, logs, process: Process::Responder { running } }
+                Self {
+                    kind,
+                    port,
+                    logs,
+                    refusals: AtomicUsize::new(0),
+                    process: Process::Responder { running },
+                }
             }
             Kind::Web => {
                 let (front, port) = tls_front::listen();
@@ -88,9 +97,24 @@ impl Site {
                 drop(logs.first("started"));
                 await_listener(inside);
                 tls_front::serve(front, inside);
-                Self { kind, port, logs, process: Process::Web { next } }
+                Self {
+                    kind,
+                    port,
+                    logs,
+                    refusals: AtomicUsize::new(0),
+                    process: Process::Web { next },
+                }
             }
         }
+    }
+
+    /// Waits for the line about a webhook that it has just refused; the reason.
+    ///
+    /// Every refusal must be waited for, or the next is taken for it.
+    #[must_use]
+    pub fn refused_because(&self) -> String {
+        let number = self.refusals.fetch_add(1, Ordering::Relaxed) + 1;
+        self.logs.nth("refused", number)["reason"].as_str().unwrap().to_owned()
     }
 
     /// How many descriptors the process has open.

@@ -118,10 +118,8 @@ impl<'r> Asked<'r> {
         let platform = self.on_platform.filter(|_| site.kind == Kind::Web);
         let (expected, reason) =
             platform.map_or(self.expected, |(status, reason, _)| (status, reason));
-        let before = site.logs.text().matches("\"event\":\"refused\"").count();
         check(site, self.request, expected);
-        let logged = site.logs.nth("refused", before + 1);
-        assert_eq!(logged["reason"], reason, "{}: {}", site.kind, self.what);
+        assert_eq!(site.refused_because(), reason, "{}: {}", site.kind, self.what);
         let meaning = format!("{expected}, {reason}");
         row_of(site.kind, self.case, self.what, &meaning, platform.map(|(_, _, why)| why));
     }
