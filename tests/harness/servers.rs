@@ -1,6 +1,6 @@
 //! Both servers on free loopback ports, with a development CA of the test process.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use ward::development_ca::{DevelopmentCa, Identity};
 use ward::launch::{Plan, Server, launch, listen};
 use ward::settings::AllSettings;
 use ward_policy::audit::Role;
+use ward_twilio::signature::Signature;
 
 use crate::binaries;
 use crate::logs::Logs;
@@ -84,6 +85,34 @@ pub fn settings(more: &str) -> AllSettings {
     AllSettings::from_document(&document)
 }
 
+fn listen_once() -> Vec<TcpListener> {
+    listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), 1).unwrap()
+}
+
+/// How a server is started here, with everything that differs as an argument.
+fn plan(
+    role: Role,
+    all: &AllSettings,
+    listeners: Vec<TcpListener>,
+    identity: Identity,
+    handshake: Option<Vec<Signature>>,
+) -> Plan {
+    let (name, settings) = match role {
+        Role::Media => ("ward-media", all.media_document()),
+        Role::Twiml => ("ward-twiml", all.twiml_document()),
+        Role::Sign => panic!("sign is started with its server"),
+    };
+    Plan {
+        role,
+        target: ward::launch::target(),
+        executable: Some(binaries::release(name)),
+        listeners,
+        settings,
+        identity: Some(identity),
+        handshake,
+    }
+}
+
 impl Running {
     /// A media server with one worker and `more` settings, in which `{port}` stands for its own port.
     #[must_use]
@@ -102,46 +131,20 @@ impl Running {
     /// Its handshake signatures are rightful ones, so that nothing but the settings can be wrong.
     #[must_use]
     pub fn refused_status(role: Role, more: &str) -> Option<i32> {
-        let listeners = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), 1).unwrap();
-        let all = settings(more);
-        let (name, document) = match role {
-            Role::Media => ("ward-media", all.media_document()),
-            Role::Twiml => ("ward-twiml", all.twiml_document()),
-            Role::Sign => panic!("sign is started with its server"),
-        };
-        let plan = Plan {
-            role,
-            target: ward::launch::target(),
-            executable: Some(binaries::release(name)),
-            listeners,
-            settings: document,
-            identity: Some(identity()),
-            handshake: Some(settings("").handshake_values().unwrap()),
-        };
+        let handshake = Some(settings("").handshake_values().unwrap());
+        let plan = plan(role, &settings(more), listen_once(), identity(), handshake);
         let (mut server, _log) = launch(plan).unwrap();
         server.exit_status()
     }
 
     fn start(role: Role, more: &str) -> Self {
-        let listeners = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), 1).unwrap();
+        let listeners = listen_once();
         let port = listeners[0].local_addr().unwrap().port();
         let all = settings(&more.replace("{port}", &port.to_string()));
-        let (name, document) = match role {
-            Role::Media => ("ward-media", all.media_document()),
-            Role::Twiml => ("ward-twiml", all.twiml_document()),
-            Role::Sign => panic!("sign is started with its server"),
-        };
         let identity = identity();
         let key = identity.key.expose().clone();
-        let plan = Plan {
-            role,
-            target: ward::launch::target(),
-            executable: Some(binaries::release(name)),
-            listeners,
-            settings: document,
-            identity: Some(identity),
-            handshake: (role == Role::Media).then(|| all.handshake_values().unwrap()),
-        };
+        let handshake = (role == Role::Media).then(|| all.handshake_values().unwrap());
+        let plan = plan(role, &all, listeners, identity, handshake);
         let (server, log) = launch(plan).unwrap();
         let logs = Logs::of_server(log);
         drop(logs.first("started"));
