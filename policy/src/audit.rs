@@ -8,28 +8,48 @@ use std::fmt::Write as _;
 
 use crate::cell::{Layer, Outcome, Target};
 use crate::count::Counts;
-use crate::fault::{CallEnd, ConnectionEnd, Refusal, SigningFault};
+use crate::fault::{CallEnd, ConnectionEnd, DialFault, Refusal, SigningFault, VendorEnd};
 use crate::redact::Pseudonym;
+use crate::vendor_id::VendorId;
 
-/// Which server writes.
+/// Which process writes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Role {
+    /// Starts the others, and starts them again.
+    Init,
+    /// The one writer of the log.
+    Log,
+    /// The holder of the TLS key.
+    Sign,
+    /// Dials vendors.
+    Broker,
     /// `ward-media`.
     Media,
     /// `ward-twiml`.
     Twiml,
-    /// The holder of the TLS key.
-    Sign,
 }
 
 impl Role {
+    /// Every role, in the order in which they are started.
+    pub const ALL: [Self; 6] =
+        [Self::Init, Self::Log, Self::Sign, Self::Broker, Self::Media, Self::Twiml];
+
+    /// The role called `name`.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.name() == name)
+    }
+
     /// The word in a log line.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Init => "init",
+            Self::Log => "log",
+            Self::Sign => "sign",
+            Self::Broker => "broker",
             Self::Media => "media",
             Self::Twiml => "twiml",
-            Self::Sign => "sign",
         }
     }
 }
@@ -57,6 +77,24 @@ pub enum Event {
         outcome: Outcome,
         /// The operating system's error number, or 0.
         errno: i32,
+    },
+    /// A process was started.
+    RoleStarted {
+        /// Which.
+        which: Role,
+        /// Its number, by which the operating system knows it.
+        pid: u32,
+        /// How often it has been started since this began, this time included.
+        starts: u64,
+    },
+    /// A process ended. Unless everything ends, it is started again.
+    RoleEnded {
+        /// Which.
+        which: Role,
+        /// Its exit status; 0 when a signal ended it.
+        status: u8,
+        /// The signal that ended it, or 0.
+        signal: u8,
     },
     /// No auth token is configured: every webhook will be refused.
     NotReady,
@@ -129,12 +167,67 @@ pub enum Event {
         /// Everything counted in it.
         counts: Counts,
     },
+    /// The broker dialled a vendor and gave the connection away.
+    VendorDialled {
+        /// Which.
+        vendor: VendorId,
+        /// How long the connection may live, in seconds.
+        session_max_s: u32,
+        /// How long the token lives that went with it, in seconds; 0 without one.
+        token_ttl_s: u32,
+    },
+    /// The broker was asked for a vendor and refused.
+    VendorRefused {
+        /// Which; absent when the question named none.
+        vendor: Option<VendorId>,
+        /// Why.
+        reason: DialFault,
+    },
+    /// The broker cut a connection that it had given away.
+    VendorCut {
+        /// Whose.
+        vendor: VendorId,
+        /// Why.
+        reason: VendorEnd,
+    },
+    /// A call has a vendor's connection.
+    VendorConnected {
+        /// The call.
+        call: Pseudonym,
+        /// The vendor.
+        vendor: VendorId,
+        /// From the question to the end of the TLS handshake, in milliseconds.
+        took_ms: u64,
+    },
+    /// A call did not get a vendor's connection, and goes on without.
+    VendorFailed {
+        /// The call.
+        call: Pseudonym,
+        /// The vendor.
+        vendor: VendorId,
+        /// Why.
+        reason: DialFault,
+    },
+    /// A call's connection to a vendor is over.
+    VendorEnded {
+        /// The call.
+        call: Pseudonym,
+        /// The vendor.
+        vendor: VendorId,
+        /// Why.
+        reason: VendorEnd,
+    },
     /// A panic was contained, or is about to abort the process.
     Panicked {
         /// Line of the source file that panicked.
         line: u32,
         /// End of the source file's name, as the compiler spells it.
         file: SourceFile,
+    },
+    /// The log was given a line that its role could not have written, and did not pass it on.
+    LineRefused {
+        /// Whose pipe it came from.
+        from: Role,
     },
     /// Events that strangers caused faster than their limit and that were not written.
     Suppressed {
@@ -155,6 +248,8 @@ pub enum Event {
 pub enum Finding {
     /// Plain HTTP on loopback, behind somebody else's TLS.
     PlainHttp,
+    /// Addresses of vendors that were given by hand, wherever they are.
+    StaticHosts,
 }
 
 impl Finding {
@@ -163,6 +258,7 @@ impl Finding {
     pub const fn code(self) -> &'static str {
         match self {
             Self::PlainHttp => "plain_http",
+            Self::StaticHosts => "static_hosts",
         }
     }
 }
@@ -194,6 +290,8 @@ impl Event {
             Self::Started { .. } => "started",
             Self::CellEntered { .. } => "cell_entered",
             Self::CellRefused { .. } => "cell_refused",
+            Self::RoleStarted { .. } => "role_started",
+            Self::RoleEnded { .. } => "role_ended",
             Self::NotReady => "not_ready",
             Self::Finding { .. } => "finding",
             Self::AcceptFailed { .. } => "accept_failed",
@@ -207,7 +305,14 @@ impl Event {
             Self::UpgradeAccepted { .. } => "upgrade_accepted",
             Self::CallStarted { .. } => "call_started",
             Self::CallEnded { .. } => "call_ended",
+            Self::VendorDialled { .. } => "vendor_dialled",
+            Self::VendorRefused { .. } => "vendor_refused",
+            Self::VendorCut { .. } => "vendor_cut",
+            Self::VendorConnected { .. } => "vendor_connected",
+            Self::VendorFailed { .. } => "vendor_failed",
+            Self::VendorEnded { .. } => "vendor_ended",
             Self::Panicked { .. } => "panicked",
+            Self::LineRefused { .. } => "line_refused",
             Self::Suppressed { .. } => "suppressed",
             Self::Draining { .. } => "draining",
             Self::Stopped => "stopped",
@@ -223,6 +328,7 @@ impl Event {
                 | Self::SigningFailed { .. }
                 | Self::Refused { .. }
                 | Self::UpgradeUnsigned { .. }
+                | Self::LineRefused { .. }
         )
     }
 
@@ -253,6 +359,16 @@ impl Event {
                 fields.word("layer", layer.name());
                 fields.word("outcome", outcome.name());
                 fields.number("errno", u64::from(errno.unsigned_abs()));
+            }
+            Self::RoleStarted { which, pid, starts } => {
+                fields.word("which", which.name());
+                fields.number("pid", u64::from(pid));
+                fields.number("starts", starts);
+            }
+            Self::RoleEnded { which, status, signal } => {
+                fields.word("which", which.name());
+                fields.number("status", u64::from(status));
+                fields.number("signal", u64::from(signal));
             }
             Self::Finding { finding } => fields.word("finding", finding.code()),
             Self::AcceptFailed { errno } => {
@@ -295,10 +411,45 @@ impl Event {
                 fields.number("duration_ms", duration_ms);
                 fields.counts(&counts);
             }
+            Self::VendorDialled { vendor, session_max_s, token_ttl_s } => {
+                fields.vendor(vendor);
+                fields.number("session_max_s", u64::from(session_max_s));
+                fields.number("token_ttl_s", u64::from(token_ttl_s));
+            }
+            Self::VendorRefused { vendor, reason } => {
+                if let Some(vendor) = vendor {
+                    fields.vendor(vendor);
+                }
+                fields.word("reason", reason.code());
+                fields.word("fault", reason.fault().name());
+            }
+            Self::VendorCut { vendor, reason } => {
+                fields.vendor(vendor);
+                fields.word("reason", reason.code());
+                fields.word("fault", reason.fault().name());
+            }
+            Self::VendorConnected { call, vendor, took_ms } => {
+                fields.pseudonym("call", call);
+                fields.vendor(vendor);
+                fields.number("took_ms", took_ms);
+            }
+            Self::VendorFailed { call, vendor, reason } => {
+                fields.pseudonym("call", call);
+                fields.vendor(vendor);
+                fields.word("reason", reason.code());
+                fields.word("fault", reason.fault().name());
+            }
+            Self::VendorEnded { call, vendor, reason } => {
+                fields.pseudonym("call", call);
+                fields.vendor(vendor);
+                fields.word("reason", reason.code());
+                fields.word("fault", reason.fault().name());
+            }
             Self::Panicked { line, file } => {
                 fields.number("line", u64::from(line));
                 fields.file("file", file);
             }
+            Self::LineRefused { from } => fields.word("from", from.name()),
             Self::Suppressed { events } => fields.number("events", events),
             Self::Draining { calls } => fields.number("calls", calls),
         }
@@ -335,6 +486,13 @@ impl Fields<'_> {
         self.key(key);
         self.0.push('"');
         self.0.extend(value.hex().map(char::from));
+        self.0.push('"');
+    }
+
+    fn vendor(&mut self, value: VendorId) {
+        self.key("vendor");
+        self.0.push('"');
+        self.0.push_str(value.as_str());
         self.0.push('"');
     }
 

@@ -12,7 +12,8 @@ pub enum Layer {
     Descriptors,
     /// Resource limits: descriptors, locked memory, no core file, no file growth.
     Limits,
-    /// Mount, network, IPC, host-name and cgroup namespaces of its own; without root, a user namespace.
+    /// Mount, network, IPC, host-name and cgroup namespaces of its own; without root, a user namespace. The
+    /// role that dials keeps the network.
     Namespaces,
     /// An empty, read-only root directory.
     EmptyRoot,
@@ -26,7 +27,8 @@ pub enum Layer {
     NotDumpable,
     /// Memory that was writable never becomes executable.
     NoExecutableGain,
-    /// Landlock: no path, no TCP bind or connect, no signal and no abstract socket outside.
+    /// Landlock: no path, no TCP bind or connect, no signal and no abstract socket outside. The role that
+    /// dials may connect to the ports that it needs.
     Landlock,
     /// The system-call filter.
     Seccomp,
@@ -179,17 +181,27 @@ pub const fn demand(target: Target, layer: Layer) -> Demand {
     }
 }
 
-/// The user and group of a role where root can give it one of its own.
+/// The user and group of a role where root can give it one of its own; `init` starts the others as who they
+/// are, and so keeps its own.
 ///
 /// Above the ranges that distributions give to people and services (Debian Policy §9.2: up to 64,999),
 /// and below those that user namespaces map.
 #[must_use]
-pub const fn user(role: Role) -> u32 {
+pub const fn user(role: Role) -> Option<u32> {
     match role {
-        Role::Media => 65_110,
-        Role::Twiml => 65_111,
-        Role::Sign => 65_112,
+        Role::Init => None,
+        Role::Media => Some(65_110),
+        Role::Twiml => Some(65_111),
+        Role::Sign => Some(65_112),
+        Role::Broker => Some(65_113),
+        Role::Log => Some(65_114),
     }
+}
+
+/// Whether a role keeps the machine's network: only the one that dials, and that one never hears a caller.
+#[must_use]
+pub const fn has_network(role: Role) -> bool {
+    matches!(role, Role::Init | Role::Broker)
 }
 
 #[cfg(test)]
@@ -238,7 +250,9 @@ mod tests {
 
     #[test]
     fn roles_have_users_of_their_own() {
-        let users = [Role::Media, Role::Twiml, Role::Sign].map(user);
-        assert!(users[0] != users[1] && users[1] != users[2] && users[0] != users[2]);
+        let mut users: Vec<u32> = Role::ALL.into_iter().filter_map(user).collect();
+        users.sort_unstable();
+        users.dedup();
+        assert_eq!(users.len(), Role::ALL.len() - 1);
     }
 }

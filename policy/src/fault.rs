@@ -184,6 +184,68 @@ reasons! {
     }
 }
 
+reasons! {
+    /// Why media got no connection to a vendor.
+    DialFault {
+        /// Nobody of that id in the registry.
+        UnknownVendor = "unknown_vendor", Operator;
+        /// PHI, and no business associate agreement is recorded as signed.
+        BaaMissing = "baa_missing", Operator;
+        /// The agreement begins later.
+        BaaNotYet = "baa_not_yet", Operator;
+        /// The agreement is over.
+        BaaExpired = "baa_expired", Operator;
+        /// Nobody has let the vendor in yet.
+        NotApproved = "not_approved", Operator;
+        /// The entry has not been looked at in time.
+        ReviewOverdue = "review_overdue", Operator;
+        /// The vendor may not be given that class of data.
+        DataClass = "data_class", Operator;
+        /// The entry has no host that gives the service itself.
+        NoHost = "no_host", Operator;
+        /// There is no key for the vendor, or its kind of credential cannot be made here.
+        NoCredential = "no_credential", Operator;
+        /// The name has no address, or no name server answered.
+        NoAddress = "no_address", Host;
+        /// Every address of the name is private, local or a metadata service's.
+        AddressRefused = "address_refused", Host;
+        /// Nobody took the connection.
+        ConnectFailed = "connect_failed", Host;
+        /// It took too long.
+        DialLate = "dial_late", Host;
+        /// As many connections as there may be.
+        TooManyConnections = "too_many_connections", Host;
+        /// Asked too often.
+        TooManyQuestions = "too_many_questions", Host;
+        /// A question that no honest media server asks.
+        BadQuestion = "bad_question", Bug;
+        /// The broker did not answer in time, or is not there.
+        BrokerSilent = "broker_silent", Host;
+        /// The broker's answer could not be used.
+        BadAnswer = "bad_answer", Bug;
+        /// No place is left for another token.
+        TooManyTokens = "too_many_tokens", Host;
+        /// The vendor's certificate or its TLS could not be accepted.
+        VendorTls = "vendor_tls", Host;
+    }
+}
+
+reasons! {
+    /// Why a vendor's connection is over.
+    VendorEnd {
+        /// The call was over.
+        CallOver = "call_over", Peer;
+        /// The vendor closed it, or it broke.
+        VendorClosed = "vendor_closed", Host;
+        /// The longest session that the registry allows is over.
+        SessionOver = "session_over", Operator;
+        /// The agreement or its review ended.
+        EntryExpired = "entry_expired", Operator;
+        /// The media server that had it is gone.
+        MediaGone = "media_gone", Host;
+    }
+}
+
 /// Why a handshake got no signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SigningFault {

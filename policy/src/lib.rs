@@ -13,6 +13,9 @@ pub mod redact;
 pub mod fault;
 pub mod count;
 pub mod date;
+pub mod address;
+pub mod data_class;
+pub mod vendor_id;
 #[cfg(feature = "vendors")]
 pub mod vendor;
 pub mod audit;

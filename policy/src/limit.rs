@@ -57,10 +57,69 @@ pub const HANDSHAKES_PER_SECOND_MAX: u32 = 2_000;
 /// Handshakes that may begin at once, for each worker: a fleet of calls that is moved here arrives so.
 pub const HANDSHAKES_BURST_MAX: u32 = 2_000;
 
+// --- Vendors' connections ---
+
+/// One question of media's, from asking to the answer: resolving, connecting and a token.
+pub const DIAL_ANSWER_DEADLINE: Duration = Duration::from_secs(6);
+/// Resolving a name and connecting to one of its addresses.
+pub const DIAL_DEADLINE: Duration = Duration::from_secs(4);
+/// Connecting to one address, before the next is tried.
+pub const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
+/// One try at one name server.
+pub const NAME_SERVER_DEADLINE: Duration = Duration::from_millis(800);
+/// Addresses of one name that are tried.
+pub const ADDRESSES_TRIED_MAX: usize = 4;
+/// TLS with a vendor, from the first byte to the last of the handshake.
+pub const VENDOR_TLS_DEADLINE: Duration = Duration::from_secs(3);
+/// One question to the broker, in bytes: its number, a class of data, a vendor's id.
+pub const QUESTION_BYTES_MAX: usize = 64;
+/// Questions that one worker of media may ask at once.
+pub const QUESTIONS_BURST_MAX: u64 = 2_000;
+/// Questions a second after that: a call asks for three vendors, and once more when one fails.
+pub const QUESTIONS_PER_SECOND_MAX: u64 = 500;
+/// Questions of one worker that are being answered at the same time; the next ones wait.
+pub const DIALS_AT_ONCE_MAX: usize = 64;
+/// Connections that media may have at once: three for each of a few thousand calls.
+pub const VENDOR_CONNECTIONS_MAX: usize = 8_192;
+/// One short-lived token, in bytes. A JSON Web Token with a few claims is under 500.
+pub const TOKEN_BYTES_MAX: usize = 1_024;
+/// Tokens that media holds at once, in memory of their own.
+pub const TOKENS_MAX: usize = 256;
+/// The pause before media looks for a free place again when all are taken.
+pub const TOKEN_PLACE_PAUSE: Duration = Duration::from_millis(50);
+/// The keys of all vendors together, in bytes.
+pub const VENDOR_KEYS_BYTES_MAX: usize = 16 * 1024;
+/// Certificates that one vendor's must lead to, in bytes of PEM.
+pub const ROOTS_BYTES_MAX: usize = 32 * 1024;
+/// Vendors whose connections a call has.
+pub const VENDORS_PER_CALL_MAX: usize = 4;
+/// Name servers that are asked.
+pub const NAME_SERVERS_MAX: usize = 4;
+
+// --- Starting roles again ---
+
+/// The pause before a role that ended is started again.
+pub const RESTART_DELAY_MIN: Duration = Duration::from_millis(10);
+/// The longest pause: it doubles from start to start. With the time that a start takes, a caller waits less
+/// than a second.
+pub const RESTART_DELAY_MAX: Duration = Duration::from_millis(500);
+/// A role that has lived this long begins anew with the shortest pause.
+pub const RESTART_SETTLED_AFTER: Duration = Duration::from_secs(10);
+/// A role that has lived this long had started; what it dies of later is no reason to end everything.
+pub const ROLE_STARTED_AFTER: Duration = Duration::from_secs(1);
+/// Starts in a row that fail before everything ends.
+pub const FAILED_STARTS_MAX: u32 = 5;
+
 // --- What the launcher reads and waits for ---
 
 /// One line of a role's log, in bytes; the longest that is written is under 2 KiB.
 pub const LOG_LINE_BYTES_MAX: usize = 4 * 1024;
+/// The same with its place in the chain in front.
+pub const CHAINED_LINE_BYTES_MAX: usize = LOG_LINE_BYTES_MAX + 256;
+/// Lines that the log takes from one role, a second; a server at its limit of calls writes a tenth of that.
+pub const LOG_LINES_PER_SECOND_MAX: u64 = 2_000;
+/// Lines that it takes at once.
+pub const LOG_LINES_BURST_MAX: u64 = 10_000;
 /// Lines that wait for whoever reads them; past it a role's pipe fills, and the role drops and counts.
 pub const LOG_LINES_WAITING_MAX: usize = 1_024;
 /// A replacement of the handshake signatures that the media server does not take.

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use ward::development_ca::{DevelopmentCa, Identity};
-use ward::launch::{self, await_event, launch, listen};
+use ward::launch::{self, await_start, launch, listen};
 use ward::settings::AllSettings;
+use ward::vendors::Vendors;
 use ward_policy::audit::Role;
 
 use crate::generator::{Load, Target};
@@ -75,7 +76,7 @@ enum Running {
 impl Running {
     fn id(&self) -> u32 {
         match self {
-            Self::Ward(server, _) => server.id(),
+            Self::Ward(server, _) => server.process(Role::Media).unwrap_or_default(),
             Self::Peer(child) => child.id(),
         }
     }
@@ -235,9 +236,10 @@ impl Bench {
                 key: ward_policy::phi::Secret::new(read(key)?),
             }),
             handshake: Some(handshake),
+            vendors: Some(Vendors::built_in()),
         };
         let (mut server, mut log) = launch(plan).map_err(|error| error.to_string())?;
-        await_event(&mut server, &mut log, "started").map_err(|error| error.to_string())?;
+        await_start(&mut server, &mut log).map_err(|error| error.to_string())?;
         // The log is read, as it would be in production, and thrown away.
         let reader = std::thread::spawn(move || {
             log.for_each(drop);

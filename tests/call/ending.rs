@@ -49,7 +49,7 @@ impl Piped {
         let (drainer, drain) = drain::channel();
         let task = tokio::spawn(async move {
             let session = Session::new(context, clock.now());
-            socket::run(ours, Vec::new(), session, clock, drain).await;
+            socket::run(ours, Vec::new(), session, clock, drain, None).await;
             drop(drainer);
         });
         Self { wire, log: reader, begun: tokio::time::Instant::now(), task }

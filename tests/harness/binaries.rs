@@ -26,9 +26,11 @@ pub fn release(name: &str) -> PathBuf {
     static BUILT: OnceLock<()> = OnceLock::new();
     let target = target();
     BUILT.get_or_init(|| {
-        build(&["-p", "ward", "-p", "ward-init", "-p", "ward-media", "-p", "ward-twiml"], None);
+        const ROLES: [&str; 8] =
+            ["-p", "ward-init", "-p", "ward-broker", "-p", "ward-media", "-p", "ward-twiml"];
+        build(&[&["-p", "ward"], &ROLES[..]].concat(), None);
         if target.is_some() {
-            build(&["-p", "ward-init", "-p", "ward-media", "-p", "ward-twiml"], target.as_deref());
+            build(&ROLES, target.as_deref());
         }
     });
     path(name, target.as_deref().filter(|_| name != "ward"))

@@ -21,6 +21,21 @@ pub struct Logs {
 /// Long enough for a loaded machine; a test that fails waits this long once.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Whether a line is the event: one of the server's own, unless it is one that others alone write.
+fn is_of(line: &Value, event: &str) -> bool {
+    const OF_OTHERS: [&str; 7] = [
+        "role_started",
+        "role_ended",
+        "line_refused",
+        "scrubber_alarm",
+        "vendor_dialled",
+        "vendor_refused",
+        "vendor_cut",
+    ];
+    let is_servers = line["role"].as_str().is_none_or(|role| ["media", "twiml"].contains(&role));
+    line["event"] == event && (is_servers || OF_OTHERS.contains(&event))
+}
+
 impl Logs {
     /// Collects from `reader` until it ends, on a thread.
     #[must_use]
@@ -90,9 +105,7 @@ impl Logs {
                 .iter()
                 .filter(|line| !self.is_shared || line.starts_with('{'))
                 .map(|line| serde_json::from_str::<Value>(line).expect("a log line is JSON"))
-                // What signs for a server writes to the same place; tests ask about the server.
-                .filter(|line| line["role"] != "sign")
-                .filter(|line| line["event"] == event)
+                .filter(|line| is_of(line, event))
                 .nth(number - 1);
             if let Some(found) = found {
                 if let Some(reason) = found["reason"].as_str() {

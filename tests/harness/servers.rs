@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
@@ -10,6 +10,7 @@ use rustls_pki_types::pem::PemObject as _;
 use ward::development_ca::{DevelopmentCa, Identity};
 use ward::launch::{Plan, Server, launch, listen};
 use ward::settings::AllSettings;
+use ward::vendors::Vendors;
 use ward_policy::audit::Role;
 use ward_twilio::signature::Signature;
 
@@ -68,6 +69,7 @@ pub struct Running {
     pub logs: Logs,
     /// The private key of its certificate, in PEM.
     pub key: String,
+    role: Role,
     server: Server,
 }
 
@@ -100,7 +102,7 @@ fn plan(
     let (name, settings) = match role {
         Role::Media => ("ward-media", all.media_document()),
         Role::Twiml => ("ward-twiml", all.twiml_document()),
-        Role::Sign => panic!("sign is started with its server"),
+        _ => panic!("the others are started with their server"),
     };
     Plan {
         role,
@@ -110,6 +112,7 @@ fn plan(
         settings,
         identity: Some(identity),
         handshake,
+        vendors: (role == Role::Media).then(Vendors::built_in),
     }
 }
 
@@ -146,21 +149,46 @@ impl Running {
         let handshake = (role == Role::Media).then(|| all.handshake_values().unwrap());
         let plan = plan(role, &all, listeners, identity, handshake);
         let (server, log) = launch(plan).unwrap();
-        let logs = Logs::of_server(log);
-        drop(logs.first("started"));
-        Self { port, logs, key, server }
+        Self { role, port, logs: Logs::of_server(log), key, server }.begun()
     }
 
-    /// The process.
+    /// A media server with one worker, `more` settings and the vendors that it may reach.
+    #[must_use]
+    pub fn media_with(vendors: Vendors, more: &str) -> Self {
+        let listeners = listen_once();
+        let port = listeners[0].local_addr().unwrap().port();
+        let all = settings(more);
+        let handshake = Some(all.handshake_values().unwrap());
+        let identity = identity();
+        let key = identity.key.expose().clone();
+        let mut plan = plan(Role::Media, &all, listeners, identity, handshake);
+        plan.vendors = Some(vendors);
+        let (server, log) = launch(plan).unwrap();
+        Self { role: Role::Media, port, logs: Logs::of_server(log), key, server }.begun()
+    }
+
+    fn begun(self) -> Self {
+        drop(self.logs.first("started"));
+        self
+    }
+
+    /// The server's process.
     #[must_use]
     pub fn id(&self) -> u32 {
-        self.server.id()
+        self.process(self.role)
     }
 
-    /// The process that signs for it.
+    /// The process that plays `role`, once there is one.
     #[must_use]
-    pub fn sign_id(&self) -> u32 {
-        self.server.sign_id().unwrap()
+    pub fn process(&self, role: Role) -> u32 {
+        let until = Instant::now() + Duration::from_secs(5);
+        loop {
+            match self.server.process(role) {
+                Some(id) => return id,
+                None if Instant::now() < until => std::thread::sleep(Duration::from_millis(5)),
+                None => panic!("no {} in:\n{}", role.name(), self.logs.text()),
+            }
+        }
     }
 
     /// The launcher's handle.

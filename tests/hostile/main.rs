@@ -42,7 +42,7 @@ fn run(mut arguments: impl Iterator<Item = String>) -> Result<(), String> {
     let entered = match layers.as_str() {
         "bare" => None,
         "open" | "sealed" => {
-            let entered = cell::enter(role, target, &handed, &log);
+            let entered = cell::enter(role, target, &handed, &[], &log);
             Some(entered.map_err(|error| format!("{error:?}"))?)
         }
         other => return Err(format!("no cell called {other}")),

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustix::process::{Pid, Signal, kill_process};
+use ward_policy::audit::Role;
 use ward_tests::binaries::release;
 use ward_tests::servers::Running;
 use ward_tests::websocket::Stream;
@@ -25,7 +26,7 @@ fn without_the_signing_process_live_calls_go_on_and_new_handshakes_fail() {
     let server = Running::media("");
     let mut stream = Stream::started(&server);
     stream.proves_alive(1);
-    kill(server.sign_id());
+    kill(server.process(Role::Sign));
     // No certificate without a signature: the handshake ends, and nothing hangs.
     for number in 1..=3 {
         let refused = std::panic::catch_unwind(|| {
@@ -54,7 +55,7 @@ fn a_signing_process_that_hangs_holds_nobody_up() {
     let mut server = Running::media("");
     let mut stream = Stream::started(&server);
     stream.proves_alive(1);
-    signal(server.sign_id(), Signal::STOP);
+    signal(server.process(Role::Sign), Signal::STOP);
     // Far more than a channel holds: what is asked in vain must not pile up, nor hold up the worker.
     let begin = Instant::now();
     for number in 1..=300 {
@@ -65,11 +66,11 @@ fn a_signing_process_that_hangs_holds_nobody_up() {
     }
     assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
     assert_eq!(server.logs.first("signing_failed")["reason"], "signing_late");
-    signal(server.sign_id(), Signal::CONT);
+    signal(server.process(Role::Sign), Signal::CONT);
     std::thread::sleep(ward_policy::limit::SIGN_REST + Duration::from_millis(200));
     assert!(is_served(&server), "it signs again, and nothing old is taken for new");
     // The stop signals end the server even if it hangs again.
-    signal(server.sign_id(), Signal::STOP);
+    signal(server.process(Role::Sign), Signal::STOP);
     assert!(!is_served(&server));
     server.terminate();
     drop(server.logs.first("draining"));
@@ -121,7 +122,7 @@ fn a_server_whose_launcher_is_gone_does_not_start() {
 #[test]
 fn a_server_that_is_gone_takes_its_signing_process_with_it() {
     let mut server = Running::twiml("");
-    let id = server.sign_id();
+    let id = server.process(Role::Sign);
     assert_eq!(status(&exchange(server.port, b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")), 200);
     kill(server.id());
     assert_eq!(server.server().exit_status(), None, "ended by a signal");
@@ -177,7 +178,7 @@ fn the_private_key_is_never_in_a_server() {
         ("twelve bytes of the scalar", &scalar[10..22]),
     ] {
         assert_eq!(count(server.id(), needle), 0, "{what} in ward-media");
-        assert_eq!(count(server.sign_id(), text), 0, "the document in sign, after it was read");
+        assert_eq!(count(server.process(Role::Sign), text), 0, "the document in sign, after it was read");
     }
     // The controls: this process, which keeps the text, has it; and the scan does see into the server.
     assert!(count(std::process::id(), text) > 0);

@@ -22,6 +22,7 @@ pub struct Entered {
 }
 
 /// Puts every layer but the filter on. Must be called before anything is opened and any thread started.
+/// `ports` are those that a role that dials may connect to.
 ///
 /// # Errors
 /// [`StartError::Cell`] after an event that names the layer.
@@ -29,16 +30,16 @@ pub fn enter(
     role: Role,
     target: Target,
     handed: &Handed,
+    ports: &[u16],
     log: &Log,
 ) -> Result<Entered, StartError> {
-    let workers = handed.listeners.len();
-    let per_worker = limit::CALLS_PER_WORKER_MAX.saturating_add(limit::PENDING_CONNECTIONS_MAX);
-    let most = workers.saturating_mul(per_worker).saturating_add(limit::DESCRIPTORS_OF_A_PROCESS);
+    let most = descriptors_max(role, handed.listeners.len());
     let cell = Cell {
         role,
         target,
         descriptors: handed.numbers.clone(),
         descriptors_max: u64::try_from(most).unwrap_or(u64::MAX),
+        ports: ports.to_vec(),
     };
     let mut outcomes = [Outcome::AbsentByDesign; Layer::ALL.len()];
     let note = |applied: Applied| {
@@ -53,6 +54,20 @@ pub fn enter(
     }
     let filter = cell.filter().map_err(|stop| refused(stop, log))?;
     Ok(Entered { target, outcomes, filter })
+}
+
+/// Every call may have its vendors' connections beside its own.
+const fn descriptors_max(role: Role, workers: usize) -> usize {
+    let per_call = limit::VENDORS_PER_CALL_MAX.saturating_add(1);
+    let calls = limit::CALLS_PER_WORKER_MAX.saturating_mul(per_call);
+    let per_worker = calls.saturating_add(limit::PENDING_CONNECTIONS_MAX);
+    let connections = match role {
+        Role::Broker => limit::VENDOR_CONNECTIONS_MAX,
+        Role::Init | Role::Log | Role::Sign | Role::Media | Role::Twiml => {
+            workers.saturating_mul(per_worker)
+        }
+    };
+    connections.saturating_add(limit::DESCRIPTORS_OF_A_PROCESS)
 }
 
 impl Entered {

@@ -85,8 +85,6 @@ pub async fn serve<H: Handler>(
         if pending.make_room() {
             log.record(&Event::ConnectionEnded { reason: ConnectionEnd::Crowded });
         }
-        // Delay costs a caller more than a packet costs the network; a failure changes nothing else.
-        stream.set_nodelay(true).unwrap_or_default();
         let (transport, handler, log) = (transport.clone(), Arc::clone(&handler), log.clone());
         // A request that has begun is answered even if the process is told to stop meanwhile.
         let live = ending.live();

@@ -118,7 +118,8 @@ impl StopSignals {
         Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    async fn next(&mut self) {
+    /// Waits for the next one.
+    pub async fn next(&mut self) {
         either(self.terminate.recv(), self.interrupt.recv()).await;
     }
 }

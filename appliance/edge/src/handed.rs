@@ -9,6 +9,7 @@ use std::io::Read as _;
 use std::net::TcpListener;
 use std::os::fd::{OwnedFd, RawFd};
 
+use ward_policy::audit::Role;
 use ward_policy::cell::Target;
 use ward_policy::limit;
 use ward_policy::phi::Secret;
@@ -29,8 +30,22 @@ pub struct Handed {
     pub tls_key: Option<OwnedFd>,
     /// Where expected handshake signatures arrive, and later replacements of them.
     pub handshake: Option<OwnedFd>,
-    /// Where log lines go.
+    /// Where this process's own log lines go.
     pub log: Option<OwnedFd>,
+    /// Where the log itself goes; only the process that writes it gets it.
+    pub sink: Option<OwnedFd>,
+    /// The log lines of the other processes, to be judged; `from-ROLE=NUMBER`.
+    pub pipes: Vec<(Role, OwnedFd)>,
+    /// Channels between the media server and the broker, one a worker.
+    pub broker: Vec<OwnedFd>,
+    /// The broker's settings.
+    pub broker_settings: Option<OwnedFd>,
+    /// The vendor registry; only the broker gets it.
+    pub registry: Option<OwnedFd>,
+    /// The vendors' keys; only the broker gets them.
+    pub vendor_keys: Option<OwnedFd>,
+    /// Where the launcher sends new documents; only the supervisor gets it.
+    pub control: Option<OwnedFd>,
     /// The kind of machine, `target=NAME`: it decides which layers the cell must have.
     pub target: Option<Target>,
     /// The launcher's process, `launcher=PID`: this one ends with it.
@@ -51,8 +66,8 @@ pub enum HandedError {
     /// The number is no descriptor of ours.
     #[error("{0}")]
     Descriptor(#[from] DescriptorError),
-    /// The log is neither a pipe nor a socket.
-    #[error("the log is neither a pipe nor a socket")]
+    /// The log is neither a pipe, a socket nor a console.
+    #[error("the log is neither a pipe, a socket nor a console")]
     Log,
     /// Something that the server needs was not handed down.
     #[error("no {0} was handed down")]
@@ -87,6 +102,11 @@ impl Handed {
             }
             let number = number.parse().map_err(|_number| HandedError::Argument)?;
             handed.numbers.push(number);
+            if let Some(from) = name.strip_prefix("from-") {
+                let role = Role::from_name(from).ok_or(HandedError::Argument)?;
+                handed.pipes.push((role, adopt(number)?));
+                continue;
+            }
             let slot = match name {
                 "listener" => {
                     handed.listeners.push(TcpListener::from(adopt(number)?));
@@ -96,11 +116,20 @@ impl Handed {
                     handed.sign.push(adopt(number)?);
                     continue;
                 }
+                "broker" => {
+                    handed.broker.push(adopt(number)?);
+                    continue;
+                }
                 "settings" => &mut handed.settings,
                 "tls-chain" => &mut handed.tls_chain,
                 "tls-key" => &mut handed.tls_key,
                 "handshake" => &mut handed.handshake,
                 "log" => &mut handed.log,
+                "sink" => &mut handed.sink,
+                "broker-settings" => &mut handed.broker_settings,
+                "registry" => &mut handed.registry,
+                "vendor-keys" => &mut handed.vendor_keys,
+                "control" => &mut handed.control,
                 _ => return Err(HandedError::Argument),
             };
             if slot.is_some() {
@@ -108,7 +137,7 @@ impl Handed {
             }
             let descriptor = adopt(number)?;
             // Files may not grow in a cell: a line written to one would end the process.
-            if name == "log" && !is_pipe_or_socket(&descriptor) {
+            if matches!(name, "log" | "sink") && !may_be_log(&descriptor) {
                 return Err(HandedError::Log);
             }
             *slot = Some(descriptor);
@@ -117,10 +146,10 @@ impl Handed {
     }
 }
 
-fn is_pipe_or_socket(descriptor: &OwnedFd) -> bool {
+fn may_be_log(descriptor: &OwnedFd) -> bool {
     rustix::fs::fstat(descriptor).is_ok_and(|stat| {
         let kind = rustix::fs::FileType::from_raw_mode(stat.st_mode);
-        kind.is_fifo() || kind.is_socket()
+        kind.is_fifo() || kind.is_socket() || rustix::termios::isatty(descriptor)
     })
 }
 

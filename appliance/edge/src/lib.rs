@@ -17,6 +17,7 @@ pub mod worker;
 pub mod drain;
 pub mod tcp;
 pub mod signing;
+pub mod egress;
 pub mod tls;
 pub mod connection;
 pub mod head;

@@ -8,6 +8,7 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use ring::rand::{SecureRandom as _, SystemRandom};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send, sockopt};
 use rustls::sign::{Signer, SigningKey};
@@ -34,7 +35,7 @@ pub const SCHEMES: &[SignatureScheme] = &[
     SignatureScheme::RSA_PKCS1_SHA512,
 ];
 
-/// What `sign` says first on every channel.
+/// What `sign` answers to [`Request::HELLO`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hello {
     /// The key's kind.
@@ -87,6 +88,9 @@ pub struct Request<'m> {
 }
 
 impl<'m> Request<'m> {
+    /// The scheme, reserved by TLS, of a request for what the key is.
+    pub const HELLO: u16 = 0;
+
     /// Parses a request.
     #[must_use]
     pub fn parse(bytes: &'m [u8]) -> Option<Self> {
@@ -115,35 +119,29 @@ pub struct RemoteKey {
 pub struct RemoteKeyError;
 
 impl RemoteKey {
-    /// Takes the channels and waits for what is said first on each.
+    /// Takes the channels and asks on each what the key is.
     ///
     /// # Errors
-    /// [`RemoteKeyError`] when a channel ends, or says something else.
+    /// [`RemoteKeyError`] when a channel ends, nothing is said in time, or something else.
     pub fn new(channels: Vec<OwnedFd>, clock: Clock, log: Log) -> Result<Self, RemoteKeyError> {
+        // Whoever had these channels before may have left answers in them: numbers begin anywhere.
+        let mut first = [0; 8];
+        SystemRandom::new().fill(&mut first).map_err(|_random| RemoteKeyError)?;
         let mut hello = None;
         let mut free = Vec::with_capacity(channels.len());
         for socket in channels {
-            let mut buffer = [0; limit::SIGN_MESSAGE_BYTES_MAX];
-            sockopt::set_socket_timeout(
-                &socket,
-                sockopt::Timeout::Recv,
-                Some(limit::SIGN_START_DEADLINE),
-            )
-            .map_err(|_system| RemoteKeyError)?;
-            let (_, length) =
-                recv(&socket, &mut buffer, RecvFlags::empty()).map_err(|_late| RemoteKeyError)?;
-            let said = buffer.get(..length).and_then(Hello::parse).ok_or(RemoteKeyError)?;
+            let mut channel = Channel { socket, number: u64::from_be_bytes(first) };
+            channel.patience(limit::SIGN_START_DEADLINE)?;
+            let said = channel
+                .ask(Request::HELLO, &[], clock, limit::SIGN_START_DEADLINE)
+                .map_err(|_fault| RemoteKeyError)?;
+            let said = Hello::parse(&said).ok_or(RemoteKeyError)?;
             if hello.as_ref().is_some_and(|first| *first != said) {
                 return Err(RemoteKeyError);
             }
             hello = Some(said);
-            sockopt::set_socket_timeout(
-                &socket,
-                sockopt::Timeout::Recv,
-                Some(limit::SIGN_DEADLINE),
-            )
-            .map_err(|_system| RemoteKeyError)?;
-            free.push(Channel { socket, number: 0 });
+            channel.patience(limit::SIGN_DEADLINE)?;
+            free.push(channel);
         }
         let workers = u64::try_from(free.len()).unwrap_or(1);
         let each = |most: u32| workers.saturating_mul(u64::from(most));
@@ -234,7 +232,7 @@ impl Channels {
         // As many channels as workers, and a worker signs one thing at a time: without one, its other end
         // is gone.
         let mut channel = free().pop().ok_or(SigningFault::Gone)?;
-        let answer = channel.ask(scheme, message, self.clock);
+        let answer = channel.ask(u16::from(scheme), message, self.clock, limit::SIGN_DEADLINE);
         rest().note(matches!(answer, Err(SigningFault::Late)), self.clock.now());
         if !matches!(answer, Err(SigningFault::Gone)) {
             free().push(channel);
@@ -244,16 +242,22 @@ impl Channels {
 }
 
 impl Channel {
+    /// How long a read waits.
+    fn patience(&self, patience: Duration) -> Result<(), RemoteKeyError> {
+        sockopt::set_socket_timeout(&self.socket, sockopt::Timeout::Recv, Some(patience))
+            .map_err(|_system| RemoteKeyError)
+    }
+
     fn ask(
         &mut self,
-        scheme: SignatureScheme,
+        scheme: u16,
         message: &[u8],
         clock: Clock,
+        patience: Duration,
     ) -> Result<Vec<u8>, SigningFault> {
-        let until = clock.now().saturating_add(limit::SIGN_DEADLINE);
+        let until = clock.now().saturating_add(patience);
         self.number = self.number.wrapping_add(1);
-        let request =
-            Request { number: self.number, scheme: u16::from(scheme), message }.to_bytes();
+        let request = Request { number: self.number, scheme, message }.to_bytes();
         // A process that has stopped reading must not stop this one.
         match send(&self.socket, &request, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
             Ok(_) => {}
@@ -318,10 +322,23 @@ mod tests {
 
     fn key() -> (RemoteKey, OwnedFd) {
         let (ours, theirs) = pair();
-        send(&theirs, &said().to_bytes(), SendFlags::NOSIGNAL).unwrap();
         let (_reader, writer) = std::io::pipe().unwrap();
         let log = Log::new(ward_policy::audit::Role::Media, Clock::start(), writer.into());
-        (RemoteKey::new(vec![ours], Clock::start(), log).unwrap(), theirs)
+        let clock = Clock::start();
+        let playing = std::thread::spawn(move || {
+            let mut buffer = [0; 100];
+            let (_, length) = recv(&theirs, &mut buffer, RecvFlags::empty()).unwrap();
+            let request = Request::parse(&buffer[..length]).unwrap();
+            assert_eq!((request.scheme, request.message), (Request::HELLO, &b""[..]));
+            // An answer to somebody who had the channel before.
+            let old = request.number.wrapping_sub(5).to_be_bytes();
+            send(&theirs, &[&old[..], b"old"].concat(), SendFlags::NOSIGNAL).unwrap();
+            let answer = [&request.number.to_be_bytes()[..], &said().to_bytes()].concat();
+            send(&theirs, &answer, SendFlags::NOSIGNAL).unwrap();
+            theirs
+        });
+        let key = RemoteKey::new(vec![ours], clock, log).unwrap();
+        (key, playing.join().unwrap())
     }
 
     /// Signs while `other` plays the signing process.
@@ -348,7 +365,7 @@ mod tests {
     async fn a_signature_comes_back_and_a_late_one_is_passed_over() {
         let signed = check(|theirs| {
             let number = request(&theirs);
-            let late = [&(number - 1).to_be_bytes()[..], b"old"].concat();
+            let late = [&(number.wrapping_sub(1)).to_be_bytes()[..], b"old"].concat();
             send(&theirs, &late, SendFlags::NOSIGNAL).unwrap();
             let right = [&number.to_be_bytes()[..], b"signature"].concat();
             send(&theirs, &right, SendFlags::NOSIGNAL).unwrap();

@@ -21,12 +21,6 @@ impl Tcp {
     pub const fn new(stream: TcpStream) -> Self {
         Self(stream)
     }
-
-    /// The socket, for its options.
-    #[must_use]
-    pub const fn socket(&self) -> &TcpStream {
-        &self.0
-    }
 }
 
 impl AsyncRead for Tcp {

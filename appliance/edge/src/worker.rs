@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Barrier, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use rustix::net::sockopt;
 use tokio::runtime::{Builder, Runtime};
 use ward_policy::audit::Event;
 use ward_policy::limit;
@@ -79,6 +80,7 @@ where
     });
     for listener in listeners {
         listener.set_nonblocking(true)?;
+        prepare(&listener)?;
         let (serve, gates) = (serve.clone(), Arc::clone(&gates));
         let runtime = runtime(pause)?;
         let listener = {
@@ -110,6 +112,15 @@ where
     drainer.advance(Phase::Stopping);
     gates.wait_for(usize::from(workers));
     leave(0)
+}
+
+/// Sets what every accepted connection inherits (tcp(7), socket(7)), so that none takes a system call for it.
+fn prepare(listener: &TcpListener) -> io::Result<()> {
+    // Delay costs a caller more than a packet costs the network.
+    sockopt::set_tcp_nodelay(listener, true)?;
+    // It bounds what the kernel holds for each.
+    sockopt::set_socket_send_buffer_size(listener, limit::SOCKET_SEND_BUFFER_BYTES)?;
+    Ok(())
 }
 
 /// Starts a thread beside the workers and returns once it runs.

@@ -1,7 +1,13 @@
-//! The roles beside the servers: small processes that each hold one thing.
+//! The processes around a server, each of which does one thing.
 //!
-//! `sign` holds the TLS private key, so that no process that talks to the internet does. It accepts no
-//! connection, knows no caller and decides nothing.
+//! The supervisor starts the others and starts them again. `log` is the one writer of the log. `sign` holds
+//! the TLS private key, so that no process that talks to the internet does. None of them accepts a connection
+//! or knows a caller.
 #![forbid(unsafe_code)]
 
+mod chain;
+mod handshake;
+pub mod log;
+mod post;
 pub mod sign;
+pub mod supervise;

@@ -37,7 +37,7 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<Infallible, StartErr
     let log = Log::new(Role::Sign, Clock::start(), sink);
     install(Strategy::Abort, log.clone());
     let target = handed.target.ok_or(StartError::Handed)?;
-    let entered = cell::enter(Role::Sign, target, &handed, &log)?;
+    let entered = cell::enter(Role::Sign, target, &handed, &[], &log)?;
     let pem = read_document(handed.tls_key.take(), "tls-key").map_err(|_pem| StartError::Tls)?;
     let key = PrivateKeyDer::from_pem_slice(pem.expose().as_bytes());
     drop(pem);
@@ -79,9 +79,6 @@ fn hello(key: &dyn SigningKey) -> Option<Hello> {
 /// One server's channel, until the server is gone.
 fn serve(channel: &OwnedFd, key: &dyn SigningKey, hello: &[u8]) {
     let mut buffer = [0; limit::SIGN_MESSAGE_BYTES_MAX];
-    if send(channel, hello, SendFlags::NOSIGNAL).is_err() {
-        return;
-    }
     loop {
         let Ok((_, length)) = recv(channel, &mut buffer, RecvFlags::TRUNC) else {
             continue;
@@ -92,8 +89,12 @@ fn serve(channel: &OwnedFd, key: &dyn SigningKey, hello: &[u8]) {
         // Longer than the buffer: it was cut, and is no request of a handshake anyway.
         let request = buffer.get(..length).and_then(Request::parse);
         let number = request.as_ref().map_or(0, |request| request.number);
-        let signature = request.and_then(|request| sign(key, &request)).unwrap_or_default();
-        let answer = [&number.to_be_bytes()[..], &signature].concat();
+        let answer = match request {
+            Some(Request { scheme: Request::HELLO, .. }) => hello.to_vec(),
+            Some(request) => sign(key, &request).unwrap_or_default(),
+            None => Vec::new(),
+        };
+        let answer = [&number.to_be_bytes()[..], &answer].concat();
         // A server that is gone is noticed by the next read.
         send(channel, &answer, SendFlags::NOSIGNAL).map(drop).unwrap_or_default();
     }

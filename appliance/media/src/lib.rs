@@ -1,7 +1,8 @@
 //! The media server: the one process that hears patients.
 //!
 //! In the order of a call: settings, start-up, the upgrade request, the registry of live calls, the
-//! WebSocket, the session that joins Twilio's messages to the call, and the agents. It opens no file
+//! WebSocket, the session that joins Twilio's messages to the call, the agents, and the way to vendors through
+//! the broker. It opens no file
 //! and no connection of its own; everything it uses was handed down.
 #![forbid(unsafe_code)]
 
@@ -15,3 +16,5 @@ pub mod registry;
 pub mod socket;
 pub mod session;
 pub mod agent;
+pub mod broker;
+pub mod vendor;

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use hyper::HeaderMap;
 use hyper::body::Incoming;
@@ -32,12 +32,15 @@ use ward_policy::count::Counts;
 use ward_policy::fault::{CallEnd, Refusal};
 use ward_policy::limit;
 use ward_policy::phi::Secret;
+use ward_sys::secret::SecretPool;
 use ward_twilio::handshake::HandshakeSet;
 
 use crate::agent::{Agents, Embedded};
+use crate::broker::Broker;
 use crate::registry::Registry;
 use crate::session::{Session, SessionContext};
 use crate::settings::MediaSettings;
+use crate::vendor::Vendors;
 use crate::{socket, upgrade};
 
 /// Where a load balancer asks whether to send traffic.
@@ -62,14 +65,15 @@ pub fn start(
     let log = Log::new(Role::Media, clock, sink);
     install(Strategy::Unwind, log.clone());
     let target = handed.target.ok_or(StartError::Handed)?;
-    let entered = cell::enter(Role::Media, target, &handed, &log)?;
+    let entered = cell::enter(Role::Media, target, &handed, &[], &log)?;
     let document = read_document(handed.settings.take(), "settings");
     let document = document.map_err(|_document| StartError::Handed)?;
     let settings = MediaSettings::parse(document.expose()).map_err(|_all| StartError::Settings)?;
     let chain = read_document(handed.tls_chain.take(), "tls-chain");
     let chain = chain.map_err(|_pem| StartError::Tls)?;
     let key = RemoteKey::new(std::mem::take(&mut handed.sign), clock, log.clone());
-    let key = Arc::new(key.map_err(|_key| StartError::Tls)?);
+    // A `sign` that says nothing may do so later: it is started again, and so is this.
+    let key = Arc::new(key.map_err(|_key| StartError::System)?);
     let acceptor = tls::acceptor(chain.expose(), key).map_err(|_tls| StartError::Tls)?;
     drop((document, chain));
     let expected = Arc::new(RwLock::new(Arc::new(empty_set()?)));
@@ -83,6 +87,8 @@ pub fn start(
         pseudonyms: Pseudonyms::new().map_err(|_random| StartError::System)?,
         log: log.clone(),
     });
+    let ways = VendorChannels::new(std::mem::take(&mut handed.broker), &context.settings)?;
+    let ways = Arc::new(ways);
     let accept_log = log.clone();
     let seal = || entered.seal(&log);
     worker::run(handed.listeners, limit::WAKE_PAUSE, &drainer, &log, seal, move |listener| {
@@ -92,10 +98,44 @@ pub fn start(
             clock,
             drain: drain.clone(),
             calls: Arc::new(AtomicUsize::new(0)),
+            vendors: ways.next(&context, clock),
         };
         let transport = Transport::Tls(acceptor.clone());
         serve(listener, transport, Arc::new(server), drain.clone(), accept_log.clone())
     })
+}
+
+/// The broker's channels, until each worker has one.
+struct VendorChannels {
+    channels: Mutex<Vec<OwnedFd>>,
+    tokens: Option<SecretPool>,
+}
+
+impl VendorChannels {
+    fn new(channels: Vec<OwnedFd>, settings: &MediaSettings) -> Result<Self, StartError> {
+        // Someone whom nobody can dial cannot be had.
+        if channels.is_empty() && !settings.vendors.is_empty() {
+            return Err(StartError::Settings);
+        }
+        for channel in &channels {
+            rustix::io::ioctl_fionbio(channel, true).map_err(io::Error::from)?;
+        }
+        let tokens = if channels.is_empty() {
+            None
+        } else {
+            let tokens = SecretPool::new(limit::TOKENS_MAX, limit::TOKEN_BYTES_MAX);
+            Some(tokens.map_err(|_memory| StartError::System)?)
+        };
+        Ok(Self { channels: Mutex::new(channels), tokens })
+    }
+
+    /// The next worker's way; called within its runtime.
+    fn next(&self, context: &Arc<SessionContext>, clock: Clock) -> Option<Arc<Vendors>> {
+        let channel = self.channels.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
+        let broker = Broker::new(channel, self.tokens.clone()?).ok()?;
+        let (wanted, log) = (context.settings.vendors.clone(), context.log.clone());
+        Some(Arc::new(Vendors::new(broker, wanted, clock, log)))
+    }
 }
 
 fn empty_set() -> Result<HandshakeSet, StartError> {
@@ -187,6 +227,7 @@ struct Server {
     clock: Clock,
     drain: Drain,
     calls: Arc<AtomicUsize>,
+    vendors: Option<Arc<Vendors>>,
 }
 
 /// The stream underneath every upgraded connection.
@@ -211,8 +252,14 @@ impl Server {
             .ok_or(Refusal::Capacity)?;
         self.context.log.record(&Event::UpgradeAccepted { candidate: handshake.candidate() });
         let upgraded = hyper::upgrade::on(request);
-        let (context, clock, drain) = (Arc::clone(&self.context), self.clock, self.drain.clone());
-        tokio::spawn(begin(upgraded, context, clock, drain, slot));
+        let begun = Begun {
+            context: Arc::clone(&self.context),
+            clock: self.clock,
+            drain: self.drain.clone(),
+            vendors: self.vendors.clone(),
+            slot,
+        };
+        tokio::spawn(begun.run(upgraded));
         Ok(Answer::switching_to_websocket(accept))
     }
 
@@ -240,44 +287,43 @@ fn has_body(headers: &HeaderMap) -> bool {
         || length.is_some_and(|length| length.as_bytes() != b"0")
 }
 
-/// Waits for hyper to let go of the connection, then gives it to a task of its own size.
-async fn begin(
-    upgraded: OnUpgrade,
+/// A stream whose upgrade was accepted.
+struct Begun {
     context: Arc<SessionContext>,
     clock: Clock,
     drain: Drain,
+    vendors: Option<Arc<Vendors>>,
     slot: Slot,
-) {
-    let live = drain.live();
-    let begun = clock.now();
-    let parts = upgraded.await.ok().and_then(|io| Upgraded::downcast::<Connection>(io).ok());
-    let Some(Parts { io, read_buf, .. }) = parts else {
-        // The peer left between its request and our 101; an accepted upgrade still has its end.
-        let duration = clock.now().saturating_sub(begun);
-        context.log.record(&Event::CallEnded {
-            call: None,
-            reason: CallEnd::PeerVanished,
-            close: 0,
-            duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
-            counts: Counts::default(),
+}
+
+impl Begun {
+    /// Waits for hyper to let go of the connection, then gives it to a task of its own size.
+    async fn run(self, upgraded: OnUpgrade) {
+        let Self { context, clock, drain, vendors, slot } = self;
+        let live = drain.live();
+        let begun = clock.now();
+        let parts = upgraded.await.ok().and_then(|io| Upgraded::downcast::<Connection>(io).ok());
+        let Some(Parts { io, read_buf, .. }) = parts else {
+            // The peer left between its request and our 101; an accepted upgrade still has its end.
+            let duration = clock.now().saturating_sub(begun);
+            context.log.record(&Event::CallEnded {
+                call: None,
+                reason: CallEnd::PeerVanished,
+                close: 0,
+                duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
+                counts: Counts::default(),
+            });
+            return;
+        };
+        let (mut early, stream) = io.into_inner().into_parts();
+        early.extend_from_slice(&read_buf);
+        drop(read_buf);
+        let session = Session::new(context, clock.now());
+        tokio::spawn(async move {
+            socket::run(stream, early, session, clock, drain, vendors).await;
+            drop((slot, live));
         });
-        return;
-    };
-    let (mut early, stream) = io.into_inner().into_parts();
-    early.extend_from_slice(&read_buf);
-    drop(read_buf);
-    let (socket, _) = stream.get_ref();
-    // A smaller buffer than asked for is fine: this only bounds what the kernel holds per call.
-    rustix::net::sockopt::set_socket_send_buffer_size(
-        socket.socket(),
-        limit::SOCKET_SEND_BUFFER_BYTES,
-    )
-    .unwrap_or_default();
-    let session = Session::new(context, clock.now());
-    tokio::spawn(async move {
-        socket::run(stream, early, session, clock, drain).await;
-        drop((slot, live));
-    });
+    }
 }
 
 /// One live call's place among those of its worker.

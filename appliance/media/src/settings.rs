@@ -5,11 +5,14 @@
 use std::time::Duration;
 
 use ward_edge::settings::{Problem, Settings};
+use ward_policy::data_class::DataClass;
 use ward_policy::limit;
+use ward_policy::vendor_id::VendorId;
 use ward_twilio::sid::AccountSid;
 use ward_twilio::twiml::StreamPath;
 
 use crate::agent::AgentKind;
+use crate::vendor::Wanted;
 
 /// Everything the media server needs to know.
 #[derive(Debug, Clone)]
@@ -24,6 +27,8 @@ pub struct MediaSettings {
     pub handshake: HandshakeMode,
     /// `CALL_DURATION_MAX_S`: the longest call.
     pub call_duration_max: Duration,
+    /// `MEDIA_VENDORS`: whom every call has a connection to.
+    pub vendors: Vec<Wanted>,
     /// `CALLS_PER_WORKER_MAX`: live calls of one worker.
     pub calls_per_worker_max: usize,
 }
@@ -60,6 +65,7 @@ impl MediaSettings {
         let duration = settings.optional("CALL_DURATION_MAX_S", |text| bounded(text, longest));
         let most = u64::try_from(limit::CALLS_PER_WORKER_MAX).unwrap_or(u64::MAX);
         let calls = settings.optional("CALLS_PER_WORKER_MAX", |text| bounded(text, most));
+        let vendors = settings.optional("MEDIA_VENDORS", vendors);
         let problems = settings.into_problems();
         match (path, account) {
             (Some(path), Some(account)) if problems.is_empty() => Ok(Self {
@@ -68,6 +74,7 @@ impl MediaSettings {
                 agent: agent.unwrap_or_default(),
                 handshake: handshake.unwrap_or(HandshakeMode::Signature),
                 call_duration_max: Duration::from_secs(duration.unwrap_or(longest)),
+                vendors: vendors.unwrap_or_default(),
                 calls_per_worker_max: usize::try_from(calls.unwrap_or(most)).unwrap_or(0),
             }),
             _ => Err(problems),
@@ -78,6 +85,21 @@ impl MediaSettings {
 fn bounded(text: &str, most: u64) -> Result<u64, String> {
     let number = text.parse().ok().filter(|number| (1..=most).contains(number));
     number.ok_or_else(|| format!("must be a whole number from 1 to {most}"))
+}
+
+/// `VENDOR:CLASS`, with spaces between.
+fn vendors(text: &str) -> Result<Vec<Wanted>, String> {
+    let one = |word: &str| {
+        let (vendor, class) = word.split_once(':')?;
+        let vendor = VendorId::parse(vendor).ok()?;
+        Some(Wanted { vendor, class: DataClass::from_name(class)? })
+    };
+    let all: Option<Vec<Wanted>> = text.split_ascii_whitespace().map(one).collect();
+    let all = all.ok_or("must be VENDOR:CLASS, with spaces between")?;
+    if all.len() > limit::VENDORS_PER_CALL_MAX {
+        return Err(format!("may have {} at most", limit::VENDORS_PER_CALL_MAX));
+    }
+    Ok(all)
 }
 
 #[cfg(test)]
@@ -103,7 +125,7 @@ mod tests {
     fn every_problem_is_named_at_once_and_an_auth_token_does_not_belong_here() {
         assert_eq!(
             problems(
-                "MEDIA_PATH=x\nMEDIA_AGENT=hal\nMEDIA_HANDSHAKE=off\nCALL_DURATION_MAX_S=0\nCALLS_PER_WORKER_MAX=9999999\nTWILIO_AUTH_TOKEN=1\n"
+                "MEDIA_PATH=x\nMEDIA_AGENT=hal\nMEDIA_HANDSHAKE=off\nCALL_DURATION_MAX_S=0\nCALLS_PER_WORKER_MAX=9999999\nMEDIA_VENDORS=deepgram\nTWILIO_AUTH_TOKEN=1\n"
             ),
             [
                 "MEDIA_PATH",
@@ -111,9 +133,17 @@ mod tests {
                 "MEDIA_HANDSHAKE",
                 "CALL_DURATION_MAX_S",
                 "CALLS_PER_WORKER_MAX",
+                "MEDIA_VENDORS",
                 "TWILIO_AUTH_TOKEN"
             ]
         );
+        let vendors = "MEDIA_VENDORS=asr:audio tts:synth-text\n";
+        let settings = MediaSettings::parse(&format!("{GOOD}{vendors}")).unwrap();
+        let classes: Vec<DataClass> = settings.vendors.iter().map(|one| one.class).collect();
+        assert_eq!(classes, [DataClass::Audio, DataClass::SynthText]);
+        for wrong in ["asr:AUDIO", ":audio", "a:audio b:audio c:audio d:audio e:audio"] {
+            assert_eq!(problems(&format!("MEDIA_VENDORS={wrong}\n")), ["MEDIA_VENDORS"]);
+        }
         assert_eq!(problems("MEDIA_AGENT=echo\nCALL_DURATION_MAX_S=60\n"), Vec::<String>::new());
     }
 }

@@ -7,6 +7,7 @@
 use std::io::{self, Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use ward_policy::fault::CallEnd;
 use ward_policy::limit;
 
 use crate::session::Session;
+use crate::vendor::{CallVendors, Vendors};
 
 /// The close code that a peer is told; `None` ends the connection without one.
 #[must_use]
@@ -53,14 +55,23 @@ pub const fn close_code(end: CallEnd) -> Option<u16> {
     })
 }
 
-/// Runs one stream to its end over `stream`, of which `early` has been read already.
-pub async fn run<S>(stream: S, early: Vec<u8>, session: Session, clock: Clock, drain: Drain)
-where
+/// Runs one stream to its end over `stream`, of which `early` has been read already; its call has `vendors`.
+pub async fn run<S>(
+    stream: S,
+    early: Vec<u8>,
+    session: Session,
+    clock: Clock,
+    drain: Drain,
+    vendors: Option<Arc<Vendors>>,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let log = session.log().clone();
     let mut socket = Socket::new(stream, early, session, clock);
+    socket.vendors = vendors;
     let mut end = socket.serve(&drain).await;
+    // First of all: what a vendor was told of the call ends with it.
+    drop(socket.call_vendors.take());
     // The agent is dropped here, and its code may panic there as well as anywhere.
     if catch_unwind(AssertUnwindSafe(|| socket.session.finish())).is_err() {
         end = CallEnd::Panicked;
@@ -87,6 +98,9 @@ struct Socket<S> {
     blocked_at: Option<Duration>,
     /// Whether messages wait in the write buffer.
     is_dirty: bool,
+    /// The way to the vendors, until the call has them.
+    vendors: Option<Arc<Vendors>>,
+    call_vendors: Option<CallVendors>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
@@ -108,6 +122,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             timer_at,
             blocked_at: None,
             is_dirty: false,
+            vendors: None,
+            call_vendors: None,
         }
     }
 
@@ -133,6 +149,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         let mut now = self.clock.now();
         for _ in 0..limit::MESSAGES_PER_TURN_MAX {
             let is_empty = !self.receive(now, context)?;
+            if let Some(call) = self.session.pseudonym()
+                && let Some(vendors) = self.vendors.take()
+            {
+                self.call_vendors = Some(vendors.open(call));
+            }
             self.send_due(now, context)?;
             if is_empty {
                 self.flush(now, context)?;

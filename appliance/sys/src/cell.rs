@@ -7,7 +7,7 @@
 use std::os::fd::RawFd;
 
 use ward_policy::audit::Role;
-use ward_policy::cell::{Demand, Layer, Outcome, Target, demand, user};
+use ward_policy::cell::{Demand, Layer, Outcome, Target, demand, has_network, user};
 use ward_policy::syscall::{Library, Profile};
 
 use crate::seccomp::Filter;
@@ -44,6 +44,8 @@ pub struct Cell {
     pub descriptors: Vec<RawFd>,
     /// How many descriptors it may ever have.
     pub descriptors_max: u64,
+    /// The TCP ports it may connect to, where its role dials.
+    pub ports: Vec<u16>,
 }
 
 /// A layer with what came of it.
@@ -62,6 +64,17 @@ pub struct Applied {
 #[error("the layer {} is {}", .0.layer.name(), .0.outcome.name())]
 pub struct Stop(pub Applied);
 
+/// What a process has that starts others and so can give up nothing that they need: nothing it executes gains
+/// privileges, and nobody looks inside or finds its memory in a file.
+///
+/// # Errors
+/// [`LayerError`] when the kernel refuses.
+pub fn guard() -> Result<(), LayerError> {
+    confinement::no_core_file()?;
+    confinement::no_new_privileges()?;
+    confinement::not_dumpable()
+}
+
 impl Cell {
     /// Puts on every layer but the filter. `seen` is told of each, the one that stops included.
     ///
@@ -79,14 +92,20 @@ impl Cell {
             alloc::keep_memory()?;
             confinement::limit_resources(self.descriptors_max)
         })?;
-        put_on(Layer::Namespaces, &|| namespace::leave(self.target.has_root()))?;
+        put_on(Layer::Namespaces, &|| {
+            namespace::leave(self.target.has_root(), has_network(self.role))
+        })?;
         put_on(Layer::EmptyRoot, &namespace::empty_root)?;
-        put_on(Layer::Identity, &|| capability::become_user(user(self.role)))?;
+        put_on(Layer::Identity, &|| {
+            // A role without a user of its own is in no cell.
+            let user = user(self.role).ok_or(LayerError::Unsupported)?;
+            capability::become_user(user)
+        })?;
         put_on(Layer::Capabilities, &capability::drop_all)?;
         put_on(Layer::NoNewPrivileges, &confinement::no_new_privileges)?;
         put_on(Layer::NotDumpable, &confinement::not_dumpable)?;
         put_on(Layer::NoExecutableGain, &confinement::no_executable_gain)?;
-        put_on(Layer::Landlock, &confinement::landlock)
+        put_on(Layer::Landlock, &|| confinement::landlock(&self.ports))
     }
 
     fn put_on(&self, layer: Layer, apply: &dyn Fn() -> Result<(), LayerError>) -> Applied {

@@ -1,8 +1,8 @@
 //! The layers that are one system call each: limits, privileges, dumps, executable memory, Landlock.
 
 use landlock::{
-    ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, Ruleset, RulesetAttr as _,
-    RulesetStatus, Scope,
+    ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, NetPort, Ruleset, RulesetAttr as _,
+    RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope,
 };
 use rustix::io::Errno;
 use rustix::process::{
@@ -27,6 +27,11 @@ pub(crate) fn limit_resources(descriptors_max: u64) -> Result<(), LayerError> {
         setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) })?;
     }
     Ok(())
+}
+
+/// Whatever becomes of the process, its memory is not written to a file.
+pub(crate) fn no_core_file() -> Result<(), LayerError> {
+    Ok(setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?)
 }
 
 /// Nothing that is executed from here on gains privileges.
@@ -55,10 +60,11 @@ pub(crate) fn no_executable_gain() -> Result<(), LayerError> {
 /// What this needs: scopes for signals and abstract sockets came with ABI 6 (Linux 6.12).
 const LANDLOCK: ABI = ABI::V6;
 
-/// Handles every right of files and TCP without a single rule, and every scope: all of it is denied.
+/// Handles every right of files and TCP, and every scope: all of it is denied but connecting to `ports`.
 ///
-/// An older kernel gets what it knows of that and is still reported as not having it.
-pub(crate) fn landlock() -> Result<(), LayerError> {
+/// An older kernel gets what it knows of that and is still reported as not having it. Datagrams are not among
+/// what Landlock knows.
+pub(crate) fn landlock(ports: &[u16]) -> Result<(), LayerError> {
     let refused = || LayerError::Refused(Errno::PERM.raw_os_error());
     let restricted = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
@@ -66,6 +72,10 @@ pub(crate) fn landlock() -> Result<(), LayerError> {
         .and_then(|ruleset| ruleset.handle_access(AccessNet::from_all(LANDLOCK)))
         .and_then(|ruleset| ruleset.scope(Scope::from_all(LANDLOCK)))
         .and_then(Ruleset::create)
+        .and_then(|ruleset| {
+            let rule = |port: &u16| Ok::<_, RulesetError>(NetPort::new(*port, AccessNet::ConnectTcp));
+            ruleset.add_rules(ports.iter().map(rule))
+        })
         .and_then(landlock::RulesetCreated::restrict_self);
     match restricted.map_err(|_ruleset| refused())?.ruleset {
         RulesetStatus::FullyEnforced => Ok(()),

@@ -9,6 +9,8 @@ pub mod alloc;
 pub mod descriptor;
 pub mod cell;
 pub mod seccomp;
+pub mod secret;
+pub mod readiness;
 pub mod process;
 mod namespace;
 mod capability;

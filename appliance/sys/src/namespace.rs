@@ -10,17 +10,20 @@ use rustix::thread::{UnshareFlags, unshare_unsafe};
 
 use crate::cell::LayerError;
 
-/// Leaves the namespaces of mounts, network, IPC, host name and cgroups for new ones.
+/// Leaves the namespaces of mounts, IPC, host name and cgroups for new ones, and that of the network unless
+/// `has_network`.
 ///
 /// A process namespace is not among them: it would bind children only, and there are none. Without root
 /// this takes a user namespace, in which the user stays who they were.
-pub(crate) fn leave(has_root: bool) -> Result<(), LayerError> {
+pub(crate) fn leave(has_root: bool, has_network: bool) -> Result<(), LayerError> {
     let mut flags = UnshareFlags::NEWNS
-        | UnshareFlags::NEWNET
         | UnshareFlags::NEWIPC
         | UnshareFlags::NEWUTS
         | UnshareFlags::NEWCGROUP;
     let (user, group) = (getuid().as_raw(), getgid().as_raw());
+    if !has_network {
+        flags |= UnshareFlags::NEWNET;
+    }
     if !has_root {
         flags |= UnshareFlags::NEWUSER;
     }

@@ -31,7 +31,7 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<Infallible, StartErr
     let log = Log::new(Role::Twiml, clock, sink);
     install(Strategy::Abort, log.clone());
     let target = handed.target.ok_or(StartError::Handed)?;
-    let entered = cell::enter(Role::Twiml, target, &handed, &log)?;
+    let entered = cell::enter(Role::Twiml, target, &handed, &[], &log)?;
     let document = read_document(handed.settings.take(), "settings");
     let document = document.map_err(|_document| StartError::Handed)?;
     let settings = TwimlSettings::parse(document.expose()).map_err(|_all| StartError::Settings)?;
@@ -68,7 +68,7 @@ fn transport(
     let chain = read_document(handed.tls_chain.take(), "tls-chain");
     let chain = chain.map_err(|_pem| StartError::Tls)?;
     let key = RemoteKey::new(std::mem::take(&mut handed.sign), clock, log.clone());
-    let key = Arc::new(key.map_err(|_key| StartError::Tls)?);
+    let key = Arc::new(key.map_err(|_key| StartError::System)?);
     let acceptor = tls::acceptor(chain.expose(), key).map_err(|_tls| StartError::Tls)?;
     Ok(Transport::Tls(acceptor))
 }

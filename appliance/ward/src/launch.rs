@@ -1,13 +1,13 @@
-//! The launcher: opens listeners and documents, starts a server with them, reads its log.
+//! The launcher: opens listeners and documents, starts the supervisor with them, reads the log.
 //!
-//! A server gets descriptors and their numbers on its command line, an empty environment and nothing
-//! else. The launcher reads log lines as text and judges nothing in them.
+//! What it opens goes on as open descriptors, their numbers on a command line, with an empty environment and
+//! nothing else. It judges nothing of what it reads in the log.
 
 use std::fs::File;
-use std::io::{Seek as _, Write as _};
+use std::io::{IoSlice, Seek as _, Write as _};
+use std::mem::MaybeUninit;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
-use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -15,38 +15,35 @@ use std::time::Duration;
 
 use rustix::fs::MemfdFlags;
 use rustix::io::FdFlags;
+use rustix::net::{
+    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, sendmsg,
+};
 use rustix::process::{Pid, Signal, kill_process};
 use ward_policy::audit::Role;
 use ward_policy::cell::Target;
-use ward_policy::limit;
 use ward_policy::phi::Secret;
 use ward_twilio::signature::Signature;
 
 use crate::console::Failure;
 use crate::development_ca::Identity;
-use crate::log_lines::{Line, LogLines};
+use crate::log_lines::{Line, LogLines, Processes};
+use crate::vendors::Vendors;
 
-/// The first argument that makes this executable a server.
-const SERVE_MEDIA: &str = "serve-media";
-/// See [`SERVE_MEDIA`].
-const SERVE_TWIML: &str = "serve-twiml";
-/// See [`SERVE_MEDIA`].
-const SERVE_SIGN: &str = "serve-sign";
+/// What the first argument begins with when this executable is to play a role.
+const SERVE: &str = "serve-";
 
-/// Runs as a server if the command line says so; only [`launch`] writes such a command line.
+/// Plays a role if the command line says so; only [`launch`] and the supervisor write such a command line.
 #[must_use]
 pub fn run_as_server(mut arguments: impl Iterator<Item = String>) -> Option<ExitCode> {
     let _program = arguments.next();
-    let role = match arguments.next()?.as_str() {
-        SERVE_MEDIA => Role::Media,
-        SERVE_TWIML => Role::Twiml,
-        SERVE_SIGN => Role::Sign,
-        _ => return None,
-    };
+    let role = Role::from_name(arguments.next()?.strip_prefix(SERVE)?)?;
     Some(match role {
+        Role::Init => ward_init::supervise::main(arguments),
+        Role::Log => ward_init::log::main(arguments),
+        Role::Sign => ward_init::sign::main(arguments),
+        Role::Broker => ward_broker::server::main(arguments),
         Role::Media => ward_media::server::main(arguments),
         Role::Twiml => ward_twiml::server::main(arguments),
-        Role::Sign => ward_init::sign::main(arguments),
     })
 }
 
@@ -86,9 +83,10 @@ pub fn parse_target(text: &str) -> Result<Target, String> {
 pub struct Plan {
     /// Which server.
     pub role: Role,
-    /// The kind of machine: which layers its cell must have.
+    /// The kind of machine: which layers each cell must have.
     pub target: Target,
-    /// Its own executable, with `ward-init` beside it; without one, this executable in the role.
+    /// The server's own executable, with those of the other roles beside it; without one, this executable in
+    /// every role.
     pub executable: Option<PathBuf>,
     /// One listener per worker.
     pub listeners: Vec<TcpListener>,
@@ -98,92 +96,91 @@ pub struct Plan {
     pub identity: Option<Identity>,
     /// The first set of expected handshake signatures, for the media server.
     pub handshake: Option<Vec<Signature>>,
+    /// Whom the media server may reach, and how.
+    pub vendors: Option<Vendors>,
 }
 
-/// A server that was started.
+impl Plan {
+    /// Every role that the supervisor starts for it.
+    fn roles(&self) -> Vec<Role> {
+        let sign = self.identity.is_some().then_some(Role::Sign);
+        let broker = self.vendors.is_some().then_some(Role::Broker);
+        [Some(Role::Log), sign, broker, Some(self.role)].into_iter().flatten().collect()
+    }
+}
+
+/// A server that was started, with everything around it.
 #[derive(Debug)]
 pub struct Server {
     role: Role,
-    child: Child,
-    /// Holds the key for it.
-    sign: Option<Sign>,
-    handshake: Option<UnixStream>,
+    roles: Vec<Role>,
+    supervisor: Child,
+    control: OwnedFd,
+    processes: Processes,
 }
 
-/// Starts a server and, if it has TLS of its own, the process that signs for it; the lines are both's, until
-/// the server ends.
+/// Starts the supervisor, which starts the server and every other role; the lines are everyone's, until the
+/// last of them has ended.
 ///
 /// # Errors
 /// [`Failure::Checked`] when the operating system refuses.
 pub fn launch(plan: Plan) -> Result<(Server, LogLines), Failure> {
-    let role = plan.role;
-    let (log_reader, log_writer) = std::io::pipe().map_err(failure)?;
+    let (role, roles) = (plan.role, plan.roles());
+    let (reader, sink) = std::io::pipe().map_err(failure)?;
+    let (control, theirs) = rustix::net::socketpair(
+        rustix::net::AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .map_err(|error| failure(error.into()))?;
     let mut handed: Vec<(&str, OwnedFd)> = vec![
         ("settings", document("settings", plan.settings.expose())?),
-        ("log", log_writer.into()),
+        ("sink", sink.into()),
+        ("control", theirs),
     ];
-    let mut pipes = vec![(role, log_reader)];
-    let executable = plan.executable.as_deref();
-    let mut sign = None;
     if let Some(identity) = plan.identity {
         handed.push(("tls-chain", document("tls-chain", &identity.chain)?));
-        // A pipe of its own: nobody writes in another's name.
-        let (sign_log_reader, sign_log_writer) = std::io::pipe().map_err(failure)?;
-        let mut of_sign: Vec<(&str, OwnedFd)> = vec![
-            ("tls-key", document("tls-key", identity.key.expose())?),
-            ("log", sign_log_writer.into()),
-        ];
-        pipes.push((Role::Sign, sign_log_reader));
-        // One channel a worker: nobody waits for another's signature.
-        for _ in &plan.listeners {
-            let (ours, theirs) = channel().map_err(failure)?;
-            handed.push(("sign", ours));
-            of_sign.push(("sign", theirs));
-        }
-        sign = Some(Sign(start(Role::Sign, plan.target, executable, &of_sign)?));
+        handed.push(("tls-key", document("tls-key", identity.key.expose())?));
     }
-    let mut handshake = None;
+    if let Some(vendors) = plan.vendors {
+        handed.push(("registry", document("registry", &vendors.registry_document())?));
+        let keys = document("vendor-keys", vendors.keys.expose())?;
+        handed.push(("vendor-keys", keys));
+        handed.push(("broker-settings", document("broker-settings", &vendors.settings)?));
+    }
     if let Some(values) = plan.handshake {
-        let (reader, mut writer) = UnixStream::pair().map_err(failure)?;
-        writer.set_write_timeout(Some(limit::HANDSHAKE_SEND_DEADLINE)).map_err(failure)?;
-        send_values(&mut writer, &values).map_err(failure)?;
-        handed.push(("handshake", reader.into()));
-        handshake = Some(writer);
+        handed.push(("handshake", values_document(&values)?));
     }
     handed.extend(plan.listeners.into_iter().map(|listener| ("listener", listener.into())));
-    let child = start(role, plan.target, executable, &handed)?;
-    Ok((Server { role, child, sign, handshake }, LogLines::of(pipes)))
+    let supervisor = start(role, plan.target, plan.executable.as_deref(), &handed)?;
+    let (lines, processes) = LogLines::of(reader);
+    Ok((Server { role, roles, supervisor, control, processes }, lines))
 }
 
 fn start(
     role: Role,
     target: Target,
-    executable: Option<&Path>,
+    server: Option<&Path>,
     handed: &[(&str, OwnedFd)],
 ) -> Result<Child, Failure> {
-    let (name, serve) = match role {
-        Role::Media => ("ward-media", SERVE_MEDIA),
-        Role::Twiml => ("ward-twiml", SERVE_TWIML),
-        Role::Sign => ("ward-init", SERVE_SIGN),
+    let mut command = if let Some(path) = server {
+        // It looks for the others beside this one, from wherever it runs.
+        let path = path.canonicalize().map_err(|error| Failure::file(path, error))?;
+        let mut command = Command::new(path.with_file_name("ward-init"));
+        command.arg("supervise").arg(format!("server={}", path.display()));
+        command
+    } else {
+        // The running file itself, even if its name has been given to another since.
+        let mut command = Command::new("/proc/self/exe");
+        command.arg(format!("{SERVE}{}", Role::Init.name()));
+        command
     };
-    let mut command = match executable {
-        Some(path) if role == Role::Sign => {
-            let mut command = Command::new(path.with_file_name(name));
-            command.arg("sign");
-            command
-        }
-        Some(path) => Command::new(path),
-        None => {
-            // The running file itself, even if its name has been given to another since.
-            let mut command = Command::new("/proc/self/exe");
-            command.arg(serve);
-            command
-        }
-    };
+    command.arg(format!("role={}", role.name()));
     // A terminal's Ctrl-C reaches the launcher only, which passes one signal on.
     command.process_group(0);
-    command.arg0(name).env_clear();
-    // What is inherited could be a terminal or a file; a role has its log and nothing else to write to.
+    command.arg0("ward-init").env_clear();
+    // What is inherited could be a terminal or a file; nobody has anything but the log to write to.
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.arg(format!("launcher={}", std::process::id()));
     command.arg(format!("target={}", target.name()));
@@ -193,57 +190,47 @@ fn start(
             .map_err(|error| failure(error.into()))?;
     }
     // The descriptors close here when `handed` is dropped by the caller: the child has its own.
-    command.spawn().map_err(|error| Failure::Checked(format!("{name} cannot be started: {error}")))
-}
-
-/// The process that signs; ended when dropped.
-#[derive(Debug)]
-struct Sign(Child);
-
-impl Drop for Sign {
-    fn drop(&mut self) {
-        // Both can only fail because the process is gone.
-        self.0.kill().unwrap_or_default();
-        self.0.wait().map(drop).unwrap_or_default();
-    }
+    let started = command.spawn();
+    started.map_err(|error| Failure::Checked(format!("ward-init cannot be started: {error}")))
 }
 
 impl Server {
     /// Asks the server to drain and end.
     pub fn terminate(&self) {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        if let Some(pid) = pid {
-            // A server that has ended already is what was wanted.
-            kill_process(pid, Signal::TERM).unwrap_or_default();
-        }
+        signal(self.supervisor.id(), Signal::TERM);
     }
 
     /// Replaces the handshake signatures that the media server expects.
     ///
     /// # Errors
-    /// [`Failure::Checked`] when the server is gone, or is not the media server.
-    pub fn replace_handshake(&mut self, values: &[Signature]) -> Result<(), Failure> {
-        let gone = || Failure::Checked("the media server does not take signatures".to_owned());
-        let writer = self.handshake.as_mut().ok_or_else(gone)?;
-        send_values(writer, values).map_err(failure)
+    /// [`Failure::Checked`] when the supervisor is gone.
+    pub fn replace_handshake(&self, values: &[Signature]) -> Result<(), Failure> {
+        let document = [values_document(values)?];
+        let document = document.each_ref().map(AsFd::as_fd);
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        ancillary.push(SendAncillaryMessage::ScmRights(&document));
+        let flags = SendFlags::NOSIGNAL;
+        let sent = sendmsg(&self.control, &[IoSlice::new(b"h")], &mut ancillary, flags);
+        sent.map(drop).map_err(|error| failure(error.into()))
     }
 
-    /// The process that signs for it, unless it has no TLS of its own.
+    /// The process that plays `role` now, if there is one.
     #[must_use]
-    pub fn sign_id(&self) -> Option<u32> {
-        self.sign.as_ref().map(|sign| sign.0.id())
+    pub fn process(&self, role: Role) -> Option<u32> {
+        if role == Role::Init { Some(self.supervisor.id()) } else { self.processes.get(role) }
     }
 
-    /// The process.
+    /// The supervisor's process.
     #[must_use]
-    pub fn id(&self) -> u32 {
-        self.child.id()
+    pub fn supervisor(&self) -> u32 {
+        self.supervisor.id()
     }
 
     /// Waits for the end; the exit status, if there is one.
     #[must_use]
     pub fn exit_status(&mut self) -> Option<i32> {
-        self.child.wait().ok().and_then(|status| status.code())
+        self.supervisor.wait().ok().and_then(|status| status.code())
     }
 
     /// Waits for the end and explains a status that is not zero.
@@ -251,42 +238,39 @@ impl Server {
     /// # Errors
     /// [`Failure::Checked`] with what the status means.
     pub fn wait(&mut self) -> Result<(), Failure> {
-        let status = self.child.wait().map_err(failure)?;
-        self.end_sign();
+        let status = self.supervisor.wait().map_err(failure)?;
         if status.success() {
             return Ok(());
         }
         let meaning = match status.code() {
-            Some(64) => "its descriptors are wrong",
-            Some(65) => "its settings are wrong; `ward check-config` names each problem",
-            Some(66) => "its certificate or key is unusable",
+            Some(64) => "descriptors are wrong",
+            Some(65) => "settings are wrong; `ward check-config` and `ward vendors` name each problem",
+            Some(66) => "the certificate or key is unusable",
             Some(67) => "the operating system refused something",
-            Some(68) => "a layer of its cell is missing; the event `cell_refused` names it",
+            Some(68) => "a layer of a cell is missing; the event `cell_refused` names it",
             _ => "it ended unexpectedly",
         };
         Err(Failure::Checked(format!("ward-{}: {meaning} ({status})", self.role.name())))
     }
 
-    /// Waits at most `patience`, then ends the process.
+    /// Waits at most `patience`, then ends every process.
     pub fn stop(&mut self, patience: Duration) {
         self.terminate();
         let steps = patience.as_millis() / 10;
         for _ in 0..steps {
-            if !matches!(self.child.try_wait(), Ok(None)) {
-                self.end_sign();
+            if !matches!(self.supervisor.try_wait(), Ok(None)) {
                 return;
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        // Both can only fail because the process is gone.
-        self.child.kill().unwrap_or_default();
-        self.child.wait().map(drop).unwrap_or_default();
-        self.end_sign();
-    }
-
-    /// Nobody is left to sign for.
-    fn end_sign(&mut self) {
-        drop(self.sign.take());
+        // The supervisor first, so that it starts nobody again. Both can only fail because it is gone.
+        self.supervisor.kill().unwrap_or_default();
+        self.supervisor.wait().map(drop).unwrap_or_default();
+        for role in self.roles.iter().filter(|role| **role != Role::Log) {
+            if let Some(id) = self.processes.get(*role) {
+                signal(id, Signal::KILL);
+            }
+        }
     }
 }
 
@@ -296,30 +280,36 @@ impl Drop for Server {
     }
 }
 
-/// Reads log lines until the server says `wanted`; what signs for it does not count.
+fn signal(id: u32, signal: Signal) {
+    if let Some(pid) = i32::try_from(id).ok().and_then(Pid::from_raw) {
+        // A process that has ended already is what was wanted.
+        kill_process(pid, signal).unwrap_or_default();
+    }
+}
+
+/// Reads log lines until every role has said that it has started.
 ///
 /// # Errors
-/// [`Failure::Checked`] when it ends first: what its status means, and what it said last.
-pub fn await_event(
-    server: &mut Server,
-    log: &mut LogLines,
-    wanted: &str,
-) -> Result<Vec<Line>, Failure> {
+/// [`Failure::Checked`] when the log ends first: what the exit status means, and what was said last.
+pub fn await_start(server: &mut Server, log: &mut LogLines) -> Result<Vec<Line>, Failure> {
     let mut lines: Vec<Line> = Vec::new();
+    let mut awaited = server.roles.clone();
     for line in log.by_ref() {
-        let is_wanted = line.is_event(wanted) && line.role != Role::Sign;
+        if line.is_event("started") {
+            awaited.retain(|role| *role != line.role);
+        }
         lines.push(line);
-        if is_wanted {
+        if awaited.is_empty() {
             return Ok(lines);
         }
     }
     let role = server.role.name();
     let ended = server.wait().err().map_or_else(
-        || format!("ward-{role} ended before it said {wanted}"),
+        || format!("ward-{role} ended before it had started"),
         |failure| failure.to_string(),
     );
-    let said: Vec<String> = lines.into_iter().map(|line| line.text).collect();
-    Err(Failure::Checked([vec![ended], said].concat().join("\n")))
+    let said = lines.iter().map(Line::said);
+    Err(Failure::Checked(std::iter::once(ended).chain(said).collect::<Vec<_>>().join("\n")))
 }
 
 /// Opens `count` listeners on one address that share it; port 0 is chosen once.
@@ -352,13 +342,6 @@ fn listen_shared(address: SocketAddr) -> std::io::Result<TcpListener> {
     Ok(TcpListener::from(socket))
 }
 
-/// Both ends of a channel that keeps messages apart and says when the other end is gone.
-fn channel() -> std::io::Result<(OwnedFd, OwnedFd)> {
-    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-    let flags = SocketFlags::CLOEXEC;
-    Ok(socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?)
-}
-
 /// A document in memory, at its beginning.
 fn document(name: &str, text: &str) -> Result<OwnedFd, Failure> {
     let memory = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC);
@@ -368,14 +351,15 @@ fn document(name: &str, text: &str) -> Result<OwnedFd, Failure> {
     Ok(file.into())
 }
 
-fn send_values(writer: &mut UnixStream, values: &[Signature]) -> std::io::Result<()> {
-    let mut document = Secret::new(String::new());
+/// Handshake signatures as the media server reads them: one a line, up to an empty one.
+fn values_document(values: &[Signature]) -> Result<OwnedFd, Failure> {
+    let mut text = Secret::new(String::new());
     for value in values {
-        document.expose_mut().push_str(&value.to_base64());
-        document.expose_mut().push('\n');
+        text.expose_mut().push_str(&value.to_base64());
+        text.expose_mut().push('\n');
     }
-    document.expose_mut().push('\n');
-    writer.write_all(document.expose().as_bytes())
+    text.expose_mut().push('\n');
+    document("handshake", text.expose())
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]

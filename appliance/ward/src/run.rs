@@ -15,6 +15,7 @@ use crate::development_ca::{DevelopmentCa, Identity};
 use crate::launch::{self, Plan, launch, listen};
 use crate::report;
 use crate::settings::AllSettings;
+use crate::vendors::Vendors;
 
 /// Which server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -55,7 +56,13 @@ pub struct Arguments {
     /// The kind of machine, which decides the layers of the cell; by default what this looks like.
     #[arg(long, value_name = "KIND", value_parser = launch::parse_target)]
     target: Option<Target>,
-    /// The server's own executable, instead of this one in its role.
+    /// Folder with one file a vendor; by default the registry that comes with the program.
+    #[arg(long, value_name = "FOLDER")]
+    vendors: Option<PathBuf>,
+    /// The vendors' keys, one ID=KEY a line.
+    #[arg(long, value_name = "FILE")]
+    vendor_keys: Option<PathBuf>,
+    /// The server's own executable, with the other roles' beside it, instead of this one in every role.
     #[arg(long, value_name = "FILE")]
     exec: Option<PathBuf>,
 }
@@ -88,20 +95,24 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<bool, Failure> {
     if let Some(address) = listeners.first().and_then(|listener| listener.local_addr().ok()) {
         console.progress(&format!("listening on {address}"));
     }
-    let (role, settings, handshake) = match server {
-        ServerName::Twiml => (Role::Twiml, all.twiml_document(), None),
+    let (role, settings, handshake, vendors) = match server {
+        // The responder calls nobody.
+        ServerName::Twiml => (Role::Twiml, all.twiml_document(), None, None),
         ServerName::Media => {
             let values = all.handshake_values().map_err(|problems| {
                 let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
                 Failure::Usage(lines.join("\n"))
             })?;
-            (Role::Media, all.media_document(), Some(values))
+            let settings = all.broker_document().expose().clone();
+            let (folder, keys) = (arguments.vendors.as_deref(), arguments.vendor_keys.as_deref());
+            let vendors = Vendors::read(folder, keys, settings)?;
+            (Role::Media, all.media_document(), Some(values), Some(vendors))
         }
     };
     let identity = identity(arguments, console)?;
     let executable = arguments.exec.clone();
     let target = arguments.target.unwrap_or_else(launch::target);
-    let plan = Plan { role, target, executable, listeners, settings, identity, handshake };
+    let plan = Plan { role, target, executable, listeners, settings, identity, handshake, vendors };
     drop(all);
     relay(plan)
 }
@@ -125,12 +136,13 @@ fn identity(arguments: &Arguments, console: &Console) -> Result<Option<Identity>
 
 /// Starts the server, passes stop signals on, and copies its log until it ends.
 fn relay(plan: Plan) -> Result<bool, Failure> {
+    let role = plan.role;
     let (mut server, log) = launch(plan)?;
-    let id = server.id();
+    let id = server.supervisor();
     let watch = std::thread::spawn(move || pass_signals_to(id));
     let mut has_started = false;
     for line in log {
-        has_started |= line.is_event("started") && line.role != Role::Sign;
+        has_started |= line.is_event("started") && line.role == role;
         writeln!(stdout().lock(), "{}", line.text).unwrap_or_default();
     }
     let ended = server.wait();

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use ward_edge::settings::{Problem, Settings};
 use ward_media::settings::MediaSettings;
+use ward_policy::limit;
 use ward_policy::phi::Secret;
 use ward_twilio::handshake::expected;
 use ward_twilio::signature::{AuthToken, Signature};
@@ -37,7 +38,11 @@ const MEDIA: &[&str] = &[
     "MEDIA_HANDSHAKE",
     "CALL_DURATION_MAX_S",
     "CALLS_PER_WORKER_MAX",
+    "MEDIA_VENDORS",
 ];
+
+/// What the broker may know.
+const BROKER: &[&str] = &["BROKER_NAMESERVERS", "BROKER_HOSTS"];
 
 /// Settings that may be given as the name of a file that holds them.
 const FROM_FILE: &[&str] = &["TWILIO_AUTH_TOKEN", "TWILIO_AUTH_TOKEN_NEXT"];
@@ -58,7 +63,7 @@ impl AllSettings {
     /// [`Failure::Usage`] when `env_file` cannot be read.
     pub fn gather(env_file: Option<&Path>) -> Result<Self, Failure> {
         let mut all = Self::default();
-        for name in TWIML.iter().chain(MEDIA) {
+        for name in TWIML.iter().chain(MEDIA).chain(BROKER) {
             all.gather_variable(name);
         }
         for name in FROM_FILE {
@@ -98,7 +103,8 @@ impl AllSettings {
     fn gather_file(&mut self, text: &str) {
         let mut document = Settings::parse(text);
         let token_files = FROM_FILE.iter().map(|name| format!("{name}_FILE"));
-        let known = TWIML.iter().chain(MEDIA).map(|name| (*name).to_owned()).chain(token_files);
+        let all = TWIML.iter().chain(MEDIA).chain(BROKER);
+        let known = all.map(|name| (*name).to_owned()).chain(token_files);
         for name in known {
             if let Some(value) = document.take(&name) {
                 self.values.insert(name, value);
@@ -154,6 +160,19 @@ impl AllSettings {
     #[must_use]
     pub fn media_document(&self) -> Secret<String> {
         self.document(MEDIA)
+    }
+
+    /// The broker's document. Without a name server of its own it gets the machine's.
+    #[must_use]
+    pub fn broker_document(&self) -> Secret<String> {
+        let mut document = self.document(BROKER);
+        if !self.values.contains_key("BROKER_NAMESERVERS") {
+            let text = document.expose_mut();
+            text.push_str("BROKER_NAMESERVERS=");
+            text.push_str(&machines_nameservers());
+            text.push('\n');
+        }
+        document
     }
 
     fn document(&self, names: &[&str]) -> Secret<String> {
@@ -214,6 +233,17 @@ impl std::fmt::Debug for AllSettings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_list().entries(self.values.keys()).finish()
     }
+}
+
+/// The name servers of `resolv.conf`(5), which the broker cannot read; none when there is no such file.
+fn machines_nameservers() -> String {
+    let text = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    let words = text.lines().filter_map(|line| line.strip_prefix("nameserver"));
+    // A scope is of no use in another process's eyes.
+    let addresses = words.filter_map(|word| word.trim().parse::<std::net::IpAddr>().ok());
+    let addresses: Vec<String> =
+        addresses.take(limit::NAME_SERVERS_MAX).map(|address| address.to_string()).collect();
+    addresses.join(" ")
 }
 
 /// Reads an auth token from a file; a line end after it is not part of it.

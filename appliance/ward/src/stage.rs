@@ -22,9 +22,10 @@ use crate::caller::webhook::WebhookUrl;
 use crate::client::Client;
 use crate::console::{Console, Failure};
 use crate::development_ca::DevelopmentCa;
-use crate::launch::{self, Server, await_event, listen};
+use crate::launch::{self, Server, await_start, listen};
 use crate::log_lines::{Line, LogLines};
 use crate::settings::AllSettings;
+use crate::vendors::Vendors;
 
 /// Both servers, and what is needed to call them.
 pub(crate) struct Stage {
@@ -69,6 +70,7 @@ impl Stage {
             settings: settings.twiml_document(),
             identity: Some(ca.issue(&["localhost"])?),
             handshake: None,
+            vendors: None,
         };
         let values = settings.handshake_values();
         let media = launch::Plan {
@@ -79,14 +81,15 @@ impl Stage {
             settings: settings.media_document(),
             identity: Some(ca.issue(&["localhost"])?),
             handshake: Some(values.map_err(|_all| Failure::Checked("no signatures".to_owned()))?),
+            vendors: Some(Vendors::built_in()),
         };
         let (sender, lines) = channel();
         let (mut servers, mut start_lines) = (Vec::new(), Vec::new());
         for plan in [twiml, media] {
             let role = plan.role;
             let (mut server, mut log) = launch::launch(plan)?;
-            for line in await_event(&mut server, &mut log, "started")? {
-                console.progress(&format!("            log  {}", line.text));
+            for line in await_start(&mut server, &mut log)? {
+                console.progress(&format!("            log  {}", line.said()));
                 start_lines.push((role, line));
             }
             let sender = sender.clone();

@@ -1,12 +1,15 @@
-//! `ward vendors`: every problem in the vendor registry, or what each vendor may be given on a day.
+//! The vendor registry as the operator has it: what the broker is given, and `ward vendors`, which says every
+//! problem in it, or what each vendor may be given on a day.
 //!
 //! It reads files and opens no connection. It says what is recorded, never that it is adequate.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use ward_policy::date::Date;
-use ward_policy::vendor::{DataClass, Entry, Registry};
+use ward_policy::phi::Secret;
+use ward_policy::vendor::{BUILT_IN, DataClass, Entry, Registry};
 
 use crate::console::{Console, Failure};
 
@@ -19,6 +22,60 @@ pub struct Arguments {
     /// The day to decide for; by default today.
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = Date::parse)]
     on: Option<Date>,
+}
+
+/// What the broker is given.
+#[expect(missing_debug_implementations, reason = "its keys must never be printed")]
+pub struct Vendors {
+    /// The registry's files: names and texts.
+    pub registry: Vec<(String, String)>,
+    /// Lines of `ID=KEY`.
+    pub keys: Secret<String>,
+    /// The broker's settings document.
+    pub settings: String,
+}
+
+impl Vendors {
+    /// The registry that comes with the program, no keys, nobody to ask for addresses.
+    #[must_use]
+    pub fn built_in() -> Self {
+        let registry = BUILT_IN.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+        let (registry, keys) = (registry.collect(), Secret::new(String::new()));
+        Self { registry, keys, settings: String::new() }
+    }
+
+    /// The registry in `folder`, if one is named, and the keys in `keys`.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`] when a file cannot be read, or with every problem of the registry.
+    pub fn read(
+        folder: Option<&Path>,
+        keys: Option<&Path>,
+        settings: String,
+    ) -> Result<Self, Failure> {
+        let mut all = Self { settings, ..Self::built_in() };
+        if let Some(folder) = folder {
+            all.registry = files(folder)?;
+        }
+        if let Some(path) = keys {
+            let text = std::fs::read_to_string(path);
+            all.keys = Secret::new(text.map_err(|error| Failure::file(path, error))?);
+        }
+        let pairs = all.registry.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+        Registry::parse(pairs).map(drop).map_err(|problems| {
+            let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            Failure::Usage(lines.join("\n"))
+        })?;
+        Ok(all)
+    }
+
+    /// The registry in one document: an object of names and texts.
+    #[must_use]
+    pub fn registry_document(&self) -> String {
+        let all: BTreeMap<&str, &str> =
+            self.registry.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+        json!(all).to_string()
+    }
 }
 
 /// Runs the command; false when the registry has a problem.
@@ -48,7 +105,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<bool, Failure> {
 }
 
 /// Every `.toml` file of the folder, by name.
-fn files(folder: &PathBuf) -> Result<Vec<(String, String)>, Failure> {
+fn files(folder: &Path) -> Result<Vec<(String, String)>, Failure> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(|error| Failure::file(folder, error))? {
         let path = entry.map_err(|error| Failure::file(folder, error))?.path();

@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
+use crate::data_class::DataClass;
 use crate::date::Date;
+use crate::vendor_id::VendorId;
 
 /// What a vendor does for us.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
@@ -39,59 +41,6 @@ impl VendorRole {
     #[must_use]
     pub const fn is_infrastructure(self) -> bool {
         matches!(self, Self::LogSink | Self::Time | Self::Dns | Self::Ca | Self::Secrets)
-    }
-}
-
-/// A class of data, as far as sending it matters.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum DataClass {
-    /// The caller's voice: an identifier by itself, 45 CFR 164.514(b)(2)(i)(P).
-    Audio,
-    /// What the caller said, as text.
-    Transcript,
-    /// What a language model is asked.
-    Prompt,
-    /// What is to be spoken to the caller.
-    SynthText,
-    /// Numbers, times and places of a call.
-    CallMetadata,
-    /// A credential and nothing else.
-    TokenOnly,
-    /// Nothing about anyone.
-    None,
-}
-
-impl DataClass {
-    /// Every class.
-    pub const ALL: [Self; 7] = [
-        Self::Audio,
-        Self::Transcript,
-        Self::Prompt,
-        Self::SynthText,
-        Self::CallMetadata,
-        Self::TokenOnly,
-        Self::None,
-    ];
-
-    /// The word in the registry's files.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Audio => "audio",
-            Self::Transcript => "transcript",
-            Self::Prompt => "prompt",
-            Self::SynthText => "synth-text",
-            Self::CallMetadata => "call-metadata",
-            Self::TokenOnly => "token-only",
-            Self::None => "none",
-        }
-    }
-
-    /// Whether it is PHI.
-    #[must_use]
-    pub const fn is_phi(self) -> bool {
-        !matches!(self, Self::TokenOnly | Self::None)
     }
 }
 
@@ -262,6 +211,8 @@ pub struct Credential {
 pub enum CredentialClass {
     /// A short-lived token that the vendor mints.
     Token,
+    /// A short-lived JSON Web Token (RFC 7519) that the broker signs with a key it shares with the vendor.
+    SignedToken,
     /// A long-lived key that the vendor offers nothing better than.
     StaticKey,
     /// None.
@@ -292,6 +243,9 @@ pub struct Entry {
     pub role: VendorRole,
     /// Every host that may be dialled for it.
     pub hosts: Vec<Host>,
+    /// Certificates in PEM that the vendor's own must lead to; without them, those that browsers trust.
+    #[serde(default)]
+    pub roots_pem: Option<String>,
     /// What it may be given.
     pub data_classes_allowed: Vec<DataClass>,
     /// The agreement.
@@ -323,11 +277,16 @@ pub(super) fn problems_of(entry: &Entry) -> Vec<String> {
             problems.push(what.to_owned());
         }
     };
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     check(
-        (1..=32).contains(&entry.id.len()) && entry.id.bytes().all(plain),
-        "the id is not 1 to 32 lower-case letters, digits and hyphens",
+        VendorId::parse(&entry.id).is_ok(),
+        "the id is not 1 to 32 lower-case letters, digits and hyphens, a letter first",
     );
+    let roots = entry.roots_pem.as_deref().unwrap_or_default();
+    check(
+        entry.roots_pem.is_none() || roots.contains("-----BEGIN CERTIFICATE-----"),
+        "roots_pem has no certificate in it",
+    );
+    check(roots.len() <= crate::limit::ROOTS_BYTES_MAX, "roots_pem is too long");
     for (text, what) in [
         (&entry.vendor_legal_name, "vendor_legal_name is empty"),
         (&entry.service, "service is empty"),

@@ -8,7 +8,9 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+pub use crate::data_class::DataClass;
 use crate::date::Date;
+use crate::fault::DialFault;
 
 use entry::problems_of;
 pub use entry::*;
@@ -36,7 +38,7 @@ pub struct Registry {
     entries: Vec<Entry>,
 }
 
-/// Why a vendor is not dialled.
+/// Why the registry does not let a vendor be dialled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum VendorRefusal {
     /// Nobody of that id.
@@ -76,18 +78,28 @@ impl VendorRefusal {
 
     /// The stable code in log lines.
     #[must_use]
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::UnknownVendor => "unknown_vendor",
-            Self::BaaMissing => "baa_missing",
-            Self::BaaNotYet => "baa_not_yet",
-            Self::BaaExpired => "baa_expired",
-            Self::NotApproved => "not_approved",
-            Self::ReviewOverdue => "review_overdue",
-            Self::DataClass => "data_class",
+    pub fn code(self) -> &'static str {
+        DialFault::from(self).code()
+    }
+}
+
+impl From<VendorRefusal> for DialFault {
+    fn from(refusal: VendorRefusal) -> Self {
+        match refusal {
+            VendorRefusal::UnknownVendor => Self::UnknownVendor,
+            VendorRefusal::BaaMissing => Self::BaaMissing,
+            VendorRefusal::BaaNotYet => Self::BaaNotYet,
+            VendorRefusal::BaaExpired => Self::BaaExpired,
+            VendorRefusal::NotApproved => Self::NotApproved,
+            VendorRefusal::ReviewOverdue => Self::ReviewOverdue,
+            VendorRefusal::DataClass => Self::DataClass,
         }
     }
 }
+
+/// The registry that comes with the program: names and texts. Operators bring their own.
+pub const BUILT_IN: &[(&str, &str)] =
+    &[("deepgram.toml", include_str!("../../vendors/deepgram.toml"))];
 
 /// An entry that may be dialled for a class of data on a day. Only [`Registry::approve`] makes one.
 #[derive(Clone, Copy, Debug)]

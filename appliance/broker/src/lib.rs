@@ -1,0 +1,14 @@
+//! The process that opens sockets: it dials vendors of the registry, and nobody else.
+//!
+//! Media asks for a vendor by its id; the answer is a connected descriptor and a short-lived token, or a reason.
+//! It holds the vendors' keys and never sees a byte that goes over a connection: media does the TLS. It reads
+//! no file and takes no connection.
+#![forbid(unsafe_code)]
+
+pub mod server;
+pub mod settings;
+mod answer;
+mod dial;
+mod keys;
+mod live;
+mod token;

@@ -1,0 +1,88 @@
+//! The expected handshake signatures on their way from the launcher to the media server, unread.
+//!
+//! They are passwords, so the supervisor never has them in its memory: it holds a document and lets the kernel
+//! copy it into the server's channel, once for every start and once for every replacement.
+
+use std::io::{self, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags, SocketType,
+    recvmsg, socketpair,
+};
+use ward_policy::limit;
+
+/// Where the signatures come from.
+#[derive(Clone, Debug)]
+pub(crate) struct HandshakeSource(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    document: OwnedFd,
+    /// The end of the channel that the running server does not have.
+    writer: Option<OwnedFd>,
+}
+
+impl HandshakeSource {
+    pub(crate) fn new(document: OwnedFd) -> Self {
+        Self(Arc::new(Mutex::new(State { document, writer: None })))
+    }
+
+    /// A fresh channel with the signatures of now in it.
+    pub(crate) fn open(&self) -> io::Result<OwnedFd> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let flags = SocketFlags::CLOEXEC;
+        let (reader, writer) = socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        // A server that does not read must not hold the supervisor up.
+        rustix::io::ioctl_fionbio(&writer, true)?;
+        send(&state.document, &writer)?;
+        state.writer = Some(writer);
+        Ok(reader)
+    }
+
+    /// Takes a new document and gives it to the running server.
+    pub(crate) fn replace(&self, document: OwnedFd) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.document = document;
+        if let Some(writer) = &state.writer {
+            // A server that is gone, or does not read, gets it at its next start.
+            send(&state.document, writer).unwrap_or_default();
+        }
+    }
+}
+
+/// Lets the kernel copy the whole document.
+fn send(document: &OwnedFd, writer: &OwnedFd) -> io::Result<()> {
+    let mut offset = 0;
+    loop {
+        let sent =
+            rustix::fs::sendfile(writer, document, Some(&mut offset), limit::DOCUMENT_BYTES_MAX)?;
+        if sent == 0 {
+            return Ok(());
+        }
+    }
+}
+
+/// One message of the launcher, if there is one: the document that came with it.
+pub(crate) fn receive(control: BorrowedFd<'_>) -> io::Result<Option<OwnedFd>> {
+    let mut byte = [0; 1];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
+    let received =
+        match recvmsg(control, &mut [IoSliceMut::new(&mut byte)], &mut ancillary, flags) {
+            Err(rustix::io::Errno::AGAIN) => return Ok(None),
+            other => other?,
+        };
+    let mut documents = ancillary.drain().filter_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
+        _ => None,
+    });
+    let document = documents.next().and_then(|mut descriptors| descriptors.next());
+    if document.is_none() && received.bytes == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(document)
+}

@@ -1,0 +1,313 @@
+//! One role's post: what it is handed, how it is started, and when it is started again.
+//!
+//! It opens nothing and decides nothing about other roles.
+
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rustix::fs::SeekFrom;
+use rustix::io::FdFlags;
+use tokio::process::{Child, Command};
+use tokio::sync::mpsc::UnboundedSender;
+use ward_edge::clock::Clock;
+use ward_policy::audit::Role;
+use ward_policy::cell::Target;
+use ward_policy::limit;
+
+use crate::handshake::HandshakeSource;
+
+/// Where a role's program is.
+#[derive(Clone, Debug)]
+pub(crate) enum Program {
+    /// The running file, which plays every role.
+    Itself,
+    /// The server's own file; the other roles' are beside it.
+    Files(PathBuf),
+}
+
+/// What the supervisor is told.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Started {
+    Yes { which: Role, pid: u32, starts: u64 },
+    Over { which: Role, status: u8, signal: u8 },
+}
+
+/// A post that is not filled again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct End {
+    pub(crate) role: Role,
+    pub(crate) status: u8,
+}
+
+impl End {
+    /// The supervisor's own machinery failed.
+    pub(crate) const fn broken(role: Role) -> Self {
+        Self { role, status: UNEXPECTED }
+    }
+}
+
+/// The exit status when a role ended in a way that has no status of its own.
+const UNEXPECTED: u8 = 70;
+
+/// One role's post.
+pub(crate) struct Post {
+    pub(crate) role: Role,
+    program: Program,
+    target: Target,
+    hands: Vec<(String, OwnedFd)>,
+    /// Where the server's handshake signatures come from.
+    pub(crate) handshake: Option<HandshakeSource>,
+    starts: u64,
+    back_off: BackOff,
+}
+
+impl Post {
+    pub(crate) const fn new(role: Role, program: Program, target: Target) -> Self {
+        Self {
+            role,
+            program,
+            target,
+            hands: Vec::new(),
+            handshake: None,
+            starts: 0,
+            back_off: BackOff::NEW,
+        }
+    }
+
+    pub(crate) fn hand(&mut self, name: &str, descriptor: OwnedFd) {
+        self.hands.push((name.to_owned(), descriptor));
+    }
+
+    /// Starts the role, and starts it again whenever it ends, until that is for good.
+    pub(crate) async fn keep(
+        mut self,
+        news: UnboundedSender<Started>,
+        stopping: Arc<AtomicBool>,
+    ) -> End {
+        let clock = Clock::start();
+        let which = self.role;
+        loop {
+            let began = clock.now();
+            self.starts = self.starts.saturating_add(1);
+            let status = match self.start() {
+                Ok(mut child) => {
+                    let (pid, starts) = (child.id().unwrap_or(0), self.starts);
+                    // Whoever is told lives as long as this.
+                    news.send(Started::Yes { which, pid, starts }).unwrap_or_default();
+                    child.wait().await.unwrap_or_default()
+                }
+                Err(_refused) => ExitStatus::from_raw(i32::from(SYSTEM) << 8),
+            };
+            let (code, signal) = (byte(status.code()), byte(status.signal()));
+            news.send(Started::Over { which, status: code, signal }).unwrap_or_default();
+            let lived = clock.now().saturating_sub(began);
+            let is_stopping = stopping.load(Ordering::Acquire);
+            let is_over = self.back_off.is_over(which, status, lived, is_stopping);
+            if let Some(status) = is_over {
+                return End { role: which, status };
+            }
+            tokio::time::sleep(self.back_off.delay).await;
+            if stopping.load(Ordering::Acquire) && which != Role::Log {
+                return End { role: which, status: 0 };
+            }
+        }
+    }
+
+    fn start(&self) -> std::io::Result<Child> {
+        let mut command = self.command();
+        // What is inherited could be a terminal or a file; a role has its log and nothing else to write to.
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        // A terminal's Ctrl-C reaches the launcher only, which passes one signal on.
+        command.env_clear().process_group(0);
+        // The log outlives everyone else, for their last words.
+        if self.role != Role::Log {
+            command.kill_on_drop(true).arg(format!("launcher={}", std::process::id()));
+        }
+        command.arg(format!("target={}", self.target.name()));
+        let mut all: Vec<(&str, &OwnedFd)> =
+            self.hands.iter().map(|(name, descriptor)| (name.as_str(), descriptor)).collect();
+        let fresh = self.handshake.as_ref().map(HandshakeSource::open).transpose()?;
+        if let Some(reader) = &fresh {
+            all.push(("handshake", reader));
+        }
+        for (name, descriptor) in &all {
+            command.arg(format!("{name}={}", descriptor.as_raw_fd()));
+            // A predecessor may have read it; what cannot be wound back is no document.
+            rustix::fs::seek(descriptor, SeekFrom::Start(0)).map(drop).unwrap_or_default();
+            rustix::io::fcntl_setfd(descriptor, FdFlags::empty())?;
+        }
+        let child = command.spawn();
+        for (_, descriptor) in &all {
+            rustix::io::fcntl_setfd(descriptor, FdFlags::CLOEXEC)?;
+        }
+        child
+    }
+
+    fn command(&self) -> Command {
+        let name = program_of(self.role);
+        let serve = self.role.name();
+        let mut command = match &self.program {
+            Program::Itself => {
+                // The running file itself, even if its name has been given to another since.
+                let mut command = Command::new("/proc/self/exe");
+                command.arg(format!("serve-{serve}"));
+                command
+            }
+            Program::Files(server) if matches!(self.role, Role::Media | Role::Twiml) => {
+                Command::new(server)
+            }
+            Program::Files(server) => {
+                let mut command = Command::new(server.with_file_name(name));
+                if name == "ward-init" {
+                    command.arg(serve);
+                }
+                command
+            }
+        };
+        command.arg0(name);
+        command
+    }
+}
+
+/// The name of the program that plays `role`.
+const fn program_of(role: Role) -> &'static str {
+    match role {
+        Role::Init | Role::Log | Role::Sign => "ward-init",
+        Role::Broker => "ward-broker",
+        Role::Media => "ward-media",
+        Role::Twiml => "ward-twiml",
+    }
+}
+
+fn byte(number: Option<i32>) -> u8 {
+    number.and_then(|number| u8::try_from(number).ok()).unwrap_or(0)
+}
+
+/// The exit status for "the operating system refused": [`ward_edge::start::StartError::System`].
+const SYSTEM: u8 = ward_edge::start::StartError::System as u8;
+
+/// When a role is started again, and when it is not worth it.
+struct BackOff {
+    delay: Duration,
+    failed_starts: u32,
+    /// Whether it has ever been there for a while: until then, something is wrong with the machine or with us.
+    has_lived: bool,
+}
+
+impl BackOff {
+    const NEW: Self = Self { delay: limit::RESTART_DELAY_MIN, failed_starts: 0, has_lived: false };
+
+    /// The exit status of the whole when the post is not to be filled again; otherwise sets the delay.
+    fn is_over(
+        &mut self,
+        role: Role,
+        status: ExitStatus,
+        lived: Duration,
+        is_stopping: bool,
+    ) -> Option<u8> {
+        let is_server = matches!(role, Role::Media | Role::Twiml);
+        let code = byte(status.code());
+        match status.code() {
+            // A server ends so when it was told to; the log when nobody is left to write.
+            Some(0) if is_server || is_stopping => return Some(0),
+            // What it was handed is wrong, and will be the next time. Only the operating system may think
+            // better of it.
+            Some(64..=66 | 68) => return Some(code),
+            _ if is_stopping => return Some(UNEXPECTED),
+            _ => {}
+        }
+        self.has_lived |= lived >= limit::ROLE_STARTED_AFTER;
+        if code == SYSTEM || !self.has_lived {
+            self.failed_starts = self.failed_starts.saturating_add(1);
+        }
+        if self.failed_starts >= limit::FAILED_STARTS_MAX {
+            return Some(if code == 0 { UNEXPECTED } else { code });
+        }
+        let is_settled = lived >= limit::RESTART_SETTLED_AFTER;
+        if is_settled {
+            self.failed_starts = 0;
+        }
+        self.delay = if is_settled {
+            limit::RESTART_DELAY_MIN
+        } else {
+            self.delay.saturating_mul(2).min(limit::RESTART_DELAY_MAX)
+        };
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn exit(code: i32) -> ExitStatus {
+        ExitStatus::from_raw(code << 8)
+    }
+
+    fn killed() -> ExitStatus {
+        ExitStatus::from_raw(9)
+    }
+
+    #[test]
+    fn what_is_wrong_for_good_is_not_tried_again() {
+        for (role, status, is_stopping, expected) in [
+            (Role::Media, exit(0), false, Some(0)),
+            (Role::Media, exit(65), false, Some(65)),
+            (Role::Sign, exit(66), false, Some(66)),
+            (Role::Broker, exit(68), false, Some(68)),
+            (Role::Log, exit(0), true, Some(0)),
+            (Role::Media, killed(), true, Some(UNEXPECTED)),
+            (Role::Media, killed(), false, None),
+            (Role::Sign, exit(0), false, None),
+            (Role::Media, exit(67), false, None),
+        ] {
+            let mut back_off = BackOff::NEW;
+            let is_over = back_off.is_over(role, status, SECOND, is_stopping);
+            assert_eq!(is_over, expected, "{role:?} {status:?} {is_stopping}");
+        }
+    }
+
+    #[test]
+    fn the_operating_system_is_asked_a_few_times_and_no_more() {
+        for (status, lived, expected) in
+            [(exit(67), SECOND, 67), (exit(67), Duration::ZERO, 67), (killed(), Duration::ZERO, UNEXPECTED)]
+        {
+            let mut back_off = BackOff::NEW;
+            let mut tries = 1;
+            let over = loop {
+                match back_off.is_over(Role::Media, status, lived, false) {
+                    Some(over) => break over,
+                    None => tries += 1,
+                }
+            };
+            assert_eq!((tries, over), (limit::FAILED_STARTS_MAX, expected), "{status:?}");
+        }
+    }
+
+    #[test]
+    fn a_role_that_was_there_once_is_started_again_however_often_it_dies() {
+        let mut back_off = BackOff::NEW;
+        assert_eq!(back_off.is_over(Role::Media, killed(), limit::ROLE_STARTED_AFTER, false), None);
+        for _ in 0..1_000 {
+            assert_eq!(back_off.is_over(Role::Media, killed(), Duration::ZERO, false), None);
+        }
+    }
+
+    #[test]
+    fn delays_grow_to_their_maximum_and_begin_anew_after_a_while() {
+        let mut back_off = BackOff { has_lived: true, ..BackOff::NEW };
+        for _ in 0..20 {
+            assert_eq!(back_off.is_over(Role::Media, killed(), Duration::ZERO, false), None);
+        }
+        assert_eq!(back_off.delay, limit::RESTART_DELAY_MAX);
+        back_off.is_over(Role::Media, killed(), limit::RESTART_SETTLED_AFTER, false);
+        assert_eq!(back_off.delay, limit::RESTART_DELAY_MIN);
+    }
+}

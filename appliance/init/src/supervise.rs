@@ -1,0 +1,271 @@
+//! The supervisor: starts every role with the descriptors it needs and no others, and starts it again when it
+//! ends.
+//!
+//! Channels, pipes, listeners and documents outlive the processes that use them: both ends stay open here, so
+//! a role that comes back finds what its predecessor had, and whoever talks to it only waits. It reads none of
+//! them: no document, no log line, no word of another role. Documents are passed on by the kernel.
+
+use std::convert::Infallible;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinSet;
+use ward_edge::clock::Clock;
+use ward_edge::drain::StopSignals;
+use ward_edge::handed::Handed;
+use ward_edge::log::Log;
+use ward_edge::panic::{Strategy, install};
+use ward_edge::start::{StartError, exit_code};
+use ward_policy::audit::{Event, Role};
+use ward_policy::cell::Target;
+use ward_sys::cell::guard;
+use ward_sys::process::end_with;
+use ward_sys::readiness::watch;
+
+use crate::handshake::HandshakeSource;
+use crate::post::{End, Post, Program, Started};
+
+/// Runs until the server has ended; its exit status is this one's.
+pub fn main(arguments: impl Iterator<Item = String>) -> ExitCode {
+    match start(arguments) {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => exit_code(Err::<Infallible, _>(error)),
+    }
+}
+
+/// What stands on the supervisor's own command line, beside descriptors.
+struct Plan {
+    server: Role,
+    program: Program,
+    handed: Handed,
+}
+
+fn plan(arguments: impl Iterator<Item = String>) -> Result<Plan, StartError> {
+    let (mut server, mut program, mut rest) = (None, Program::Itself, Vec::new());
+    for argument in arguments {
+        match argument.split_once('=') {
+            Some(("role", name)) => server = Role::from_name(name),
+            Some(("server", path)) => program = Program::Files(PathBuf::from(path)),
+            _ => rest.push(argument),
+        }
+    }
+    let server = server.filter(|role| matches!(role, Role::Media | Role::Twiml));
+    let handed = Handed::adopt(rest.into_iter()).map_err(|_handed| StartError::Handed)?;
+    Ok(Plan { server: server.ok_or(StartError::Handed)?, program, handed })
+}
+
+fn start(arguments: impl Iterator<Item = String>) -> Result<u8, StartError> {
+    let Plan { server, program, mut handed } = plan(arguments)?;
+    let target = handed.target.ok_or(StartError::Handed)?;
+    let mut pipes = Pipes::default();
+    let log = Log::new(Role::Init, Clock::start(), pipes.add(Role::Init)?);
+    install(Strategy::Abort, log.clone());
+    if handed.launcher.is_some_and(|launcher| !end_with(launcher)) {
+        return Err(StartError::System);
+    }
+    guard().map_err(|_layer| StartError::Cell)?;
+    let control = handed.control.take();
+    let handshake = handed.handshake.take().map(HandshakeSource::new);
+    let posts = posts(server, &program, target, handed, handshake.clone(), pipes)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let stop = StopSignals::watch()?;
+        let control = control.map(|control| watch(control, Interest::READABLE)).transpose()?;
+        Ok(Supervisor { server, log, stop, control, handshake, server_pid: None }.run(posts).await)
+    })
+}
+
+/// One pipe a role: nobody writes in another's name.
+#[derive(Default)]
+struct Pipes(Vec<(Role, OwnedFd)>);
+
+impl Pipes {
+    /// Makes the pipe of `role`; what it writes into.
+    fn add(&mut self, role: Role) -> std::io::Result<OwnedFd> {
+        let (reader, writer) = std::io::pipe()?;
+        self.0.push((role, reader.into()));
+        Ok(writer.into())
+    }
+}
+
+/// Who gets what.
+fn posts(
+    server: Role,
+    program: &Program,
+    target: Target,
+    handed: Handed,
+    handshake: Option<HandshakeSource>,
+    mut pipes: Pipes,
+) -> Result<Vec<Post>, StartError> {
+    let mut posts = Vec::new();
+    let mut post = |role| {
+        let mut post = Post::new(role, program.clone(), target);
+        post.hand("log", pipes.add(role)?);
+        Ok::<_, StartError>(post)
+    };
+    let mut of_server = post(server)?;
+    let mut of_log = post(Role::Log)?;
+    of_server.hand("settings", handed.settings.ok_or(StartError::Handed)?);
+    if let Some(key) = handed.tls_key {
+        let mut of_sign = post(Role::Sign)?;
+        of_sign.hand("tls-key", key);
+        of_server.hand("tls-chain", handed.tls_chain.ok_or(StartError::Handed)?);
+        // One channel a worker: nobody waits for another's signature.
+        for _ in &handed.listeners {
+            let (ours, theirs) = channel()?;
+            of_server.hand("sign", ours);
+            of_sign.hand("sign", theirs);
+        }
+        posts.push(of_sign);
+    }
+    if let Some(registry) = handed.registry {
+        let mut of_broker = post(Role::Broker)?;
+        of_broker.hand("registry", registry);
+        let settings = handed.broker_settings.ok_or(StartError::Handed)?;
+        of_broker.hand("broker-settings", settings);
+        of_broker.hand("vendor-keys", handed.vendor_keys.ok_or(StartError::Handed)?);
+        for _ in &handed.listeners {
+            let (ours, theirs) = channel()?;
+            of_server.hand("broker", ours);
+            of_broker.hand("broker", theirs);
+        }
+        posts.push(of_broker);
+    }
+    for listener in handed.listeners {
+        of_server.hand("listener", listener.into());
+    }
+    of_server.handshake = handshake;
+    of_log.hand("sink", handed.sink.ok_or(StartError::Handed)?);
+    for (role, reader) in pipes.0 {
+        of_log.hand(&format!("from-{}", role.name()), reader);
+    }
+    posts.insert(0, of_log);
+    posts.push(of_server);
+    Ok(posts)
+}
+
+/// Both ends of a channel that keeps messages apart.
+fn channel() -> std::io::Result<(OwnedFd, OwnedFd)> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+    let flags = SocketFlags::CLOEXEC;
+    Ok(socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?)
+}
+
+struct Supervisor {
+    server: Role,
+    log: Log,
+    stop: StopSignals,
+    control: Option<AsyncFd<OwnedFd>>,
+    handshake: Option<HandshakeSource>,
+    server_pid: Option<u32>,
+}
+
+impl Supervisor {
+    /// Keeps every post filled until one of them is over for good; the exit status.
+    async fn run(mut self, posts: Vec<Post>) -> u8 {
+        let (sender, mut news) = unbounded_channel();
+        let stopping = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let mut kept = JoinSet::new();
+        let mut log_kept = JoinSet::new();
+        for post in posts {
+            let set = if post.role == Role::Log { &mut log_kept } else { &mut kept };
+            set.spawn(post.keep(sender.clone(), Arc::clone(&stopping)));
+        }
+        let end = loop {
+            tokio::select! {
+                biased;
+                Some(what) = news.recv() => self.note(&what),
+                Some(ended) = kept.join_next() => break ended.unwrap_or(End::broken(self.server)),
+                Some(ended) = log_kept.join_next() => {
+                    break ended.unwrap_or(End::broken(Role::Log));
+                }
+                () = self.stop.next() => {
+                    stopping.store(true, std::sync::atomic::Ordering::Release);
+                    self.tell_server(Signal::TERM);
+                }
+                () = ready(self.control.as_ref()) => self.take_control(),
+            }
+        };
+        stopping.store(true, std::sync::atomic::Ordering::Release);
+        self.finish(end, kept, log_kept, news, sender).await
+    }
+
+    /// Ends whoever is left but the log, which ends by itself when it has written everything.
+    async fn finish(
+        mut self,
+        end: End,
+        mut kept: JoinSet<End>,
+        mut log_kept: JoinSet<End>,
+        mut news: UnboundedReceiver<Started>,
+        sender: UnboundedSender<Started>,
+    ) -> u8 {
+        if end.role != self.server {
+            self.tell_server(Signal::TERM);
+        }
+        kept.shutdown().await;
+        drop(sender);
+        while let Ok(what) = news.try_recv() {
+            self.note(&what);
+        }
+        // Left alone, not ended: once this process is gone nobody writes, and it ends after the last line.
+        log_kept.abort_all();
+        end.status
+    }
+
+    fn note(&mut self, what: &Started) {
+        match *what {
+            Started::Yes { which, pid, starts } => {
+                if which == self.server {
+                    self.server_pid = Some(pid);
+                }
+                self.log.record(&Event::RoleStarted { which, pid, starts });
+            }
+            Started::Over { which, status, signal } => {
+                if which == self.server {
+                    self.server_pid = None;
+                }
+                self.log.record(&Event::RoleEnded { which, status, signal });
+            }
+        }
+    }
+
+    fn tell_server(&self, signal: Signal) {
+        let pid = self.server_pid.and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+        if let Some(pid) = pid {
+            // A server that has ended already is what was wanted.
+            kill_process(pid, signal).unwrap_or_default();
+        }
+    }
+
+    /// One message of the launcher: new handshake signatures, as an unread document.
+    fn take_control(&mut self) {
+        let Some(control) = &self.control else { return };
+        match crate::handshake::receive(control.get_ref().as_fd()) {
+            Ok(Some(document)) => {
+                if let Some(handshake) = &self.handshake {
+                    handshake.replace(document);
+                }
+            }
+            Ok(None) => {}
+            // The launcher is gone; its end ends this process too.
+            Err(_gone) => self.control = None,
+        }
+    }
+}
+
+/// Returns when there is something to read; never, without a channel.
+async fn ready(control: Option<&AsyncFd<OwnedFd>>) {
+    match control {
+        Some(control) => match control.readable().await {
+            Ok(mut guard) => guard.clear_ready(),
+            Err(_broken) => std::future::pending().await,
+        },
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,235 @@
+//! The vendors' connections of one call: opened when it starts, closed when it ends.
+//!
+//! TLS is made here, over a descriptor of the broker's; name and roots come from the registry. A vendor that
+//! cannot be had never ends a call. What is said over a connection is not this file's business.
+
+use std::fmt;
+use std::os::fd::AsFd as _;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use rustix::net::{Shutdown, shutdown};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::client::Resumption;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto, version};
+use ward_edge::clock::Clock;
+use ward_edge::log::Log;
+use ward_policy::audit::Event;
+use ward_policy::data_class::DataClass;
+use ward_policy::fault::{DialFault, VendorEnd};
+use ward_policy::limit;
+use ward_policy::redact::Pseudonym;
+use ward_policy::vendor_id::VendorId;
+
+use crate::broker::{Broker, Given, Token};
+
+/// A vendor that every call has a connection to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// Which.
+    pub vendor: VendorId,
+    /// What it will be given.
+    pub class: DataClass,
+}
+
+/// One worker's way to the vendors.
+#[derive(Debug)]
+pub struct Vendors {
+    broker: Arc<Broker>,
+    wanted: Vec<Wanted>,
+    clock: Clock,
+    log: Log,
+}
+
+impl Vendors {
+    /// What every call of a worker is to have.
+    #[must_use]
+    pub const fn new(broker: Arc<Broker>, wanted: Vec<Wanted>, clock: Clock, log: Log) -> Self {
+        Self { broker, wanted, clock, log }
+    }
+
+    /// Opens every connection of `call`. They close when what is returned is dropped.
+    #[must_use]
+    pub fn open(self: &Arc<Self>, call: Pseudonym) -> CallVendors {
+        let one = |wanted: &Wanted| tokio::spawn(Arc::clone(self).keep(call, *wanted));
+        CallVendors(self.wanted.iter().map(one).collect())
+    }
+
+    async fn keep(self: Arc<Self>, call: Pseudonym, wanted: Wanted) {
+        let Wanted { vendor, class } = wanted;
+        let began = self.clock.now();
+        let connection = match self.connect(wanted).await {
+            Ok(connection) => connection,
+            Err(reason) => return self.log.record(&Event::VendorFailed { call, vendor, reason }),
+        };
+        let took = self.clock.now().saturating_sub(began);
+        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        self.log.record(&Event::VendorConnected { call, vendor, took_ms });
+        let mut ended =
+            Ended { log: self.log.clone(), call, vendor, reason: VendorEnd::CallOver };
+        debug_assert!(class != DataClass::None || connection.token.is_none());
+        ended.reason = connection.hold().await;
+    }
+
+    async fn connect(&self, wanted: Wanted) -> Result<Connection, DialFault> {
+        let Given { connection, terms, token } =
+            self.broker.ask(wanted.vendor, wanted.class).await?;
+        let socket = std::net::TcpStream::from(connection);
+        let socket = TcpStream::from_std(socket).map_err(|_system| DialFault::BadAnswer)?;
+        let config = client_config(&terms.roots_pem).ok_or(DialFault::VendorTls)?;
+        let name = ServerName::try_from(terms.host).map_err(|_name| DialFault::BadAnswer)?;
+        let connecting = TlsConnector::from(Arc::new(config)).connect(name, Cut(socket));
+        let stream = match timeout(limit::VENDOR_TLS_DEADLINE, connecting).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(_)) | Err(_) => return Err(DialFault::VendorTls),
+        };
+        let (token_ttl, session_max) = (terms.token_ttl, terms.session_max);
+        Ok(Connection { stream, token, token_ttl, session_max })
+    }
+}
+
+/// A call's connections; closed when dropped.
+pub struct CallVendors(Vec<JoinHandle<()>>);
+
+impl Drop for CallVendors {
+    fn drop(&mut self) {
+        self.0.iter().for_each(JoinHandle::abort);
+    }
+}
+
+impl fmt::Debug for CallVendors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CallVendors({})", self.0.len())
+    }
+}
+
+/// Says how a connection ended, however it did.
+struct Ended {
+    log: Log,
+    call: Pseudonym,
+    vendor: VendorId,
+    reason: VendorEnd,
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let Self { call, vendor, reason, .. } = *self;
+        self.log.record(&Event::VendorEnded { call, vendor, reason });
+    }
+}
+
+/// One vendor's connection.
+struct Connection {
+    stream: TlsStream<Cut>,
+    token: Option<Token>,
+    token_ttl: Duration,
+    session_max: Duration,
+}
+
+impl Connection {
+    /// Keeps it until its time is over or the vendor ends it; the token goes when its own is.
+    async fn hold(mut self) -> VendorEnd {
+        let mut unread = [0; 256];
+        let session = tokio::time::sleep(self.session_max);
+        let token = tokio::time::sleep(self.token_ttl);
+        tokio::pin!(session, token);
+        loop {
+            tokio::select! {
+                () = &mut session => return VendorEnd::SessionOver,
+                () = &mut token, if self.token.is_some() => self.token = None,
+                read = self.stream.read(&mut unread) => match read {
+                    Ok(0) | Err(_) => return VendorEnd::VendorClosed,
+                    // Nothing was asked, so nothing is expected.
+                    Ok(_) => {}
+                },
+            }
+        }
+    }
+}
+
+/// A socket that ends both ways when it is dropped, so that the broker, which has it too, sees the end.
+#[derive(Debug)]
+struct Cut(TcpStream);
+
+impl Drop for Cut {
+    fn drop(&mut self) {
+        // It can only fail because the connection is over.
+        shutdown(self.0.as_fd(), Shutdown::Both).unwrap_or_default();
+    }
+}
+
+impl AsyncRead for Cut {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(context, buffer)
+    }
+}
+
+/// As for [`ward_edge::tcp::Tcp`]: one buffer a call.
+impl AsyncWrite for Cut {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_flush(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
+    }
+}
+
+/// TLS 1.2 or later, the registry's roots or those that browsers trust, no resumption.
+fn client_config(roots_pem: &str) -> Option<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    if roots_pem.is_empty() {
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    } else {
+        for certificate in CertificateDer::pem_slice_iter(roots_pem.as_bytes()) {
+            roots.add(certificate.ok()?).ok()?;
+        }
+    }
+    let mut config = ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
+        .with_protocol_versions(&[&version::TLS13, &version::TLS12])
+        .ok()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    // What is not kept cannot be found.
+    config.resumption = Resumption::disabled();
+    Some(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roots_are_the_registrys_or_those_that_browsers_trust() {
+        assert!(client_config("").is_some());
+        let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        assert!(client_config(broken).is_none());
+    }
+}
