@@ -16,5 +16,6 @@ pub mod date;
 #[cfg(feature = "vendors")]
 pub mod vendor;
 pub mod audit;
+pub mod scrub;
 pub mod cell;
 pub mod syscall;
