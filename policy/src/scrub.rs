@@ -4,10 +4,10 @@
 //! free text (`audit`); a hit means that this has failed. It changes no line, keeps nothing of it,
 //! allocates nothing and takes time linear in the line's length.
 //!
-//! It reads bytes as they stand. Identifiers that are encoded pass through: hexadecimal, base64 of under
-//! 65 characters, JSON's `\u` escapes, and percent-encoding but for the two signs that give a form field
-//! away, `%2B` before a telephone number and `%40` in an e-mail address. So do names, addresses, dates,
-//! numbers of fewer than seven digits and numbers in words such as "forty two".
+//! It reads bytes as they stand. Of the encodings it knows only what a form does to the signs around an
+//! identifier: `+` for a space, `%2B` before a telephone number, `%40` in an e-mail address. Digit runs and
+//! others that are percent-encoded within, or in hexadecimal, short base64 or JSON's `\u`, pass through. So do
+//! names, addresses, dates, numbers of fewer than seven digits and numbers in words such as "forty two".
 //! `docs/scrubber.md` has the figures.
 #![deny(clippy::indexing_slicing)]
 
@@ -144,17 +144,23 @@ const fn is_lower_hex(byte: u8) -> bool {
     matches!(byte, b'0'..=b'9' | b'a'..=b'f')
 }
 
-/// The runs of letters and digits, with their places. The letter of an escape such as `\n` is no part of
-/// the word after it.
+/// The runs of letters and digits, with their places. What is left of an escape, such as `\n` or `%3D`, is no
+/// part of the word after it.
 fn words(line: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     let mut at = 0;
     std::iter::from_fn(move || {
-        at += run(line, at, |byte| !is_alphanumeric(byte)).len();
-        if before(line, at) == b'\\' && matches!(byte(line, at), b'n' | b'r' | b't') {
-            at += 1;
+        loop {
+            at += run(line, at, |byte| !is_alphanumeric(byte)).len();
+            at += match (before(line, at), rest(line, at)) {
+                (b'\\', [b'n' | b'r' | b't', ..]) => 1,
+                (b'%', [high, low, ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => 2,
+                _ => 0,
+            };
+            let (start, word) = (at, run(line, at, is_alphanumeric));
+            at += word.len();
+            if !word.is_empty() || at >= line.len() {
+                return (!word.is_empty()).then_some((start, word));
+            }
         }
-        let (start, word) = (at, run(line, at, is_alphanumeric));
-        at += word.len();
-        (start < line.len()).then_some((start, word))
     })
 }

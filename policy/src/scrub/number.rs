@@ -12,28 +12,29 @@ fn digits(line: &[u8], at: usize) -> &[u8] {
     run(line, at, |byte| byte.is_ascii_digit())
 }
 
-/// How many bytes separate two groups of one number: a space, dash, dot or bracket, or two or three of them
-/// around a bracket or dash. `None` when there is no separator here.
+/// How many bytes separate two groups of one number: one space (or `+`, a form's space), dash, dot or
+/// bracket; a dash between two spaces; two or three signs with a bracket among them. `None` when nothing does.
 fn separator(line: &[u8], at: usize) -> Option<usize> {
-    let (mut end, mut joins) = (at, false);
-    for count in 0..3 {
+    let (mut end, mut signs, mut has_bracket) = (at, [0; 3], false);
+    let mut count = 0;
+    for sign in &mut signs {
         let width = match rest(line, end) {
-            [b' ' | b'.', ..] => 1,
-            [b'-' | b'(' | b')', ..] => {
-                joins = true;
-                1
-            }
+            [b' ' | b'+', ..] => 1,
             // No-break space; the dashes from U+2010 to U+2015.
             [0xC2, 0xA0, ..] => 2,
-            [0xE2, 0x80, 0x90..=0x95, ..] => {
-                joins = true;
-                3
-            }
-            _ => return (count == 1 || joins).then_some(end - at),
+            [b'-' | b'.' | b'(' | b')', ..] => 1,
+            [0xE2, 0x80, 0x90..=0x95, ..] => 3,
+            _ => break,
         };
+        *sign = byte(line, end);
+        has_bracket |= matches!(*sign, b'(' | b')');
         end += width;
+        count += 1;
     }
-    joins.then_some(end - at)
+    let is_space = |sign| matches!(sign, b' ' | b'+' | 0xC2);
+    let [first, dash, last] = signs;
+    let is_spaced_dash = is_space(first) && matches!(dash, b'-' | 0xE2) && is_space(last);
+    (count == 1 || has_bracket || is_spaced_dash).then_some(end - at)
 }
 
 // --- Telephone numbers ---

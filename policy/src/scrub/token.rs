@@ -36,11 +36,14 @@ pub(super) fn has_credential(line: &[u8]) -> bool {
         if !word.eq_ignore_ascii_case(b"bearer") && !word.eq_ignore_ascii_case(b"basic") {
             return false;
         }
-        let spaces = run(line, end, |byte| byte == b' ').len();
+        let spaces = run(line, end, |byte| b" +:=\"\\".contains(&byte)).len();
         if spaces == 0 {
             return false;
         }
-        let token = run(line, end + spaces, |byte| is_base64(byte) || b".~=".contains(&byte));
+        // Enough to tell, and no more: the word may stand again within the token.
+        let next = rest(line, end + spaces);
+        let next = next.get(..64).unwrap_or(next);
+        let token = run(next, 0, |byte| is_base64(byte) || b".~=".contains(&byte));
         let is_header = is_authorized_at.is_some_and(|end| start - end <= 8);
         is_header && !token.is_empty() || is_credential(token)
     })
@@ -100,12 +103,11 @@ pub(super) fn has_email(line: &[u8]) -> bool {
 
 /// Whether what ends before `at` can stand in front of the sign; a local part in quotes can.
 fn has_local_part(line: &[u8], at: usize) -> bool {
-    let is_local = |byte: u8| {
-        is_alphanumeric(byte) || !byte.is_ascii() || b"._+-~'!#$%&*/=?^`{|}".contains(&byte)
-    };
-    let last = before(line, at);
-    let quoted = if before(line, at.saturating_sub(1)) == b'\\' { 2 } else { 1 };
-    is_local(last) || last == b'"' && is_alphanumeric(before(line, at.saturating_sub(quoted)))
+    let before = line.get(..at).unwrap_or_default();
+    let is_end = |byte: &u8| is_alphanumeric(*byte) || !byte.is_ascii() || b"._+-'".contains(byte);
+    let quoted = before.strip_suffix(b"\"").unwrap_or_default();
+    let in_quotes = quoted.iter().rev().find(|byte| **byte != b'\\');
+    before.last().is_some_and(is_end) || in_quotes.is_some_and(|byte| is_alphanumeric(*byte))
 }
 
 /// Labels with a dot between them and letters in the last, or an address in square brackets.
