@@ -14,6 +14,8 @@
 mod number;
 mod token;
 #[cfg(test)]
+mod legal;
+#[cfg(test)]
 mod tests;
 
 /// A class of identifier, by its shape.

@@ -59,8 +59,9 @@ fn is_credential(token: &[u8]) -> bool {
 
 pub(super) fn has_jwt(line: &[u8]) -> bool {
     (0..line.len()).any(|at| {
-        let starts = rest(line, at).starts_with(b"eyJ") && !is_base64url(before(line, at));
-        starts && is_jwt(line, at)
+        let is_escaped = at.checked_sub(3).is_some_and(|at| byte(line, at) == b'%');
+        let is_start = !is_base64url(before(line, at)) || is_escaped;
+        is_start && rest(line, at).starts_with(b"eyJ") && is_jwt(line, at)
     })
 }
 
