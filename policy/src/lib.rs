@@ -19,5 +19,6 @@ pub mod vendor_id;
 #[cfg(feature = "vendors")]
 pub mod vendor;
 pub mod audit;
+pub mod scrub;
 pub mod cell;
 pub mod syscall;

@@ -268,6 +268,21 @@ pub const PEER_EVENTS_PER_SECOND_MAX: u32 = 50;
 /// See [`PEER_EVENTS_PER_SECOND_MAX`].
 pub const PEER_EVENTS_BURST_MAX: u32 = 200;
 
+// --- What must not be in a log line ---
+
+/// Digits of a telephone number with its country code, at least: the shortest national ones have seven.
+pub const E164_DIGITS_MIN: usize = 8;
+/// See [`E164_DIGITS_MIN`]: ITU-T E.164 allows 15.
+pub const E164_DIGITS_MAX: usize = 15;
+/// Digits in a row that may be a telephone number without its area, or a medical record number.
+pub const DIGIT_RUN_MIN: usize = 7;
+/// Digits of a JSON number that is a counter or a time: 13 are milliseconds since 1970.
+pub const JSON_NUMBER_DIGITS_MAX: usize = 15;
+/// Characters of base64 that are a digest or a signature. 65 are 6 ms of audio.
+pub const BASE64_RUN_MAX: usize = 64;
+/// Digits in words, one after the other: a postal code has five.
+pub const SPOKEN_DIGITS_MIN: usize = 6;
+
 // --- Ending ---
 
 /// From the stop signal to the end of the last call. A close of ours hangs up on a patient.
