@@ -23,6 +23,9 @@ pub enum Role {
 }
 
 impl Role {
+    /// Every role.
+    pub const ALL: [Self; 3] = [Self::Media, Self::Twiml, Self::Sign];
+
     /// The word in a log line.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -158,6 +161,9 @@ pub enum Finding {
 }
 
 impl Finding {
+    /// Every finding.
+    pub const ALL: [Self; 1] = [Self::PlainHttp];
+
     /// The stable code in log lines and reports.
     #[must_use]
     pub const fn code(self) -> &'static str {
@@ -172,7 +178,8 @@ impl Finding {
 pub struct SourceFile([u8; Self::CHARS]);
 
 impl SourceFile {
-    const CHARS: usize = 40;
+    /// How many of them.
+    pub const CHARS: usize = 40;
 
     /// Keeps the end of `path`; anything but letters, digits and `/._-` becomes `_`.
     #[must_use]
@@ -230,11 +237,7 @@ impl Event {
     ///
     /// `at_ms` is milliseconds since the process started; it is the log's writer that knows the date.
     pub fn render(&self, role: Role, at_ms: u64, line: &mut String) {
-        let mut fields = Fields(line);
-        fields.0.push('{');
-        fields.number("at_ms", at_ms);
-        fields.word("role", role.name());
-        fields.word("event", self.code());
+        let mut fields = Fields::begin(role, at_ms, self.code(), line);
         self.render_fields(&mut fields);
         line.push_str("}\n");
     }
@@ -306,9 +309,24 @@ impl Event {
 }
 
 /// Writes JSON fields whose names and words are our own, so nothing ever needs escaping.
-struct Fields<'a>(&'a mut String);
+pub(crate) struct Fields<'a>(&'a mut String);
 
-impl Fields<'_> {
+impl<'a> Fields<'a> {
+    /// What every line begins with.
+    pub(crate) fn begin(role: Role, at_ms: u64, code: &'static str, line: &'a mut String) -> Self {
+        let mut fields = Self(line);
+        fields.0.push('{');
+        fields.number("at_ms", at_ms);
+        fields.word("role", role.name());
+        fields.word("event", code);
+        fields
+    }
+
+    /// Fields that come after others.
+    pub(crate) const fn more(line: &'a mut String) -> Self {
+        Self(line)
+    }
+
     fn key(&mut self, key: &'static str) {
         if !self.0.ends_with('{') {
             self.0.push(',');
@@ -318,7 +336,7 @@ impl Fields<'_> {
         self.0.push_str("\":");
     }
 
-    fn number(&mut self, key: &'static str, value: u64) {
+    pub(crate) fn number(&mut self, key: &'static str, value: u64) {
         self.key(key);
         // Writing to a String cannot fail.
         write!(self.0, "{value}").unwrap_or_default();
@@ -346,10 +364,19 @@ impl Fields<'_> {
     }
 
     fn counts(&mut self, counts: &Counts) {
-        self.key("counts");
+        self.numbers("counts", counts.nonzero().map(|(name, value)| (name, u64::from(value))));
+    }
+
+    /// An object of numbers.
+    pub(crate) fn numbers(
+        &mut self,
+        key: &'static str,
+        numbers: impl Iterator<Item = (&'static str, u64)>,
+    ) {
+        self.key(key);
         self.0.push('{');
-        for (name, value) in counts.nonzero() {
-            self.number(name, u64::from(value));
+        for (name, value) in numbers {
+            self.number(name, value);
         }
         self.0.push('}');
     }

@@ -17,4 +17,6 @@ pub mod date;
 pub mod vendor;
 pub mod audit;
 pub mod cell;
+pub mod line;
+pub mod metric;
 pub mod syscall;

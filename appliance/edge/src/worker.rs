@@ -20,7 +20,7 @@ use ward_policy::limit;
 use ward_sys::process::leave;
 
 use crate::clock::Clock;
-use crate::drain::{Drainer, Phase, StopSignals};
+use crate::drain::{Drainer, Phase, StopSignals, either};
 use crate::log::Log;
 
 /// A runtime without threads of its own; with `pause`, it collects events that long before it sleeps.
@@ -106,9 +106,13 @@ where
     seal()?;
     log.record(&Event::Started { workers });
     gates.sealed.wait();
-    main.block_on(drainer.run(&mut stop, limit::DRAIN_DEADLINE, log));
+    // The metrics need a timer and no thread: this one has nothing else to do until the end.
+    let draining = drainer.run(&mut stop, limit::DRAIN_DEADLINE, log);
+    main.block_on(either(draining, log.keep_metrics()));
     drainer.advance(Phase::Stopping);
     gates.wait_for(usize::from(workers));
+    // The last word: everything that the workers have still counted is in it.
+    log.record_metrics();
     leave(0)
 }
 
