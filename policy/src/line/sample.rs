@@ -142,13 +142,17 @@ fn calls_ended() -> Vec<Event> {
     reasons.chain(counted).chain([never]).collect()
 }
 
-/// Metrics of a process that has just started, of one that has seen every sample, and of one with every
-/// number at its maximum.
+/// Metrics of a process that has seen nothing, one event, and every sample, and of one with every number at its
+/// maximum.
 #[must_use]
 pub fn metrics() -> Vec<Metrics> {
-    let mut busy = Metrics::default();
-    for event in events() {
-        busy.note(&event);
-    }
-    vec![Metrics::default(), busy, Metrics::full()]
+    let events = events();
+    let after = |events: &[Event]| {
+        let mut metrics = Metrics::default();
+        events.iter().for_each(|event| metrics.note(event));
+        metrics
+    };
+    let mut all = vec![after(&[]), after(&events), Metrics::full()];
+    all.extend(events.chunks(1).map(after));
+    all
 }
