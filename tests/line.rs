@@ -26,8 +26,8 @@ const CHAIN: &str = r#"{"boot":"00000000deadbeef","seq":4711,"prev":"0123456789a
 #[derive(Debug, Clone, PartialEq)]
 enum Ordered {
     Plain(Value),
-    Array(Vec<Ordered>),
-    Object(Vec<(String, Ordered)>),
+    Array(Vec<Self>),
+    Object(Vec<(String, Self)>),
 }
 
 impl<'de> Deserialize<'de> for Ordered {
