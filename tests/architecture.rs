@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
+use ward_policy::line::{Kind, Shape, table};
 use ward_tests::binaries::root;
 
 /// Our crates, and which of ours each may name. Arrows go down only.
@@ -223,6 +224,29 @@ fn every_file_that_the_docs_name_exists() {
         }
     }
     assert!(named > 20, "{named}");
+}
+
+/// A row of the first table of `docs/events.md`, as far as the book of lines decides it.
+fn row(shape: &Shape) -> String {
+    let names = shape.fields.iter().map(|field| match field.kind {
+        Kind::Layers => "one field a layer".to_owned(),
+        Kind::Reason(_) => format!("{}, fault", field.name),
+        _ => field.name.to_owned(),
+    });
+    let names: Vec<String> = names.collect();
+    let names = if names.is_empty() { "–".to_owned() } else { names.join(", ") };
+    format!("\n| `{}` | {names} |", shape.code)
+}
+
+#[test]
+fn every_line_stands_in_the_docs_with_its_fields() {
+    let docs = std::fs::read_to_string(root().join("docs/events.md")).unwrap();
+    for shape in table::shapes() {
+        assert!(docs.contains(&row(shape)), "{}", row(shape));
+    }
+    let draining = table::shape(b"draining").unwrap();
+    let other = Shape { code: "stopped", ..*draining };
+    assert!(!docs.contains(&row(&other)), "a row with another field would be found");
 }
 
 #[test]

@@ -164,3 +164,26 @@ fn vendors_says_what_each_may_be_given_and_names_every_problem() {
     assert_eq!(ward(&["vendors", "--registry", "/nowhere"]).0, Some(2));
     assert_eq!(ward(&["vendors", "--on", "2026-02-30"]).0, Some(2));
 }
+
+#[test]
+fn events_prints_the_book_and_the_schema_that_is_published() {
+    let published = std::fs::read_to_string(root().join("policy/log.schema.json")).unwrap();
+    for arguments in [&["events", "--schema"][..], &["events", "--schema", "--json"]] {
+        let (status, text, _) = ward(arguments);
+        assert_eq!(status, Some(0));
+        assert!(text == published, "{arguments:?}");
+    }
+    let (status, object) = json(&["events"]);
+    let events = object["events"].as_array().unwrap();
+    let schema: Value = serde_json::from_str(&published).unwrap();
+    assert_eq!((status, events.len()), (Some(0), schema["oneOf"].as_array().unwrap().len()));
+    for event in events {
+        // The fields of the schema's branch, without those that every line has.
+        let branch = &schema["$defs"][event["event"].as_str().unwrap()];
+        let fields = event["fields"].as_array().unwrap();
+        assert_eq!(branch["properties"].as_object().unwrap().len(), fields.len() + 6, "{event}");
+        assert!(fields.iter().all(|name| branch["properties"][name.as_str().unwrap()].is_object()));
+    }
+    let (_, text, _) = ward(&["events"]);
+    assert!(text.contains("call_ended  call reason fault close duration_ms counts"), "{text}");
+}

@@ -8,8 +8,11 @@ use std::fmt::Write as _;
 
 use crate::cell::{Layer, Outcome, Target};
 use crate::count::Counts;
-use crate::fault::{CallEnd, ConnectionEnd, DialFault, Refusal, SigningFault, VendorEnd};
+use crate::fault::{
+    CallEnd, ConnectionEnd, DialFault, LineFault, Refusal, SigningFault, VendorEnd,
+};
 use crate::redact::Pseudonym;
+use crate::scrub::Class;
 use crate::vendor_id::VendorId;
 
 /// Which process writes.
@@ -228,6 +231,16 @@ pub enum Event {
     LineRefused {
         /// Whose pipe it came from.
         from: Role,
+        /// What is wrong with it.
+        reason: LineFault,
+    },
+    /// The log was given a line that looks as if an identifier were in it, and did not pass it on: the wall
+    /// before it has a hole.
+    ScrubberAlarm {
+        /// Whose pipe it came from.
+        from: Role,
+        /// What it looks like.
+        class: Class,
     },
     /// Events that strangers caused faster than their limit and that were not written.
     Suppressed {
@@ -253,6 +266,9 @@ pub enum Finding {
 }
 
 impl Finding {
+    /// Every finding.
+    pub const ALL: [Self; 1] = [Self::PlainHttp];
+
     /// The stable code in log lines and reports.
     #[must_use]
     pub const fn code(self) -> &'static str {
@@ -268,7 +284,8 @@ impl Finding {
 pub struct SourceFile([u8; Self::CHARS]);
 
 impl SourceFile {
-    const CHARS: usize = 40;
+    /// How many of them.
+    pub const CHARS: usize = 40;
 
     /// Keeps the end of `path`; anything but letters, digits and `/._-` becomes `_`.
     #[must_use]
@@ -313,6 +330,7 @@ impl Event {
             Self::VendorEnded { .. } => "vendor_ended",
             Self::Panicked { .. } => "panicked",
             Self::LineRefused { .. } => "line_refused",
+            Self::ScrubberAlarm { .. } => "scrubber_alarm",
             Self::Suppressed { .. } => "suppressed",
             Self::Draining { .. } => "draining",
             Self::Stopped => "stopped",
@@ -329,6 +347,7 @@ impl Event {
                 | Self::Refused { .. }
                 | Self::UpgradeUnsigned { .. }
                 | Self::LineRefused { .. }
+                | Self::ScrubberAlarm { .. }
         )
     }
 
@@ -336,11 +355,7 @@ impl Event {
     ///
     /// `at_ms` is milliseconds since the process started; it is the log's writer that knows the date.
     pub fn render(&self, role: Role, at_ms: u64, line: &mut String) {
-        let mut fields = Fields(line);
-        fields.0.push('{');
-        fields.number("at_ms", at_ms);
-        fields.word("role", role.name());
-        fields.word("event", self.code());
+        let mut fields = Fields::begin(role, at_ms, self.code(), line);
         self.render_fields(&mut fields);
         line.push_str("}\n");
     }
@@ -449,7 +464,15 @@ impl Event {
                 fields.number("line", u64::from(line));
                 fields.file("file", file);
             }
-            Self::LineRefused { from } => fields.word("from", from.name()),
+            Self::LineRefused { from, reason } => {
+                fields.word("from", from.name());
+                fields.word("reason", reason.code());
+                fields.word("fault", reason.fault().name());
+            }
+            Self::ScrubberAlarm { from, class } => {
+                fields.word("from", from.name());
+                fields.word("class", class.name());
+            }
             Self::Suppressed { events } => fields.number("events", events),
             Self::Draining { calls } => fields.number("calls", calls),
         }
@@ -457,9 +480,24 @@ impl Event {
 }
 
 /// Writes JSON fields whose names and words are our own, so nothing ever needs escaping.
-struct Fields<'a>(&'a mut String);
+pub(crate) struct Fields<'a>(&'a mut String);
 
-impl Fields<'_> {
+impl<'a> Fields<'a> {
+    /// What every line begins with.
+    pub(crate) fn begin(role: Role, at_ms: u64, code: &'static str, line: &'a mut String) -> Self {
+        let mut fields = Self(line);
+        fields.0.push('{');
+        fields.number("at_ms", at_ms);
+        fields.word("role", role.name());
+        fields.word("event", code);
+        fields
+    }
+
+    /// Fields that come after others.
+    pub(crate) const fn more(line: &'a mut String) -> Self {
+        Self(line)
+    }
+
     fn key(&mut self, key: &'static str) {
         if !self.0.ends_with('{') {
             self.0.push(',');
@@ -469,7 +507,7 @@ impl Fields<'_> {
         self.0.push_str("\":");
     }
 
-    fn number(&mut self, key: &'static str, value: u64) {
+    pub(crate) fn number(&mut self, key: &'static str, value: u64) {
         self.key(key);
         // Writing to a String cannot fail.
         write!(self.0, "{value}").unwrap_or_default();
@@ -504,10 +542,19 @@ impl Fields<'_> {
     }
 
     fn counts(&mut self, counts: &Counts) {
-        self.key("counts");
+        self.numbers("counts", counts.nonzero().map(|(name, value)| (name, u64::from(value))));
+    }
+
+    /// An object of numbers.
+    pub(crate) fn numbers(
+        &mut self,
+        key: &'static str,
+        numbers: impl Iterator<Item = (&'static str, u64)>,
+    ) {
+        self.key(key);
         self.0.push('{');
-        for (name, value) in counts.nonzero() {
-            self.number(name, u64::from(value));
+        for (name, value) in numbers {
+            self.number(name, value);
         }
         self.0.push('}');
     }

@@ -139,6 +139,10 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Every outcome.
+    pub const ALL: [Self; 4] =
+        [Self::Applied, Self::AbsentByDesign, Self::Unsupported, Self::Refused];
+
     /// The word in log lines and reports.
     #[must_use]
     pub const fn name(self) -> &'static str {

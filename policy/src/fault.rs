@@ -246,39 +246,40 @@ reasons! {
     }
 }
 
-/// Why a handshake got no signature.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SigningFault {
-    /// The signing process did not answer in time.
-    Late,
-    /// The signing process is gone.
-    Gone,
-    /// The signing process would not sign that.
-    Refused,
-    /// Too many handshakes at once.
-    Limited,
+reasons! {
+    /// Why a handshake got no signature.
+    SigningFault {
+        /// The signing process did not answer in time.
+        Late = "signing_late", Host;
+        /// The signing process is gone.
+        Gone = "signing_gone", Host;
+        /// The signing process would not sign that.
+        Refused = "signing_refused", Bug;
+        /// Too many handshakes at once.
+        Limited = "signing_limited", Peer;
+    }
 }
 
-impl SigningFault {
-    /// The stable code in log lines.
-    #[must_use]
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::Late => "signing_late",
-            Self::Gone => "signing_gone",
-            Self::Refused => "signing_refused",
-            Self::Limited => "signing_limited",
-        }
-    }
-
-    /// Who can mend it.
-    #[must_use]
-    pub const fn fault(self) -> Fault {
-        match self {
-            Self::Late | Self::Gone => Fault::Host,
-            Self::Refused => Fault::Bug,
-            Self::Limited => Fault::Peer,
-        }
+reasons! {
+    /// Why a line of a role's log is not by the book. Our own renderer never writes one: a role that
+    /// does is broken or taken over.
+    LineFault {
+        /// Longer than a line may be.
+        TooLong = "line_long", Bug;
+        /// A byte that is not printable ASCII.
+        NotPrintable = "line_not_printable", Bug;
+        /// It does not begin as every line does.
+        Head = "line_head", Bug;
+        /// It names another role than the one that wrote it.
+        ForeignRole = "line_foreign_role", Bug;
+        /// It names an event that there is not.
+        UnknownEvent = "line_unknown_event", Bug;
+        /// A field is absent, in the wrong place, not the event's own, or has a wrong value.
+        WrongField = "line_wrong_field", Bug;
+        /// Something follows the end of the object.
+        Trailing = "line_trailing", Bug;
+        /// Too many lines of the role's in a short time.
+        Flood = "line_flood", Bug;
     }
 }
 

@@ -21,4 +21,6 @@ pub mod vendor;
 pub mod audit;
 pub mod scrub;
 pub mod cell;
+pub mod line;
+pub mod metric;
 pub mod syscall;

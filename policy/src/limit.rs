@@ -114,12 +114,13 @@ pub const FAILED_STARTS_MAX: u32 = 5;
 
 /// One line of a role's log, in bytes; the longest that is written is under 2 KiB.
 pub const LOG_LINE_BYTES_MAX: usize = 4 * 1024;
-/// The same with its place in the chain in front.
-pub const CHAINED_LINE_BYTES_MAX: usize = LOG_LINE_BYTES_MAX + 256;
 /// Lines that the log takes from one role, a second; a server at its limit of calls writes a tenth of that.
 pub const LOG_LINES_PER_SECOND_MAX: u64 = 2_000;
 /// Lines that it takes at once.
 pub const LOG_LINES_BURST_MAX: u64 = 10_000;
+/// What the log's one writer puts in front of a line, in bytes: which boot, which number, and the digest
+/// of the line before.
+pub const LOG_CHAIN_BYTES_MAX: usize = 128;
 /// Lines that wait for whoever reads them; past it a role's pipe fills, and the role drops and counts.
 pub const LOG_LINES_WAITING_MAX: usize = 1_024;
 /// A replacement of the handshake signatures that the media server does not take.
@@ -267,6 +268,14 @@ pub const SPEECH_END_MS: u64 = 600;
 pub const PEER_EVENTS_PER_SECOND_MAX: u32 = 50;
 /// See [`PEER_EVENTS_PER_SECOND_MAX`].
 pub const PEER_EVENTS_BURST_MAX: u32 = 200;
+/// A vendor's name in the registry and in log lines, in characters: a word, never a sentence.
+pub const VENDOR_ID_CHARS_MAX: usize = 32;
+/// How often a process writes its metrics. Prometheus asks every 15 s to 60 s; a line a minute and process
+/// is 1,440 a day, little beside the calls.
+pub const METRICS_INTERVAL: Duration = Duration::from_secs(60);
+/// One line of metrics, in bytes, line feed included. Below what a pipe takes whole (4,096) by what the
+/// log's writer puts in front; metrics that need more are written as several lines.
+pub const METRICS_LINE_BYTES_MAX: usize = 3_840;
 
 // --- What must not be in a log line ---
 
@@ -307,6 +316,7 @@ const _: () = {
     assert!(PLAYOUT_LEAD_MS > PLAYOUT_MESSAGE_MS);
     assert!(WRITE_BUFFER_BYTES < WRITE_BUFFER_BYTES_MAX);
     assert!(PAYLOAD_BYTES_MAX * 4 / 3 < MESSAGE_BYTES_MAX);
+    assert!(METRICS_LINE_BYTES_MAX + LOG_CHAIN_BYTES_MAX < LOG_LINE_BYTES_MAX);
     assert!(SILENT_REPLACEABLE_AFTER.as_millis() < SILENT_PING_AFTER.as_millis());
     assert!(SILENT_PING_AFTER.as_millis() < SILENT_DROP_AFTER.as_millis());
 };

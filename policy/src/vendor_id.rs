@@ -18,7 +18,7 @@ pub struct VendorIdError;
 
 impl VendorId {
     /// The longest, in characters.
-    pub const CHARS_MAX: usize = 32;
+    pub const CHARS_MAX: usize = crate::limit::VENDOR_ID_CHARS_MAX;
 
     /// Takes a name.
     ///

@@ -135,7 +135,7 @@ async fn idle(live: &AtomicU64, patience: Duration) {
 }
 
 /// Waits for whichever comes first.
-async fn either<A, B>(one: impl Future<Output = A>, two: impl Future<Output = B>) {
+pub(crate) async fn either<A, B>(one: impl Future<Output = A>, two: impl Future<Output = B>) {
     let (mut one, mut two) = (std::pin::pin!(one), std::pin::pin!(two));
     std::future::poll_fn(|context| {
         if one.as_mut().poll(context).is_ready() || two.as_mut().poll(context).is_ready() {

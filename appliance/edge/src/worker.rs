@@ -21,7 +21,7 @@ use ward_policy::limit;
 use ward_sys::process::leave;
 
 use crate::clock::Clock;
-use crate::drain::{Drainer, Phase, StopSignals};
+use crate::drain::{Drainer, Phase, StopSignals, either};
 use crate::log::Log;
 
 /// A runtime without threads of its own; with `pause`, it collects events that long before it sleeps.
@@ -92,7 +92,7 @@ where
             gates.ready.wait();
             gates.sealed.wait();
             // A panic that nobody contained has said so through the hook; the others are served on.
-            let serving = AssertUnwindSafe(|| runtime.block_on(serve(listener)));
+            let serving = AssertUnwindSafe(|| runtime.block_on(async { serve(listener).await }));
             std::panic::catch_unwind(serving).unwrap_or_default();
             gates.leave();
             // A thread that ends makes system calls that are not to be made any more.
@@ -108,9 +108,13 @@ where
     seal()?;
     log.record(&Event::Started { workers });
     gates.sealed.wait();
-    main.block_on(drainer.run(&mut stop, limit::DRAIN_DEADLINE, log));
+    // The metrics need a timer and no thread: this one has nothing else to do until the end.
+    let draining = drainer.run(&mut stop, limit::DRAIN_DEADLINE, log);
+    main.block_on(either(draining, log.keep_metrics()));
     drainer.advance(Phase::Stopping);
     gates.wait_for(usize::from(workers));
+    // The last word: everything that the workers have still counted is in it.
+    log.record_metrics();
     leave(0)
 }
 

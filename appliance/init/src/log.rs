@@ -20,7 +20,9 @@ use ward_edge::log::Log;
 use ward_edge::panic::{Strategy, install};
 use ward_edge::start::{StartError, exit_code};
 use ward_policy::audit::{Event, Role};
-use ward_policy::limit;
+use ward_policy::fault::LineFault;
+use ward_policy::line::judge;
+use ward_policy::{limit, scrub};
 use ward_sys::process::leave;
 
 use crate::chain::Chain;
@@ -122,8 +124,17 @@ struct Writer {
 
 impl Writer {
     fn take(&mut self, pipe: &mut Pipe, line: &[u8]) {
-        if !pipe.allowance.allows(self.clock.now()) || !is_by_the_book(pipe.role, line) {
-            self.log.record(&Event::LineRefused { from: pipe.role });
+        let from = pipe.role;
+        let is_flood = !pipe.allowance.allows(self.clock.now());
+        let judged = if is_flood { Err(LineFault::Flood) } else { judge(from, line) };
+        if let Err(reason) = judged {
+            self.log.record(&Event::LineRefused { from, reason });
+            return;
+        }
+        // The last wall: by the book, and yet as if an identifier were in it.
+        let hits = scrub::scan(line);
+        if !hits.is_empty() {
+            hits.iter().for_each(|class| self.log.record(&Event::ScrubberAlarm { from, class }));
             return;
         }
         let mut rest = self.chain.link(line);
@@ -136,18 +147,6 @@ impl Writer {
             }
         }
     }
-}
-
-/// Whether `role` could have written the line.
-fn is_by_the_book(role: Role, line: &[u8]) -> bool {
-    let is_printable = line.iter().all(|byte| matches!(byte, b' '..=b'~'));
-    let text = std::str::from_utf8(line).ok().filter(|_text| is_printable);
-    let after_time = text
-        .and_then(|text| text.strip_prefix("{\"at_ms\":"))
-        .map(|rest| rest.trim_start_matches(|letter: char| letter.is_ascii_digit()));
-    let start = format!(",\"role\":\"{}\",\"event\":\"", role.name());
-    line.len() <= limit::LOG_LINE_BYTES_MAX
-        && after_time.is_some_and(|rest| rest.starts_with(&start) && rest.ends_with('}'))
 }
 
 #[cfg(test)]

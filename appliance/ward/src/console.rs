@@ -73,6 +73,20 @@ impl Console {
         writeln!(stdout().lock(), "{printed}").unwrap_or_default();
     }
 
+    /// Prints a document as it is, with or without `--json`.
+    pub fn document(&self, text: &str) {
+        write!(stdout().lock(), "{text}").unwrap_or_default();
+    }
+
+    /// Prints the object with `--json`, else a text that has its own line ends.
+    pub fn either(&self, object: &Value, text: &str) {
+        if self.is_json {
+            self.result(object, "");
+        } else {
+            self.document(text);
+        }
+    }
+
     /// Prints why the command failed.
     pub fn failure(&self, text: &str) {
         if self.is_json {

@@ -8,6 +8,8 @@ pub mod console;
 pub mod settings;
 pub mod check_config;
 pub mod vendors;
+pub mod events;
+pub mod metrics;
 pub mod development_ca;
 pub mod log_lines;
 pub mod launch;

@@ -102,7 +102,7 @@ fn read(mut pipe: impl Read, sender: &SyncSender<Line>, processes: &Processes) {
         };
         for byte in chunk.iter().take(count) {
             if *byte != b'\n' {
-                if line.len() <= limit::CHAINED_LINE_BYTES_MAX {
+                if line.len() < limit::LOG_LINE_BYTES_MAX.saturating_add(limit::LOG_CHAIN_BYTES_MAX) {
                     line.push(*byte);
                 }
                 continue;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use ward::console::Console;
-use ward::{call, check_config, demo, launch, run, signature, vendors};
+use ward::{call, check_config, demo, events, launch, metrics, run, signature, vendors};
 
 #[global_allocator]
 static ALLOCATOR: ward_sys::alloc::ZeroOnFree = ward_sys::alloc::ZeroOnFree;
@@ -37,6 +37,10 @@ enum Command {
     CheckConfig(check_config::Arguments),
     /// Name every problem in the vendor registry, or say what each vendor may be given.
     Vendors(vendors::Arguments),
+    /// Show every line that the log can have, or print its JSON Schema.
+    Events(events::Arguments),
+    /// Print what the roles have counted, from their log, for Prometheus.
+    Metrics(metrics::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -56,6 +60,8 @@ fn main() -> ExitCode {
         Command::Signature(signature) => signature::run(signature, &console),
         Command::CheckConfig(check) => check_config::run(check, &console),
         Command::Vendors(vendors) => vendors::run(vendors, &console),
+        Command::Events(events) => events::run(events, &console),
+        Command::Metrics(metrics) => metrics::run(metrics, &console),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

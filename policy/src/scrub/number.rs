@@ -120,8 +120,16 @@ fn harmless(line: &[u8], at: usize) -> Option<usize> {
     }
 }
 
-/// A string of exactly 16 or 64 lower-case hexadecimal digits, with its quotes.
+/// The fields that hold a pseudonym or a digest.
+const PSEUDONYMOUS: [&[u8]; 3] = [b"\"boot\":", b"\"call\":", b"\"prev\":"];
+
+/// A string of exactly 16 or 64 lower-case hexadecimal digits, with its quotes, in a field that holds one: in any
+/// other, 16 digits are a card's.
 fn pseudonym(line: &[u8], at: usize) -> Option<usize> {
+    let key = line.get(..at).unwrap_or_default();
+    if !PSEUDONYMOUS.iter().any(|field| key.ends_with(field)) {
+        return None;
+    }
     let text = rest(line, at + 1).iter().take(65).take_while(|byte| is_lower_hex(**byte)).count();
     (matches!(text, 16 | 64) && byte(line, at + 1 + text) == b'"').then_some(text + 2)
 }

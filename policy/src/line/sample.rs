@@ -1,0 +1,232 @@
+//! One event of every kind and with every word of its closed lists: what the tests of the judge begin with.
+//!
+//! A variant that is added to [`Event`] does not compile here until it has a sample. No server has this code.
+
+use crate::audit::{Event, Finding, Role, SourceFile};
+use crate::cell::{Layer, Outcome, Target};
+use crate::count::{Count, Counts};
+use crate::fault::{
+    CallEnd, ConnectionEnd, DialFault, LineFault, Refusal, SigningFault, VendorEnd,
+};
+use crate::limit;
+use crate::metric::Metrics;
+use crate::redact::Pseudonym;
+use crate::scrub::Class;
+use crate::vendor_id::VendorId;
+
+/// Samples of every event, all of them legal.
+#[must_use]
+pub fn events() -> Vec<Event> {
+    let mut all = Vec::new();
+    let mut next = Some(Event::Started { workers: 1 });
+    while let Some(event) = next {
+        all.extend(like(&event));
+        next = after(&event);
+    }
+    all
+}
+
+/// The first sample of the variant that follows, so that each variant is visited: there is no wildcard.
+fn after(event: &Event) -> Option<Event> {
+    Some(match event {
+        Event::Started { .. } => Event::CellEntered {
+            target: Target::Image,
+            outcomes: [Outcome::Applied; Layer::ALL.len()],
+        },
+        Event::CellEntered { .. } => {
+            Event::CellRefused { layer: Layer::Limits, outcome: Outcome::Refused, errno: 1 }
+        }
+        Event::CellRefused { .. } => Event::RoleStarted { which: Role::Log, pid: 7, starts: 1 },
+        Event::RoleStarted { .. } => Event::RoleEnded { which: Role::Log, status: 0, signal: 9 },
+        Event::RoleEnded { .. } => Event::NotReady,
+        Event::NotReady => Event::Finding { finding: Finding::PlainHttp },
+        Event::Finding { .. } => Event::AcceptFailed { errno: 24 },
+        Event::AcceptFailed { .. } => Event::ConnectionEnded { reason: ConnectionEnd::Left },
+        Event::ConnectionEnded { .. } => Event::SigningFailed { reason: SigningFault::Late },
+        Event::SigningFailed { .. } => Event::Refused { status: 403, reason: Refusal::Schema },
+        Event::Refused { .. } => Event::UpgradeUnsigned { status: 403 },
+        Event::UpgradeUnsigned { .. } => Event::WebhookAnswered { token: 1, call: call()? },
+        Event::WebhookAnswered { .. } => Event::HandshakeValuesSet { values: 4 },
+        Event::HandshakeValuesSet { .. } => Event::HandshakeValuesRefused,
+        Event::HandshakeValuesRefused => Event::UpgradeAccepted { candidate: 0 },
+        Event::UpgradeAccepted { .. } => Event::CallStarted { call: call()? },
+        Event::CallStarted { .. } => ended(CallEnd::PeerEnded, Counts::default()),
+        Event::CallEnded { .. } => {
+            Event::VendorDialled { vendor: vendor()?, session_max_s: 0, token_ttl_s: 0 }
+        }
+        Event::VendorDialled { .. } => {
+            Event::VendorRefused { vendor: None, reason: DialFault::BadQuestion }
+        }
+        Event::VendorRefused { .. } => {
+            Event::VendorCut { vendor: vendor()?, reason: VendorEnd::SessionOver }
+        }
+        Event::VendorCut { .. } => {
+            Event::VendorConnected { call: call()?, vendor: vendor()?, took_ms: 0 }
+        }
+        Event::VendorConnected { .. } => Event::VendorFailed {
+            call: call()?,
+            vendor: vendor()?,
+            reason: DialFault::BaaMissing,
+        },
+        Event::VendorFailed { .. } => Event::VendorEnded {
+            call: call()?,
+            vendor: vendor()?,
+            reason: VendorEnd::CallOver,
+        },
+        Event::VendorEnded { .. } => {
+            Event::LineRefused { from: Role::Media, reason: LineFault::Head }
+        }
+        Event::LineRefused { .. } => {
+            Event::ScrubberAlarm { from: Role::Media, class: Class::Email }
+        }
+        Event::ScrubberAlarm { .. } => {
+            Event::Panicked { line: 9, file: SourceFile::new("media/src/session.rs") }
+        }
+        Event::Panicked { .. } => Event::Suppressed { events: 1 },
+        Event::Suppressed { .. } => Event::Draining { calls: 0 },
+        Event::Draining { .. } => Event::Stopped,
+        Event::Stopped => return None,
+    })
+}
+
+/// `event`, and the same with every other word and with the ends of its ranges.
+fn like(event: &Event) -> Vec<Event> {
+    let more = match *event {
+        Event::NotReady | Event::HandshakeValuesRefused | Event::Stopped => Vec::new(),
+        Event::Started { .. } => vec![Event::Started { workers: u16::MAX }],
+        Event::CellEntered { target, outcomes } => {
+            let targets =
+                Target::ALL.into_iter().map(|target| Event::CellEntered { target, outcomes });
+            let outcomes = Outcome::ALL.into_iter().map(|outcome| Event::CellEntered {
+                target,
+                outcomes: [outcome; Layer::ALL.len()],
+            });
+            targets.chain(outcomes).collect()
+        }
+        Event::CellRefused { layer, outcome, errno } => {
+            let layers =
+                Layer::ALL.into_iter().map(|layer| Event::CellRefused { layer, outcome, errno: 0 });
+            let outcomes = Outcome::ALL.into_iter().map(|outcome| Event::CellRefused {
+                layer,
+                outcome,
+                errno,
+            });
+            layers.chain(outcomes).collect()
+        }
+        Event::Finding { .. } => {
+            Finding::ALL.into_iter().map(|finding| Event::Finding { finding }).collect()
+        }
+        Event::AcceptFailed { .. } => vec![Event::AcceptFailed { errno: 4_095 }],
+        Event::ConnectionEnded { .. } => ConnectionEnd::ALL
+            .iter()
+            .map(|reason| Event::ConnectionEnded { reason: *reason })
+            .collect(),
+        Event::SigningFailed { .. } => SigningFault::ALL
+            .iter()
+            .map(|reason| Event::SigningFailed { reason: *reason })
+            .collect(),
+        Event::Refused { status, .. } => {
+            Refusal::ALL.iter().map(|reason| Event::Refused { status, reason: *reason }).collect()
+        }
+        Event::UpgradeUnsigned { .. } => vec![Event::UpgradeUnsigned { status: 0 }],
+        Event::WebhookAnswered { call, .. } => vec![Event::WebhookAnswered { token: 2, call }],
+        Event::HandshakeValuesSet { .. } => {
+            let most = u16::try_from(limit::HANDSHAKE_VALUES_MAX).unwrap_or(u16::MAX);
+            vec![Event::HandshakeValuesSet { values: most }]
+        }
+        Event::UpgradeAccepted { .. } => vec![Event::UpgradeAccepted { candidate: 7 }],
+        Event::CallStarted { call } => vec![Event::CallStarted { call }],
+        Event::CallEnded { .. } => calls_ended(),
+        Event::RoleStarted { .. } => Role::ALL
+            .into_iter()
+            .map(|which| Event::RoleStarted { which, pid: u32::MAX, starts: u64::MAX })
+            .collect(),
+        Event::RoleEnded { .. } => Role::ALL
+            .into_iter()
+            .map(|which| Event::RoleEnded { which, status: u8::MAX, signal: 0 })
+            .collect(),
+        Event::VendorDialled { vendor, .. } => {
+            vec![Event::VendorDialled { vendor, session_max_s: u32::MAX, token_ttl_s: u32::MAX }]
+        }
+        Event::VendorRefused { .. } => DialFault::ALL
+            .iter()
+            .map(|reason| Event::VendorRefused { vendor: vendor(), reason: *reason })
+            .collect(),
+        Event::VendorCut { vendor, .. } => {
+            VendorEnd::ALL.iter().map(|reason| Event::VendorCut { vendor, reason: *reason }).collect()
+        }
+        Event::VendorConnected { call, vendor, .. } => {
+            vec![Event::VendorConnected { call, vendor, took_ms: u64::MAX }]
+        }
+        Event::VendorFailed { call, vendor, .. } => DialFault::ALL
+            .iter()
+            .map(|reason| Event::VendorFailed { call, vendor, reason: *reason })
+            .collect(),
+        Event::VendorEnded { call, vendor, .. } => VendorEnd::ALL
+            .iter()
+            .map(|reason| Event::VendorEnded { call, vendor, reason: *reason })
+            .collect(),
+        Event::LineRefused { from, .. } => LineFault::ALL
+            .iter()
+            .map(|reason| Event::LineRefused { from, reason: *reason })
+            .collect(),
+        Event::ScrubberAlarm { from, .. } => {
+            Class::ALL.into_iter().map(|class| Event::ScrubberAlarm { from, class }).collect()
+        }
+        Event::Panicked { line, .. } => {
+            vec![Event::Panicked { line, file: SourceFile::new("~/a b/\"c\"\n\\é.rs") }]
+        }
+        Event::Suppressed { .. } => vec![Event::Suppressed { events: u64::MAX }],
+        Event::Draining { .. } => vec![Event::Draining { calls: u64::MAX }],
+    };
+    [*event].into_iter().chain(more).collect()
+}
+
+fn call() -> Option<Pseudonym> {
+    Pseudonym::from_keyed_digest(&[0x00, 0x1f, 0xa0, 0xff, 4, 5, 6, 7])
+}
+
+fn vendor() -> Option<VendorId> {
+    VendorId::parse("a-vendor-2").ok()
+}
+
+fn ended(reason: CallEnd, counts: Counts) -> Event {
+    Event::CallEnded { call: call(), reason, close: 1_000, duration_ms: 61_000, counts }
+}
+
+/// Every reason, every count by itself, all counts at their maximum, and a call that never began.
+fn calls_ended() -> Vec<Event> {
+    let reasons = CallEnd::ALL.iter().map(|reason| ended(*reason, Counts::default()));
+    let counted = Count::ALL.iter().map(|count| {
+        let mut counts = Counts::default();
+        counts.one(*count);
+        ended(CallEnd::PeerEnded, counts)
+    });
+    let mut full = Counts::default();
+    for count in Count::ALL {
+        full.add(*count, u32::MAX);
+    }
+    let never = Event::CallEnded {
+        call: None,
+        reason: CallEnd::StartLate,
+        close: 0,
+        duration_ms: u64::MAX,
+        counts: full,
+    };
+    reasons.chain(counted).chain([never]).collect()
+}
+
+/// Metrics of a process that has seen nothing, one event, and every sample, and of one with every number at its
+/// maximum.
+#[must_use]
+pub fn metrics() -> Vec<Metrics> {
+    let events = events();
+    let after = |events: &[Event]| {
+        let mut metrics = Metrics::default();
+        events.iter().for_each(|event| metrics.note(event));
+        metrics
+    };
+    let mut all = vec![after(&[]), after(&events), Metrics::full()];
+    all.extend(events.chunks(1).map(after));
+    all
+}

@@ -1,0 +1,298 @@
+//! Every kind of line that there is, with its fields in order: the book that a line is judged by.
+//!
+//! Words are taken from the enums themselves, so a word that is added there is legal here at once. An event
+//! that is missing here is refused wherever lines are judged; `sample.rs` makes a test fail before that.
+
+use super::{Field, Kind, Numbers, Reasons, Shape};
+use crate::audit::{Finding, Role};
+use crate::cell::{Layer, Outcome, Target};
+use crate::count::Count;
+use crate::fault::{
+    CallEnd, ConnectionEnd, DialFault, LineFault, Refusal, SigningFault, VendorEnd,
+};
+use crate::limit;
+use crate::metric::METRICS;
+use crate::scrub::Class;
+
+/// The word of each value of a closed list, made while compiling.
+macro_rules! words {
+    ($all:expr, $value:ident => $word:expr) => {{
+        const WORDS: [&str; $all.len()] = {
+            let mut words = [""; $all.len()];
+            let mut place = 0;
+            while place < words.len() {
+                let $value = $all[place];
+                words[place] = $word;
+                place += 1;
+            }
+            words
+        };
+        &WORDS
+    }};
+}
+pub(crate) use words;
+
+/// The codes of a list of reasons, and the fault of each.
+macro_rules! reasons {
+    ($reasons:ident) => {
+        Reasons {
+            codes: words!($reasons::ALL, reason => reason.code()),
+            faults: words!($reasons::ALL, reason => reason.fault().name()),
+        }
+    };
+}
+
+/// The largest error number that Linux gives (`MAX_ERRNO`); 0 is none.
+const ERRNO_MAX: u64 = 4_095;
+/// The largest status of HTTP (RFC 9110 §15); 0 is none.
+const STATUS_MAX: u64 = 599;
+/// The largest close code of a WebSocket (RFC 6455 §7.4.2); 0 is none.
+const CLOSE_MAX: u64 = 4_999;
+
+const STATUS: Field = number("status", STATUS_MAX, "the HTTP status that was sent; 0 is none");
+const ERRNO: Field = number("errno", ERRNO_MAX, "the operating system's error number; 0 is none");
+const CALL: Field = field("call", Kind::Pseudonym, "which call, by its pseudonym of this boot");
+
+const VENDOR: Field = field("vendor", Kind::VendorId, "which vendor, by its id in the registry");
+const WHICH: Field =
+    field("which", Kind::Word(words!(Role::ALL, role => role.name())), "which process");
+const FROM: Field =
+    field("from", Kind::Word(words!(Role::ALL, role => role.name())), "whose line it was");
+
+/// A field that is always there.
+pub(crate) const fn field(name: &'static str, kind: Kind, about: &'static str) -> Field {
+    Field { name, kind, is_optional: false, about }
+}
+
+/// A number that is always there.
+pub(crate) const fn number(name: &'static str, most: u64, about: &'static str) -> Field {
+    field(name, Kind::Number(most), about)
+}
+
+const fn reason(reasons: Reasons) -> Field {
+    field("reason", Kind::Reason(reasons), "why, by its stable code")
+}
+
+/// The kind of line that `code` names.
+#[must_use]
+pub fn shape(code: &[u8]) -> Option<&'static Shape> {
+    shapes().find(|shape| shape.code.as_bytes() == code)
+}
+
+/// Every kind of line, the metrics last.
+pub fn shapes() -> impl Iterator<Item = &'static Shape> {
+    EVENTS.iter().chain(std::iter::once(&METRICS))
+}
+
+/// Every event, in the order of its enum.
+pub const EVENTS: &[Shape] = &[
+    Shape {
+        code: "started",
+        about: "The server accepts.",
+        fields: &[number("workers", u16::MAX as u64, "single-threaded runtimes")],
+    },
+    Shape {
+        code: "cell_entered",
+        about: "The process is confined: every layer of its cell, with what came of it.",
+        fields: &[
+            field(
+                "target",
+                Kind::Word(words!(Target::ALL, target => target.name())),
+                "the kind of machine",
+            ),
+            field("layers", Kind::Layers, "what came of this layer"),
+        ],
+    },
+    Shape {
+        code: "cell_refused",
+        about: "A layer is demanded and not there: the process does not start.",
+        fields: &[
+            field("layer", Kind::Word(words!(Layer::ALL, layer => layer.name())), "which layer"),
+            field(
+                "outcome",
+                Kind::Word(words!(Outcome::ALL, outcome => outcome.name())),
+                "what came of it",
+            ),
+            ERRNO,
+        ],
+    },
+    Shape {
+        code: "role_started",
+        about: "A process was started.",
+        fields: &[
+            WHICH,
+            number("pid", u32::MAX as u64, "its number"),
+            number("starts", u64::MAX, "how often it has been started, this time included"),
+        ],
+    },
+    Shape {
+        code: "role_ended",
+        about: "A process ended; unless everything ends, it is started again.",
+        fields: &[
+            WHICH,
+            number("status", u8::MAX as u64, "its exit status; 0 when a signal ended it"),
+            number("signal", u8::MAX as u64, "the signal that ended it, or 0"),
+        ],
+    },
+    Shape {
+        code: "not_ready",
+        about: "No auth token is configured: every webhook will be refused.",
+        fields: &[],
+    },
+    Shape {
+        code: "finding",
+        about: "A setting that works but should not be used in production.",
+        fields: &[field(
+            "finding",
+            Kind::Word(words!(Finding::ALL, finding => finding.code())),
+            "which one",
+        )],
+    },
+    Shape {
+        code: "accept_failed",
+        about: "Accepting a connection failed; the worker pauses and goes on.",
+        fields: &[ERRNO],
+    },
+    Shape {
+        code: "connection_ended",
+        about: "A connection ended before it made a request, or before it took the answer.",
+        fields: &[reason(reasons!(ConnectionEnd))],
+    },
+    Shape {
+        code: "signing_failed",
+        about: "A handshake got no signature, and so failed.",
+        fields: &[reason(reasons!(SigningFault))],
+    },
+    Shape {
+        code: "refused",
+        about: "A request was refused.",
+        fields: &[STATUS, reason(reasons!(Refusal))],
+    },
+    Shape {
+        code: "upgrade_unsigned",
+        about: "A stream's upgrade without a signature was refused.",
+        fields: &[
+            STATUS,
+            field("reason", Kind::Word(&[Refusal::SignatureAbsent.code()]), "always the same"),
+            field("setting", Kind::Word(&["MEDIA_HANDSHAKE"]), "the setting that decides"),
+        ],
+    },
+    Shape {
+        code: "webhook_answered",
+        about: "A webhook was answered with TwiML.",
+        fields: &[number("token", 2, "which auth token matched: 1 current, 2 next"), CALL],
+    },
+    Shape {
+        code: "handshake_values_set",
+        about: "The expected handshake signatures were set or replaced.",
+        fields: &[number("values", limit::HANDSHAKE_VALUES_MAX as u64, "how many there are")],
+    },
+    Shape {
+        code: "handshake_values_refused",
+        about: "A replacement of the expected handshake signatures was unusable; the old set stays.",
+        fields: &[],
+    },
+    Shape {
+        code: "upgrade_accepted",
+        about: "A stream was accepted.",
+        fields: &[number(
+            "candidate",
+            limit::HANDSHAKE_VALUES_MAX as u64 - 1,
+            "which of the expected values matched, counted from 0",
+        )],
+    },
+    Shape { code: "call_started", about: "The start of a stream was accepted.", fields: &[CALL] },
+    Shape {
+        code: "call_ended",
+        about: "A stream is over; exactly one per accepted upgrade.",
+        fields: &[
+            Field { is_optional: true, ..CALL },
+            reason(reasons!(CallEnd)),
+            number("close", CLOSE_MAX, "the WebSocket close code that was sent; 0 is none"),
+            number("duration_ms", u64::MAX, "from the upgrade to the end, in milliseconds"),
+            field(
+                "counts",
+                Kind::Numbers(Numbers {
+                    names: words!(Count::ALL, count => count.name()),
+                    most: u32::MAX as u64,
+                    may_be_empty: true,
+                }),
+                "what was counted in it and is not zero",
+            ),
+        ],
+    },
+    Shape {
+        code: "vendor_dialled",
+        about: "The broker dialled a vendor and gave the connection to media.",
+        fields: &[
+            VENDOR,
+            number("session_max_s", u32::MAX as u64, "how long the connection may live, in seconds"),
+            number("token_ttl_s", u32::MAX as u64, "how long its token lives, in seconds; 0 without"),
+        ],
+    },
+    Shape {
+        code: "vendor_refused",
+        about: "The broker was asked for a vendor and refused.",
+        fields: &[Field { is_optional: true, ..VENDOR }, reason(reasons!(DialFault))],
+    },
+    Shape {
+        code: "vendor_cut",
+        about: "The broker cut a connection that it had given away.",
+        fields: &[VENDOR, reason(reasons!(VendorEnd))],
+    },
+    Shape {
+        code: "vendor_connected",
+        about: "A call has a vendor's connection.",
+        fields: &[
+            CALL,
+            VENDOR,
+            number("took_ms", u64::MAX, "from the question to the end of TLS, in milliseconds"),
+        ],
+    },
+    Shape {
+        code: "vendor_failed",
+        about: "A call did not get a vendor's connection, and goes on without.",
+        fields: &[CALL, VENDOR, reason(reasons!(DialFault))],
+    },
+    Shape {
+        code: "vendor_ended",
+        about: "A call's connection to a vendor is over.",
+        fields: &[CALL, VENDOR, reason(reasons!(VendorEnd))],
+    },
+    Shape {
+        code: "panicked",
+        about: "A panic, with its place in our source.",
+        fields: &[
+            number("line", u32::MAX as u64, "line of the source file"),
+            field("file", Kind::SourceFile, "the end of the source file's name"),
+        ],
+    },
+    Shape {
+        code: "line_refused",
+        about: "The log was given a line that its role could not have written.",
+        fields: &[FROM, reason(reasons!(LineFault))],
+    },
+    Shape {
+        code: "scrubber_alarm",
+        about: "The log was given a line that looks as if an identifier were in it, and kept it back.",
+        fields: &[
+            FROM,
+            field(
+                "class",
+                Kind::Word(words!(Class::ALL, class => class.name())),
+                "what it looks like",
+            ),
+        ],
+    },
+    Shape {
+        code: "suppressed",
+        about: "Lines that were not written: strangers caused too many, or the reader was slow.",
+        fields: &[number("events", u64::MAX, "how many since the last such line")],
+    },
+    Shape {
+        code: "draining",
+        about: "The stop signal arrived.",
+        fields: &[number("calls", u64::MAX, "calls that are still live")],
+    },
+    Shape { code: "stopped", about: "The last call is over.", fields: &[] },
+];
