@@ -30,6 +30,7 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("ward-hostile", &["ward-edge", "ward-policy", "ward-sys"]),
+    ("ward-variants", &["ward-call", "ward-edge", "ward-media", "ward-sys"]),
     ("ward-tests", &["ward", "ward-call", "ward-edge", "ward-media", "ward-policy", "ward-twilio"]),
 ];
 

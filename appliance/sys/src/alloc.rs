@@ -39,7 +39,7 @@ unsafe impl GlobalAlloc for ZeroOnFree {
 ///
 /// # Safety
 /// `block` must be valid for writes of `length` bytes.
-unsafe fn wipe(block: *mut u8, length: usize) {
+pub(crate) unsafe fn wipe(block: *mut u8, length: usize) {
     // SAFETY: the caller vouches for `length` writable bytes.
     unsafe { std::ptr::write_bytes(block, 0, length) };
     // The compiler knows that `free` ends a block's life and would drop the stores above as dead.
