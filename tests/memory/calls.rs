@@ -127,6 +127,5 @@ fn without_the_wiping_allocator_a_call_stays() {
         let patient = whole_call(&server);
         let left = after(&server, patient, leaving);
         assert!(left.has("audio") && left.has("stream SID"), "{leaving:?}: {left:#?}");
-        // What the allocator would have wiped, and nothing on a stack: that is wiped here too.
     }
 }

@@ -82,7 +82,7 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let _peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let mut tcp = Tcp::new(listener.accept().await.unwrap().0);
-        let mut read = |tcp: &mut Tcp| {
+        let read = |tcp: &mut Tcp| {
             let mut bytes = *b"what was here before";
             let mut buffer = ReadBuf::new(&mut bytes);
             buffer.set_filled(5);

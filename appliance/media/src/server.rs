@@ -273,10 +273,12 @@ async fn begin(
         });
         return;
     };
-    let (mut early, stream) = io.into_inner().into_parts();
+    let (mut early, mut stream) = io.into_inner().into_parts();
     early.extend_from_slice(&read_buf);
     drop(read_buf);
-    let (socket, _) = stream.get_ref();
+    let (socket, _) = stream.get_mut();
+    // The request's head, and the signature in it, would stay in there for as long as the call lasts.
+    socket.wipe_with_next_read();
     // A smaller buffer than asked for is fine: this only bounds what the kernel holds per call.
     rustix::net::sockopt::set_socket_send_buffer_size(
         socket.socket(),
