@@ -244,7 +244,7 @@ pub fn scan(id: u32, needles: &Needles) -> Scan {
     Scan { hits, bytes, took: begin.elapsed() }
 }
 
-/// Scans until `is_wanted`, for at most `patience`; the last scan, and how long that took.
+/// Scans until `is_wanted`; no scan begins after `patience`. The last scan, and when it began.
 #[must_use]
 pub fn scan_until(
     id: u32,
@@ -256,11 +256,12 @@ pub fn scan_until(
     loop {
         let began = begin.elapsed();
         let last = scan(id, needles);
-        if is_wanted(&last) || began > patience {
+        // The process must have time for what it does between two scans.
+        let pause = Duration::from_millis(10);
+        if is_wanted(&last) || begin.elapsed() + pause > patience {
             return (last, began);
         }
-        // The process must have time for what it does between two scans.
-        std::thread::sleep(Duration::from_millis(10));
+        std::thread::sleep(pause);
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! Wiping by hand leaves residue: moved vectors, library buffers, formatted strings. This allocator
 //! catches them all, on every thread, at the cost of one `memset` per free. It never grows a block in
-//! place, because a block that moves must not leave its old bytes behind. It does not reach the stack
-//! or copies in registers.
+//! place, because a block that moves must not leave its old bytes behind. It does not reach the stack,
+//! which `stack` wipes, or copies in registers.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 
