@@ -467,4 +467,22 @@ mod tests {
         drop(stopped);
         holder.hold(b"it goes on");
     }
+
+    #[test]
+    fn memory_that_may_not_be_read_is_a_failure_and_no_proof() {
+        if !rustix::process::geteuid().is_root() {
+            let needles = Needles::texts(&[("value", "in no process at all")]);
+            let refused = std::panic::catch_unwind(|| scan(1, &needles)).unwrap_err();
+            assert!(refused.downcast_ref::<String>().unwrap().contains("needs root"));
+            return;
+        }
+        // Root may read anything, so this very test is asked again as somebody else.
+        let name = "memory::tests::memory_that_may_not_be_read_is_a_failure_and_no_proof";
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]);
+        command.arg(std::env::current_exe().unwrap()).args(["--exact", name]);
+        let output = command.output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && text.contains("1 passed"), "{text}");
+    }
 }
