@@ -20,6 +20,15 @@ pub fn hostile() -> PathBuf {
     path("ward-hostile", target().as_deref())
 }
 
+/// A variant of a server, built in release like it and beside it, so that it finds the same `ward-init`.
+#[must_use]
+pub fn variant(name: &str) -> PathBuf {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    drop(release("ward-init"));
+    BUILT.get_or_init(|| build(&["-p", "ward-variants"], target().as_deref()));
+    path(name, target().as_deref())
+}
+
 /// The path of a release binary, built if it is not up to date.
 #[must_use]
 pub fn release(name: &str) -> PathBuf {

@@ -16,3 +16,4 @@ pub mod virtual_call;
 pub mod headers;
 pub mod edge_cases;
 pub mod spoken_call;
+pub mod memory;

@@ -1,6 +1,7 @@
 //! Both servers on free loopback ports, with a development CA of the test process.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -123,6 +124,12 @@ impl Running {
         Self::start(Role::Media, more)
     }
 
+    /// A variant of the media server, `tests/variants`, in the same way.
+    #[must_use]
+    pub fn media_variant(name: &str, more: &str) -> Self {
+        Self::start_executable(Role::Media, more, Some(binaries::variant(name)))
+    }
+
     /// A responder with one worker and `more` settings.
     #[must_use]
     pub fn twiml(more: &str) -> Self {
@@ -141,13 +148,18 @@ impl Running {
     }
 
     fn start(role: Role, more: &str) -> Self {
+        Self::start_executable(role, more, None)
+    }
+
+    fn start_executable(role: Role, more: &str, variant: Option<PathBuf>) -> Self {
         let listeners = listen_once();
         let port = listeners[0].local_addr().unwrap().port();
         let all = settings(&more.replace("{port}", &port.to_string()));
         let identity = identity();
         let key = identity.key.expose().clone();
         let handshake = (role == Role::Media).then(|| all.handshake_values().unwrap());
-        let plan = plan(role, &all, listeners, identity, handshake);
+        let mut plan = plan(role, &all, listeners, identity, handshake);
+        plan.executable = variant.or(plan.executable);
         let (server, log) = launch(plan).unwrap();
         Self { role, port, logs: Logs::of_server(log), key, server }.begun()
     }

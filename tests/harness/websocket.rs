@@ -147,8 +147,14 @@ impl Stream {
     /// Upgrades and sends nothing.
     #[must_use]
     pub fn open(server: &Running) -> Self {
+        Self::open_with(server, &[])
+    }
+
+    /// The same with changes to the header fields, as for [`upgrade_request`].
+    #[must_use]
+    pub fn open_with(server: &Running, changes: &[(&str, &str)]) -> Self {
         let mut wire = Wire::open(server.port);
-        wire.send(upgrade_request("/rtm/voice", &[]).as_bytes());
+        wire.send(upgrade_request("/rtm/voice", changes).as_bytes());
         let head = wire.receive_head();
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
         Self { wire, received: Vec::new() }

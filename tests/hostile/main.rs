@@ -31,8 +31,7 @@ fn main() -> ExitCode {
 
 fn run(mut arguments: impl Iterator<Item = String>) -> Result<(), String> {
     let [what, layers, role] = std::array::from_fn(|_| arguments.next().unwrap_or_default());
-    let role = [Role::Media, Role::Twiml, Role::Sign].into_iter().find(|one| one.name() == role);
-    let role = role.ok_or("no such role")?;
+    let role = Role::from_name(&role).ok_or("no such role")?;
     let mut handed = Handed::adopt(arguments).map_err(|error| error.to_string())?;
     let sink: OwnedFd = handed.log.take().ok_or("no log")?;
     let target = handed.target.ok_or("no target")?;

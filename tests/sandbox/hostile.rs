@@ -49,7 +49,7 @@ fn tried(what: &str, layers: &str, role: Role) -> BTreeMap<String, String> {
 
 #[test]
 fn every_number_outside_the_table_is_fatal_and_every_one_in_it_is_not() {
-    for role in [Role::Media, Role::Twiml, Role::Sign] {
+    for role in Role::ALL.into_iter().filter(|role| *role != Role::Init) {
         let rules = Profile::of(role, library()).unwrap().rules().unwrap();
         let allowed: Vec<String> = rules.iter().map(|rule| rule.number.to_string()).collect();
         let sealed = tried("calls", "sealed", role);
@@ -59,7 +59,7 @@ fn every_number_outside_the_table_is_fatal_and_every_one_in_it_is_not() {
             // Coming back from a signal that never came lands anywhere, in a fatal call too. That it is
             // allowed shows whenever a server ends in order.
             if *number == RT_SIGRETURN {
-                assert_eq!(is_allowed, role != Role::Sign);
+                assert_eq!(is_allowed, matches!(role, Role::Media | Role::Twiml));
                 continue;
             }
             // The kernel answers these two before it asks any filter. They are its own, for probes that it
@@ -88,14 +88,14 @@ fn every_number_outside_the_table_is_fatal_and_every_one_in_it_is_not() {
 
 #[test]
 fn arguments_that_are_off_by_one_are_fatal() {
-    for role in [Role::Media, Role::Twiml, Role::Sign] {
+    for role in Role::ALL.into_iter().filter(|role| *role != Role::Init) {
         let (mut right, mut wrong) = (0, 0);
         for (name, outcome) in tried("rules", "sealed", role) {
             let is_right = name.ends_with("right");
             assert_eq!(outcome == "sigsys", !is_right, "{}: {name}: {outcome}", role.name());
             if is_right { right += 1 } else { wrong += 1 }
         }
-        assert!(right >= 9 && wrong >= 7, "{right} {wrong}");
+        assert!(right >= 5 && wrong >= 5, "{right} {wrong}");
         for (name, outcome) in tried("rules", "open", role) {
             assert_ne!(outcome, "sigsys", "{name}");
         }

@@ -1,10 +1,8 @@
-//! The process that holds the TLS key: what happens without it, and that nobody else has the key.
+//! The process that holds the TLS key: what happens without it. That nobody else has the key is shown in
+//! `tests/memory`.
 
-use std::os::unix::fs::FileExt as _;
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use rustix::process::{Pid, Signal, kill_process};
 use ward_policy::audit::Role;
 use ward_tests::binaries::release;
@@ -136,51 +134,4 @@ fn a_server_that_is_gone_takes_its_signing_process_with_it() {
         std::thread::sleep(Duration::from_millis(10));
     }
     assert!(has_ended(), "sign is still there");
-}
-
-/// How often `needle` lies in the memory of a process.
-fn count(id: u32, needle: &[u8]) -> usize {
-    let maps = std::fs::read_to_string(format!("/proc/{id}/maps")).unwrap();
-    let memory = std::fs::File::open(format!("/proc/{id}/mem")).unwrap();
-    let mut found = 0;
-    for line in
-        maps.lines().filter(|line| line.split_ascii_whitespace().nth(1).unwrap().starts_with('r'))
-    {
-        let (from, to) = line.split(' ').next().unwrap().split_once('-').unwrap();
-        let [from, to] = [from, to].map(|text| u64::from_str_radix(text, 16).unwrap());
-        let mut bytes = vec![0; usize::try_from(to - from).unwrap()];
-        // The kernel's own pages at the end of the address space cannot be read so.
-        if memory.read_exact_at(&mut bytes, from).is_ok() {
-            found += bytes.windows(needle.len()).filter(|window| *window == needle).count();
-        }
-    }
-    found
-}
-
-#[test]
-fn the_private_key_is_never_in_a_server() {
-    // Nobody else may look into another process's memory; what was not looked at is no proof.
-    assert!(rustix::process::geteuid().is_root(), "this test needs root");
-    let server = Running::media("");
-    let mut stream = Stream::started(&server);
-    stream.proves_alive(1);
-    let body: String = server.key.lines().filter(|line| !line.starts_with('-')).collect();
-    let der = STANDARD.decode(&body).unwrap();
-    // SEC 1: version 1, then an octet string of 32 bytes, the private scalar.
-    let at = der.windows(5).position(|five| five == [2, 1, 1, 4, 32]).unwrap() + 5;
-    let scalar = &der[at..at + 32];
-    let reversed: Vec<u8> = scalar.iter().rev().copied().collect();
-    let text = &body.as_bytes()[body.len() - 60..];
-    for (what, needle) in [
-        ("the scalar", scalar),
-        ("the scalar, as a number in memory", &reversed),
-        ("a part of the PEM", text),
-        ("twelve bytes of the scalar", &scalar[10..22]),
-    ] {
-        assert_eq!(count(server.id(), needle), 0, "{what} in ward-media");
-        assert_eq!(count(server.process(Role::Sign), text), 0, "the document in sign, after it was read");
-    }
-    // The controls: this process, which keeps the text, has it; and the scan does see into the server.
-    assert!(count(std::process::id(), text) > 0);
-    assert!(count(server.id(), b"TLS 1.3, server CertificateVerify") > 0);
 }

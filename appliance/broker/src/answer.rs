@@ -133,10 +133,8 @@ mod tests {
     #[test]
     fn a_connection_lives_no_longer_than_its_session_and_its_agreement() {
         let review = "next_review = \"2026-12-31\"";
-        let session = |length| Term {
-            length: Duration::from_secs(length),
-            reason: VendorEnd::SessionOver,
-        };
+        let session =
+            |length| Term { length: Duration::from_secs(length), reason: VendorEnd::SessionOver };
         let expiry =
             |length| Term { length: Duration::from_secs(length), reason: VendorEnd::EntryExpired };
         assert_eq!(check(review, 3_600, "2026-06-01", 0), session(3_600));

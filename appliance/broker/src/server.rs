@@ -129,7 +129,9 @@ impl Channel {
             let Ok(permit) = Arc::clone(&dials).acquire_owned().await else { return };
             let Some(question) = self.question().await else { return };
             match question {
-                Some(Question::Begin) => self.media.send_modify(|life| *life = life.wrapping_add(1)),
+                Some(Question::Begin) => {
+                    self.media.send_modify(|life| *life = life.wrapping_add(1))
+                }
                 Some(Question::Dial { number, vendor, .. })
                     if !allowance.allows(self.clock.now()) =>
                 {

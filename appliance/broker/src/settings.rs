@@ -28,10 +28,7 @@ impl BrokerSettings {
         if !problems.is_empty() {
             return Err(problems);
         }
-        Ok(Self {
-            nameservers: nameservers.unwrap_or_default(),
-            hosts: hosts.unwrap_or_default(),
-        })
+        Ok(Self { nameservers: nameservers.unwrap_or_default(), hosts: hosts.unwrap_or_default() })
     }
 }
 

@@ -29,6 +29,7 @@ use crate::head::{Judgement, judge_from};
 use crate::log::Log;
 use crate::prefixed::Prefixed;
 use crate::tcp::Tcp;
+use crate::wiped::wiped;
 
 /// What a server does with a request.
 pub trait Handler: Send + Sync + 'static {
@@ -90,10 +91,10 @@ pub async fn serve<H: Handler>(
         let live = ending.live();
         let place = pending.place();
         let number = place.number;
-        let task = tokio::spawn(async move {
+        let task = tokio::spawn(wiped(async move {
             begin(Tcp::new(stream), transport, handler, log).await;
             drop((live, place));
-        });
+        }));
         pending.set(number, task.abort_handle());
     }
     // Sessions end by themselves at this phase; their Close frames need this runtime a little longer.

@@ -165,11 +165,8 @@ pub fn receive(channel: impl AsFd, token: &mut SecretPlace) -> io::Result<Option
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let token_place = token.bytes_mut().get_mut(..limit::TOKEN_BYTES_MAX).unwrap_or_default();
-    let mut all = [
-        IoSliceMut::new(&mut head),
-        IoSliceMut::new(token_place),
-        IoSliceMut::new(&mut roots),
-    ];
+    let mut all =
+        [IoSliceMut::new(&mut head), IoSliceMut::new(token_place), IoSliceMut::new(&mut roots)];
     // The channel does not block, and the filter lets no other flag through.
     let received = match recvmsg(channel, &mut all, &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
         Err(rustix::io::Errno::AGAIN) => return Ok(None),
@@ -216,8 +213,7 @@ fn parse_terms(head: &[u8; HEAD_BYTES], roots: Vec<u8>) -> Option<(Terms, usize)
     let (host_length, host) = rest.split_first()?;
     let token_bytes = usize::from(u16::from_be_bytes(*token_length));
     let host = std::str::from_utf8(host.get(..usize::from(*host_length))?).ok()?;
-    let duration =
-        |bytes: &[u8; 4]| Duration::from_millis(u64::from(u32::from_be_bytes(*bytes)));
+    let duration = |bytes: &[u8; 4]| Duration::from_millis(u64::from(u32::from_be_bytes(*bytes)));
     let terms = Terms {
         host: host.to_owned(),
         token_ttl: duration(token_ttl),

@@ -13,6 +13,7 @@ pub mod start;
 pub mod allowance;
 pub mod log;
 pub mod panic;
+pub mod wiped;
 pub mod worker;
 pub mod drain;
 pub mod tcp;

@@ -21,9 +21,11 @@ impl<T> Prefixed<T> {
     }
 
     /// What has not been read again, and the connection.
-    pub fn into_parts(mut self) -> (Vec<u8>, T) {
-        self.prefix.drain(..self.read.min(self.prefix.len()));
-        (self.prefix, self.inner)
+    ///
+    /// The rest is a vector of its own: the prefix would stay behind it, unseen, for as long as it is kept.
+    pub fn into_parts(self) -> (Vec<u8>, T) {
+        let rest = self.prefix.get(self.read..).unwrap_or_default().to_vec();
+        (rest, self.inner)
     }
 }
 
@@ -75,6 +77,8 @@ mod tests {
         assert_eq!(&first, b"ab");
         let (left, _) = Prefixed::new(b"xyz".to_vec(), ()).into_parts();
         assert_eq!(left, b"xyz");
+        let (left, _) = Prefixed { prefix: b"secret".to_vec(), read: 6, inner: () }.into_parts();
+        assert_eq!(left.capacity(), 0, "nothing can lie behind it");
         let mut rest = String::new();
         stream.read_to_string(&mut rest).await.unwrap();
         assert_eq!(rest, "cdef");

@@ -63,7 +63,10 @@ mod tests {
         let second = String::from_utf8(chain.link(br#"{"at_ms":2}"#).to_vec()).unwrap();
         let text = String::from_utf8(first.clone()).unwrap();
         let zeros = "0".repeat(64);
-        assert!(text.contains(&format!("\"seq\":0,\"prev\":\"{zeros}\",\"at_ms\":1}}\n")), "{text}");
+        assert!(
+            text.contains(&format!("\"seq\":0,\"prev\":\"{zeros}\",\"at_ms\":1}}\n")),
+            "{text}"
+        );
         let whole = digest(&SHA256, first.trim_ascii_end());
         let mut expected = Vec::new();
         hexadecimal(whole.as_ref(), &mut expected);

@@ -71,11 +71,11 @@ pub(crate) fn receive(control: BorrowedFd<'_>) -> io::Result<Option<OwnedFd>> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
-    let received =
-        match recvmsg(control, &mut [IoSliceMut::new(&mut byte)], &mut ancillary, flags) {
-            Err(rustix::io::Errno::AGAIN) => return Ok(None),
-            other => other?,
-        };
+    let received = match recvmsg(control, &mut [IoSliceMut::new(&mut byte)], &mut ancillary, flags)
+    {
+        Err(rustix::io::Errno::AGAIN) => return Ok(None),
+        other => other?,
+    };
     let mut documents = ancillary.drain().filter_map(|message| match message {
         RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
         _ => None,

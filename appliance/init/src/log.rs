@@ -163,8 +163,7 @@ mod tests {
         let (mut own, own_writer) = std::io::pipe().unwrap();
         let clock = Clock::start();
         let log = Log::new(Role::Log, clock, own_writer.into());
-        let mut writer =
-            Writer { chain: Chain::new().unwrap(), sink: sink.into(), log, clock };
+        let mut writer = Writer { chain: Chain::new().unwrap(), sink: sink.into(), log, clock };
         let mut pipe = Pipe::new((Role::Media, source.into()));
         let bytes = bytes.to_vec();
         let writing = std::thread::spawn(move || role.write_all(&bytes).unwrap());
@@ -208,10 +207,8 @@ mod tests {
     async fn a_role_that_never_stops_writing_is_limited() {
         let burst = usize::try_from(limit::LOG_LINES_BURST_MAX).unwrap();
         // The reader of what is let through is not there to empty the pipe: so few that they fit in it.
-        let (mut pipe, now) = (
-            Pipe::new((Role::Media, std::io::pipe().unwrap().0.into())),
-            Duration::from_secs(1),
-        );
+        let (mut pipe, now) =
+            (Pipe::new((Role::Media, std::io::pipe().unwrap().0.into())), Duration::from_secs(1));
         let allowed = (0..burst * 2).filter(|_| pipe.allowance.allows(now)).count();
         assert_eq!(allowed, burst);
     }

@@ -276,9 +276,11 @@ mod tests {
 
     #[test]
     fn the_operating_system_is_asked_a_few_times_and_no_more() {
-        for (status, lived, expected) in
-            [(exit(67), SECOND, 67), (exit(67), Duration::ZERO, 67), (killed(), Duration::ZERO, UNEXPECTED)]
-        {
+        for (status, lived, expected) in [
+            (exit(67), SECOND, 67),
+            (exit(67), Duration::ZERO, 67),
+            (killed(), Duration::ZERO, UNEXPECTED),
+        ] {
             let mut back_off = BackOff::NEW;
             let mut tries = 1;
             let over = loop {

@@ -147,9 +147,7 @@ impl fmt::Debug for Broker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::net::{
-        AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socketpair,
-    };
+    use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socketpair};
     use std::os::fd::AsFd as _;
     use std::time::Duration;
     use ward_edge::egress::{send_grant, send_refusal};

@@ -26,6 +26,7 @@ use ward_edge::random::Pseudonyms;
 use ward_edge::signing::RemoteKey;
 use ward_edge::start::{StartError, exit_code};
 use ward_edge::tcp::Tcp;
+use ward_edge::wiped::{wiped, wiped_now};
 use ward_edge::{cell, tls, worker};
 use ward_policy::audit::{Event, Role};
 use ward_policy::count::Counts;
@@ -78,7 +79,7 @@ pub fn start(
     drop((document, chain));
     let expected = Arc::new(RwLock::new(Arc::new(empty_set()?)));
     let source = handed.handshake.take().ok_or(StartError::Handed)?;
-    follow_handshake_values(source, &expected, &log)?;
+    wiped_now(|| follow_handshake_values(source, &expected, &log))?;
     let (drainer, drain) = drain::channel();
     let context = Arc::new(SessionContext {
         agents: agents(&settings),
@@ -158,11 +159,13 @@ fn follow_handshake_values(
     }
     drop(first);
     let (expected, log) = (Arc::clone(expected), log.clone());
-    let following = worker::start_beside("handshake", move || {
-        while let Ok(Some(document)) = source.next_set() {
-            replace_set(&expected, &document, &log);
-        }
-    });
+    let following =
+        worker::start_beside(
+            "handshake",
+            move || {
+                while wiped_now(|| source.follow(&expected, &log)) {}
+            },
+        );
     following.map_err(StartError::from)
 }
 
@@ -198,6 +201,13 @@ impl SetSource {
             joined.extend_from_slice(piece);
             self.unread = Secret::new(joined);
         }
+    }
+
+    /// Waits for a replacement; `false` when none will come any more.
+    fn follow(&mut self, expected: &Expected, log: &Log) -> bool {
+        let Ok(Some(document)) = self.next_set() else { return false };
+        replace_set(expected, &document, log);
+        true
     }
 
     /// Takes the first `end` bytes out; what is no text becomes a document that no set is made of.
@@ -259,7 +269,7 @@ impl Server {
             vendors: self.vendors.clone(),
             slot,
         };
-        tokio::spawn(begun.run(upgraded));
+        tokio::spawn(wiped(begun.run(upgraded)));
         Ok(Answer::switching_to_websocket(accept))
     }
 
@@ -315,14 +325,17 @@ impl Begun {
             });
             return;
         };
-        let (mut early, stream) = io.into_inner().into_parts();
+        let (mut early, mut stream) = io.into_inner().into_parts();
         early.extend_from_slice(&read_buf);
         drop(read_buf);
+        let (socket, _) = stream.get_mut();
+        // The request's head, and the signature in it, would stay in there for as long as the call lasts.
+        socket.wipe_with_next_read();
         let session = Session::new(context, clock.now());
-        tokio::spawn(async move {
+        tokio::spawn(wiped(async move {
             socket::run(stream, early, session, clock, drain, vendors).await;
             drop((slot, live));
-        });
+        }));
     }
 }
 

@@ -23,6 +23,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto, version};
 use ward_edge::clock::Clock;
 use ward_edge::log::Log;
+use ward_edge::wiped::wiped;
 use ward_policy::audit::Event;
 use ward_policy::data_class::DataClass;
 use ward_policy::fault::{DialFault, VendorEnd};
@@ -60,7 +61,7 @@ impl Vendors {
     /// Opens every connection of `call`. They close when what is returned is dropped.
     #[must_use]
     pub fn open(self: &Arc<Self>, call: Pseudonym) -> CallVendors {
-        let one = |wanted: &Wanted| tokio::spawn(Arc::clone(self).keep(call, *wanted));
+        let one = |wanted: &Wanted| tokio::spawn(wiped(Arc::clone(self).keep(call, *wanted)));
         CallVendors(self.wanted.iter().map(one).collect())
     }
 
@@ -74,8 +75,7 @@ impl Vendors {
         let took = self.clock.now().saturating_sub(began);
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         self.log.record(&Event::VendorConnected { call, vendor, took_ms });
-        let mut ended =
-            Ended { log: self.log.clone(), call, vendor, reason: VendorEnd::CallOver };
+        let mut ended = Ended { log: self.log.clone(), call, vendor, reason: VendorEnd::CallOver };
         debug_assert!(class != DataClass::None || connection.token.is_none());
         ended.reason = connection.hold().await;
     }
@@ -212,11 +212,12 @@ fn client_config(roots_pem: &str) -> Option<ClientConfig> {
             roots.add(certificate.ok()?).ok()?;
         }
     }
-    let mut config = ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
-        .with_protocol_versions(&[&version::TLS13, &version::TLS12])
-        .ok()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let mut config =
+        ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
+            .with_protocol_versions(&[&version::TLS13, &version::TLS12])
+            .ok()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
     // What is not kept cannot be found.
     config.resumption = Resumption::disabled();
     Some(config)

@@ -2,8 +2,8 @@
 //!
 //! Wiping by hand leaves residue: moved vectors, library buffers, formatted strings. This allocator
 //! catches them all, on every thread, at the cost of one `memset` per free. It never grows a block in
-//! place, because a block that moves must not leave its old bytes behind. It does not reach the stack
-//! or copies in registers.
+//! place, because a block that moves must not leave its old bytes behind. It does not reach the stack,
+//! which `stack` wipes, or copies in registers.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 
@@ -39,7 +39,7 @@ unsafe impl GlobalAlloc for ZeroOnFree {
 ///
 /// # Safety
 /// `block` must be valid for writes of `length` bytes.
-unsafe fn wipe(block: *mut u8, length: usize) {
+pub(crate) unsafe fn wipe(block: *mut u8, length: usize) {
     // SAFETY: the caller vouches for `length` writable bytes.
     unsafe { std::ptr::write_bytes(block, 0, length) };
     // The compiler knows that `free` ends a block's life and would drop the stores above as dead.

@@ -1,8 +1,8 @@
 //! The layers that are one system call each: limits, privileges, dumps, executable memory, Landlock.
 
 use landlock::{
-    ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, NetPort, Ruleset, RulesetAttr as _,
-    RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope,
+    ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, NetPort, Ruleset,
+    RulesetAttr as _, RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope,
 };
 use rustix::io::Errno;
 use rustix::process::{
@@ -73,7 +73,8 @@ pub(crate) fn landlock(ports: &[u16]) -> Result<(), LayerError> {
         .and_then(|ruleset| ruleset.scope(Scope::from_all(LANDLOCK)))
         .and_then(Ruleset::create)
         .and_then(|ruleset| {
-            let rule = |port: &u16| Ok::<_, RulesetError>(NetPort::new(*port, AccessNet::ConnectTcp));
+            let rule =
+                |port: &u16| Ok::<_, RulesetError>(NetPort::new(*port, AccessNet::ConnectTcp));
             ruleset.add_rules(ports.iter().map(rule))
         })
         .and_then(landlock::RulesetCreated::restrict_self);

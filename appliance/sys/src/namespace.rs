@@ -16,10 +16,8 @@ use crate::cell::LayerError;
 /// A process namespace is not among them: it would bind children only, and there are none. Without root
 /// this takes a user namespace, in which the user stays who they were.
 pub(crate) fn leave(has_root: bool, has_network: bool) -> Result<(), LayerError> {
-    let mut flags = UnshareFlags::NEWNS
-        | UnshareFlags::NEWIPC
-        | UnshareFlags::NEWUTS
-        | UnshareFlags::NEWCGROUP;
+    let mut flags =
+        UnshareFlags::NEWNS | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS | UnshareFlags::NEWCGROUP;
     let (user, group) = (getuid().as_raw(), getgid().as_raw());
     if !has_network {
         flags |= UnshareFlags::NEWNET;

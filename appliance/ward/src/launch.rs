@@ -244,7 +244,9 @@ impl Server {
         }
         let meaning = match status.code() {
             Some(64) => "descriptors are wrong",
-            Some(65) => "settings are wrong; `ward check-config` and `ward vendors` name each problem",
+            Some(65) => {
+                "settings are wrong; `ward check-config` and `ward vendors` name each problem"
+            }
             Some(66) => "the certificate or key is unusable",
             Some(67) => "the operating system refused something",
             Some(68) => "a layer of a cell is missing; the event `cell_refused` names it",

@@ -102,7 +102,8 @@ fn read(mut pipe: impl Read, sender: &SyncSender<Line>, processes: &Processes) {
         };
         for byte in chunk.iter().take(count) {
             if *byte != b'\n' {
-                if line.len() < limit::LOG_LINE_BYTES_MAX.saturating_add(limit::LOG_CHAIN_BYTES_MAX) {
+                if line.len() < limit::LOG_LINE_BYTES_MAX.saturating_add(limit::LOG_CHAIN_BYTES_MAX)
+                {
                     line.push(*byte);
                 }
                 continue;
@@ -147,8 +148,10 @@ mod tests {
 
     #[test]
     fn processes_are_known_while_they_are_there() {
-        let started = r#""at_ms":1,"role":"init","event":"role_started","which":"sign","pid":9,"starts":1}"#;
-        let ended = r#""at_ms":2,"role":"init","event":"role_ended","which":"sign","status":0,"signal":9}"#;
+        let started =
+            r#""at_ms":1,"role":"init","event":"role_started","which":"sign","pid":9,"starts":1}"#;
+        let ended =
+            r#""at_ms":2,"role":"init","event":"role_ended","which":"sign","status":0,"signal":9}"#;
         let (_, processes) = lines(format!("{PLACE}{started}\n").as_bytes());
         assert_eq!((processes.get(Role::Sign), processes.get(Role::Log)), (Some(9), None));
         let both = format!("{PLACE}{started}\n{PLACE}{ended}\n");

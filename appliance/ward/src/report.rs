@@ -31,7 +31,8 @@ pub fn run(target: Target, console: &Console) -> Result<bool, Failure> {
             .filter(|(server, _)| *server == role)
             .map(|(_, line)| line)
             .collect();
-        let processes = Role::ALL.into_iter().filter_map(|role| Some((role, server.process(role)?)));
+        let processes =
+            Role::ALL.into_iter().filter_map(|role| Some((role, server.process(role)?)));
         reports.extend(processes.map(|(one, id)| of(one, role, id, &lines)));
     }
     stage.clear();

@@ -63,16 +63,12 @@ fn after(event: &Event) -> Option<Event> {
         Event::VendorCut { .. } => {
             Event::VendorConnected { call: call()?, vendor: vendor()?, took_ms: 0 }
         }
-        Event::VendorConnected { .. } => Event::VendorFailed {
-            call: call()?,
-            vendor: vendor()?,
-            reason: DialFault::BaaMissing,
-        },
-        Event::VendorFailed { .. } => Event::VendorEnded {
-            call: call()?,
-            vendor: vendor()?,
-            reason: VendorEnd::CallOver,
-        },
+        Event::VendorConnected { .. } => {
+            Event::VendorFailed { call: call()?, vendor: vendor()?, reason: DialFault::BaaMissing }
+        }
+        Event::VendorFailed { .. } => {
+            Event::VendorEnded { call: call()?, vendor: vendor()?, reason: VendorEnd::CallOver }
+        }
         Event::VendorEnded { .. } => {
             Event::LineRefused { from: Role::Media, reason: LineFault::Head }
         }
@@ -152,9 +148,10 @@ fn like(event: &Event) -> Vec<Event> {
             .iter()
             .map(|reason| Event::VendorRefused { vendor: vendor(), reason: *reason })
             .collect(),
-        Event::VendorCut { vendor, .. } => {
-            VendorEnd::ALL.iter().map(|reason| Event::VendorCut { vendor, reason: *reason }).collect()
-        }
+        Event::VendorCut { vendor, .. } => VendorEnd::ALL
+            .iter()
+            .map(|reason| Event::VendorCut { vendor, reason: *reason })
+            .collect(),
         Event::VendorConnected { call, vendor, .. } => {
             vec![Event::VendorConnected { call, vendor, took_ms: u64::MAX }]
         }

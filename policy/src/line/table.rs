@@ -226,8 +226,16 @@ pub const EVENTS: &[Shape] = &[
         about: "The broker dialled a vendor and gave the connection to media.",
         fields: &[
             VENDOR,
-            number("session_max_s", u32::MAX as u64, "how long the connection may live, in seconds"),
-            number("token_ttl_s", u32::MAX as u64, "how long its token lives, in seconds; 0 without"),
+            number(
+                "session_max_s",
+                u32::MAX as u64,
+                "how long the connection may live, in seconds",
+            ),
+            number(
+                "token_ttl_s",
+                u32::MAX as u64,
+                "how long its token lives, in seconds; 0 without",
+            ),
         ],
     },
     Shape {
