@@ -17,3 +17,5 @@ pub mod headers;
 pub mod edge_cases;
 pub mod spoken_call;
 pub mod memory;
+pub mod network;
+pub mod vendor;

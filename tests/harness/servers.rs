@@ -42,6 +42,12 @@ pub fn identity() -> Identity {
     ca().issue(&["localhost"]).unwrap()
 }
 
+/// A certificate of the CA for `name`.
+#[must_use]
+pub fn identity_of(name: &str) -> Identity {
+    ca().issue(&[name]).unwrap()
+}
+
 /// A client that trusts the CA.
 #[must_use]
 pub fn client_config() -> Arc<ClientConfig> {
@@ -166,7 +172,7 @@ impl Running {
 
     /// A media server with one worker, `more` settings and the vendors that it may reach.
     #[must_use]
-    pub fn media_with(vendors: Vendors, more: &str) -> Self {
+    pub fn media_with(vendors: Vendors, executable: Option<PathBuf>, more: &str) -> Self {
         let listeners = listen_once();
         let port = listeners[0].local_addr().unwrap().port();
         let all = settings(more);
@@ -175,8 +181,9 @@ impl Running {
         let key = identity.key.expose().clone();
         let mut plan = plan(Role::Media, &all, listeners, identity, handshake);
         plan.vendors = Some(vendors);
+        plan.executable = executable.or(plan.executable);
         let (server, log) = launch(plan).unwrap();
-        Self { role: Role::Media, port, logs: Logs::of_server(log), key, server }.begun()
+        Self { role: Role::Media, port, logs: Logs::of_server(log), key, server }
     }
 
     fn begun(self) -> Self {

@@ -141,6 +141,8 @@ pub fn stop(sequence: u64) -> Value {
 pub struct Stream {
     wire: Wire,
     received: Vec<u8>,
+    /// Which call it is, among those of the test.
+    number: u64,
 }
 
 impl Stream {
@@ -157,7 +159,7 @@ impl Stream {
         wire.send(upgrade_request("/rtm/voice", changes).as_bytes());
         let head = wire.receive_head();
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
-        Self { wire, received: Vec::new() }
+        Self { wire, received: Vec::new(), number: 0 }
     }
 
     /// Upgrades, sends `connected` and `start`.
@@ -169,9 +171,23 @@ impl Stream {
         stream
     }
 
+    /// The same for a call of its own: `number` stands at the end of its SIDs.
+    #[must_use]
+    pub fn named(server: &Running, number: u64) -> Self {
+        let mut stream = Self::open(server);
+        stream.number = number;
+        stream.send(&connected());
+        stream.send(&start());
+        stream
+    }
+
     /// Sends a message.
     pub fn send(&mut self, message: &Value) {
-        self.send_text(&message.to_string());
+        let mut text = message.to_string();
+        for sid in [CALL, STREAM] {
+            text = text.replace(sid, &format!("{}{:08}", &sid[..sid.len() - 8], self.number));
+        }
+        self.send_text(&text);
     }
 
     /// Sends any text.

@@ -43,6 +43,12 @@ impl Attempts {
         Self { cell }
     }
 
+    /// Seals this process itself; children can be made no more.
+    pub fn seal(&self) {
+        let sealed = self.cell.as_ref().map(|cell| Cell::seal(cell.filter()));
+        assert!(sealed.is_some_and(|sealed| sealed.is_ok()), "the filter");
+    }
+
     /// Every number, with arguments that the role's table lets through where it lists the number.
     pub fn every_number(&self, role: Role, mut report: impl FnMut(Tried)) {
         let rules = Profile::of(role, Library::HERE)

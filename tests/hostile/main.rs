@@ -1,12 +1,14 @@
 //! A server that has been taken over: enters the same cell by the same path, then tries what it can.
 //!
-//! Started like a server, with three arguments in front: what to try (`calls`, `rules` or `reach`), in
+//! Started by the supervisor as the media server, it asks the broker for what it should not get (`taken.rs`).
+//! Otherwise it is started like a server with three arguments in front: what to try (`calls`, `rules` or `reach`), in
 //! which cell (`bare`: none; `open`: all layers but the filter; `sealed`: as a server serves), and as which
 //! role. Each attempt is made by a child of its own, because most of them are fatal. One line a result goes
 //! where the log would go.
 
 mod attempt;
 mod reach;
+mod taken;
 
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::process::ExitCode;
@@ -31,6 +33,9 @@ fn main() -> ExitCode {
 
 fn run(mut arguments: impl Iterator<Item = String>) -> Result<(), String> {
     let [what, layers, role] = std::array::from_fn(|_| arguments.next().unwrap_or_default());
+    if what.contains('=') {
+        return taken::serve([what, layers, role].into_iter().chain(arguments));
+    }
     let role = Role::from_name(&role).ok_or("no such role")?;
     let mut handed = Handed::adopt(arguments).map_err(|error| error.to_string())?;
     let sink: OwnedFd = handed.log.take().ok_or("no log")?;

@@ -29,7 +29,7 @@ fn run(mut command: Command, target: Target) -> (bool, String) {
 }
 
 /// Runs the hostile build; what it tried and what became of each.
-fn tried(what: &str, layers: &str, role: Role) -> BTreeMap<String, String> {
+pub(crate) fn tried(what: &str, layers: &str, role: Role) -> BTreeMap<String, String> {
     let mut command = Command::new(hostile());
     command.args([what, layers, role.name()]).env_clear();
     let (is_fine, text) = run(command, ward::launch::target());

@@ -3,37 +3,31 @@
 
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use ward_policy::audit::Role;
 use ward_tests::binaries::release;
 use ward_tests::servers::Running;
 use ward_tests::websocket::Stream;
-use ward_tests::wire::{Wire, exchange, status};
+use ward_tests::wire::{exchange, status};
 
-fn signal(id: u32, signal: Signal) {
-    let pid = Pid::from_raw(i32::try_from(id).unwrap()).unwrap();
-    kill_process(pid, signal).unwrap();
-}
-
-fn kill(id: u32) {
-    signal(id, Signal::KILL);
-}
+use crate::kills::signal;
 
 #[test]
-fn without_the_signing_process_live_calls_go_on_and_new_handshakes_fail() {
+fn without_the_signing_process_live_calls_go_on_until_it_is_back() {
     let server = Running::media("");
     let mut stream = Stream::started(&server);
     stream.proves_alive(1);
-    kill(server.process(Role::Sign));
-    // No certificate without a signature: the handshake ends, and nothing hangs.
-    for number in 1..=3 {
-        let refused = std::panic::catch_unwind(|| {
-            let mut wire = Wire::open(server.port);
-            wire.send(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
-                && wire.receive().is_some_and(|b| !b.is_empty())
-        });
-        assert!(!refused.unwrap_or(false), "a handshake without a signature");
-        assert_eq!(server.logs.nth("signing_failed", number)["reason"], "signing_gone");
+    for number in 1..=5 {
+        let before = server.process(Role::Sign);
+        signal(before, Signal::KILL);
+        // A handshake in between either waits for the new one, or fails cleanly.
+        let begun = Instant::now();
+        while !is_served(&server) {
+            assert!(begun.elapsed() < Duration::from_secs(5), "nobody signs");
+        }
+        let ended = server.logs.nth("role_ended", number);
+        assert_eq!((&ended["which"], &ended["signal"]), (&"sign".into(), &9.into()));
+        assert_ne!(server.process(Role::Sign), before);
         stream.proves_alive(1 + u64::try_from(number).unwrap());
     }
     assert_eq!(stream.close(), 1000);
@@ -118,20 +112,20 @@ fn a_server_whose_launcher_is_gone_does_not_start() {
 }
 
 #[test]
-fn a_server_that_is_gone_takes_its_signing_process_with_it() {
-    let mut server = Running::twiml("");
-    let id = server.process(Role::Sign);
+fn nobody_outlives_the_supervisor() {
+    let server = Running::media("");
+    let all = [Role::Log, Role::Sign, Role::Broker, Role::Media].map(|role| server.process(role));
     assert_eq!(status(&exchange(server.port, b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")), 200);
-    kill(server.id());
-    assert_eq!(server.server().exit_status(), None, "ended by a signal");
+    signal(server.process(Role::Init), Signal::KILL);
     let until = Instant::now() + Duration::from_secs(5);
-    let has_ended = || {
-        // Ended and not yet waited for counts: its launcher is this test.
+    let is_there = |id: &u32| {
         std::fs::read_to_string(format!("/proc/{id}/status"))
-            .is_ok_and(|text| text.contains("State:\tZ"))
+            .is_ok_and(|text| !text.contains("State:\tZ"))
     };
-    while !has_ended() && Instant::now() < until {
+    while all.iter().any(is_there) {
+        assert!(Instant::now() < until, "{all:?} are still there:\n{}", server.logs.text());
         std::thread::sleep(Duration::from_millis(10));
     }
-    assert!(has_ended(), "sign is still there");
+    // What they said last has been written: the log is the last to go.
+    server.logs.wait_for("\"event\":\"stopped\"");
 }

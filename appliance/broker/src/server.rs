@@ -93,7 +93,7 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<Infallible, StartErr
         }
         log.record(&Event::Started { workers });
         // It ends with its supervisor, or by its signal.
-        std::future::pending().await
+        match log.keep_metrics().await {}
     })
 }
 

@@ -10,7 +10,7 @@ use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, read, write};
 use ward_edge::allowance::Allowance;
 use ward_edge::cell;
@@ -48,8 +48,13 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<Infallible, StartErr
     entered.seal(&log)?;
     log.record(&Event::Started { workers: 1 });
     let mut writer = Writer { chain, sink, log, clock };
+    let mut metrics_at = limit::METRICS_INTERVAL;
     while pipes.iter().any(|pipe| pipe.role != Role::Log) {
-        let is_ready = wait(&pipes);
+        let is_ready = wait(&pipes, metrics_at.saturating_sub(clock.now()));
+        if clock.now() >= metrics_at {
+            writer.log.record_metrics();
+            metrics_at = clock.now().saturating_add(limit::METRICS_INTERVAL);
+        }
         let mut is_ready = is_ready.into_iter();
         pipes.retain_mut(|pipe| {
             !is_ready.next().unwrap_or(false) || pipe.read(|pipe, line| writer.take(pipe, line))
@@ -58,11 +63,12 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<Infallible, StartErr
     leave(0)
 }
 
-/// Waits until one of the pipes has something to read, or has ended; which.
-fn wait(pipes: &[Pipe]) -> Vec<bool> {
+/// Waits until one of the pipes has something to read, or has ended, at most `patience`; which.
+fn wait(pipes: &[Pipe], patience: Duration) -> Vec<bool> {
     let mut all: Vec<PollFd<'_>> =
         pipes.iter().map(|pipe| PollFd::new(&pipe.source, PollFlags::IN)).collect();
-    match poll(&mut all, None) {
+    let patience = Timespec::try_from(patience).ok();
+    match poll(&mut all, patience.as_ref()) {
         Ok(_) => all.iter().map(|one| !one.revents().is_empty()).collect(),
         // A signal; the next wait tells.
         Err(_interrupted) => Vec::new(),

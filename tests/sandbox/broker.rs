@@ -1,0 +1,212 @@
+//! Who is dialled, and who is not: a whole server, a real name server and a vendor's stand-in in a network of the
+//! test's own. Then the same with a media server that has been taken over.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::{TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use ward::vendors::Vendors;
+use ward_policy::audit::Role;
+use ward_policy::phi::Secret;
+use ward_tests::binaries::hostile;
+use ward_tests::network::{NAME_SERVER_PORT, enter_network, name_server};
+use ward_tests::servers::Running;
+use ward_tests::vendor::{Vendor, entry};
+use ward_tests::websocket::Stream;
+
+use crate::hostile::tried;
+
+const VENDOR: &str = "93.184.216.34";
+const METADATA: &str = "169.254.169.254";
+const KEY: &str = "a key that media never sees 0123456789";
+
+/// The network of these tests: the vendor's address, and a metadata service's.
+fn network() -> ward_tests::network::Running {
+    enter_network(&[&format!("{VENDOR}/32"), &format!("{METADATA}/32"), "10.0.0.1/32"]);
+    name_server(&[
+        ("asr.vendor.test", VENDOR),
+        ("metadata.vendor.test", METADATA),
+        ("private.vendor.test", "10.0.0.1"),
+        ("other.vendor.test", VENDOR),
+    ])
+}
+
+/// Entries of every kind that is refused, and `standin`, which is not.
+fn vendors(standin: &[(&str, &str)]) -> Vendors {
+    let signed = "status = \"signed\"";
+    let registry = vec![
+        entry("standin", "asr.vendor.test", standin),
+        entry("pending", "pending.vendor.test", &[(signed, "status = \"pending\"")]),
+        entry(
+            "expired",
+            "expired.vendor.test",
+            &[("next_review", "expires = \"2026-02-01\"\nnext_review")],
+        ),
+        entry(
+            "overdue",
+            "overdue.vendor.test",
+            &[("next_review = \"2199-12-31\"", "next_review = \"2026-02-01\"")],
+        ),
+        entry("metadata", "metadata.vendor.test", &[]),
+        entry("private", "private.vendor.test", &[]),
+        entry("nowhere", "nowhere.vendor.test", &[]),
+        // Its certificate is another's.
+        entry("other", "other.vendor.test", &[]),
+    ];
+    let ids = ["standin", "metadata", "private", "nowhere", "other"];
+    let keys: String = ids.iter().map(|id| format!("{id}={KEY}\n")).collect();
+    let settings = format!("BROKER_NAMESERVERS=127.0.0.1:{NAME_SERVER_PORT}\n");
+    Vendors { registry, keys: Secret::new(keys), settings }
+}
+
+#[test]
+fn a_call_has_its_vendors_and_goes_on_without_those_it_may_not_have() {
+    let names = network();
+    let standin = Vendor::serve("asr.vendor.test", &format!("{VENDOR}:443"));
+    let wanted = "MEDIA_VENDORS=standin:audio expired:audio standin:transcript other:audio\n";
+    let server = Running::media_with(vendors(&[]), None, wanted);
+    let mut stream = Stream::started(&server);
+    assert_eq!(server.logs.first("vendor_connected")["vendor"], "standin");
+    for (number, reason) in [(1, "baa_expired"), (2, "data_class"), (3, "vendor_tls")] {
+        // They come in any order.
+        let failed: Vec<_> =
+            (1..=3).map(|number| server.logs.nth("vendor_failed", number)).collect();
+        assert!(failed.iter().any(|failed| failed["reason"] == reason), "{number} {failed:?}");
+    }
+    stream.proves_alive(1);
+    // Closed when the call ends, and the broker lets its own copy go too.
+    assert_eq!(standin.seen().greeted, 1);
+    assert_eq!(stream.close(), 1000);
+    assert_eq!(server.logs.first("vendor_ended")["reason"], "call_over");
+    standin.wait("the end of both connections", |seen| seen.ended == 2);
+    drop(names);
+}
+
+#[test]
+fn a_session_ends_when_its_time_is_over_and_the_call_goes_on() {
+    let names = network();
+    let standin = Vendor::serve("asr.vendor.test", &format!("{VENDOR}:443"));
+    let short = [("max_session_s = 600", "max_session_s = 2")];
+    let server = Running::media_with(vendors(&short), None, "MEDIA_VENDORS=standin:audio\n");
+    let mut stream = Stream::started(&server);
+    drop(server.logs.first("vendor_connected"));
+    let took = standin.wait("the end", |seen| seen.ended == 1);
+    assert!((1..4).contains(&took.as_secs()), "{took:?}");
+    let reason = server.logs.first("vendor_ended")["reason"].clone();
+    // Whichever of the two was first: media ends it too.
+    assert!(reason == "session_over" || reason == "vendor_closed", "{reason}");
+    stream.proves_alive(1);
+    drop(names);
+}
+
+#[test]
+fn a_media_server_that_was_taken_over_gets_what_the_registry_allows_and_no_more() {
+    let names = network();
+    let standin = Vendor::serve("asr.vendor.test", &format!("{VENDOR}:443"));
+    // Nobody must come here.
+    let forbidden = [METADATA, "10.0.0.1"].map(|address| {
+        let listener = TcpListener::bind((address, 443)).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        listener
+    });
+    let short = [("max_session_s = 600", "max_session_s = 3")];
+    let server = Running::media_with(vendors(&short), Some(hostile()), "");
+    drop(server.logs.nth("vendor_dialled", 1));
+    let reader = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+    reader.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let mut lines = BufReader::new(reader).lines().map(Result::unwrap);
+    let told: Vec<String> =
+        lines.by_ref().take_while(|line| !line.starts_with("answered")).collect();
+    for expected in [
+        "pass a descriptor away: sigsys",
+        "make a socket: sigsys",
+        "nobody audio: unknown_vendor",
+        "pending audio: baa_missing",
+        "expired audio: baa_expired",
+        "overdue audio: review_overdue",
+        "standin transcript: data_class",
+        "metadata audio: address_refused",
+        "private audio: address_refused",
+        "nowhere audio: no_address",
+        "standin audio: granted",
+    ] {
+        assert!(told.iter().any(|line| line == expected), "{expected} in {told:#?}");
+    }
+    // A token for that vendor alone, and not the key.
+    let token = told.iter().find_map(|line| line.strip_prefix("token: ")).unwrap();
+    assert_eq!(token.split('.').count(), 3);
+    assert!(!token.contains(KEY) && !told.join("\n").contains(KEY));
+    for listener in &forbidden {
+        assert!(listener.accept().is_err(), "somebody came to {listener:?}");
+    }
+    // Each refusal is an event of the broker's, by name.
+    for (number, reason) in (1..).zip([
+        "unknown_vendor",
+        "baa_missing",
+        "baa_expired",
+        "review_overdue",
+        "data_class",
+        "address_refused",
+        "address_refused",
+        "no_address",
+    ]) {
+        assert_eq!(server.logs.nth("vendor_refused", number)["reason"], reason);
+    }
+    // It never lets go; the broker ends it all the same.
+    let ended = lines.next().unwrap();
+    let after: u64 = ended.split(' ').nth(2).unwrap().parse().unwrap_or_else(|_| panic!("{ended}"));
+    assert!(after < 10_000, "{ended}");
+    assert_eq!(server.logs.first("vendor_cut")["reason"], "session_over");
+    standin.wait("the end", |seen| seen.ended == 1);
+    drop(names);
+}
+
+/// The port that the hostile build dials, on loopback and at the metadata service's address.
+const PORT: u16 = 47_313;
+
+#[test]
+fn a_media_server_that_was_taken_over_reaches_nobody_itself() {
+    enter_network(&[&format!("{METADATA}/32")]);
+    let listeners =
+        ["127.0.0.1", METADATA].map(|address| TcpListener::bind((address, PORT)).unwrap());
+    for (layers, is_reached) in [("sealed", false), ("open", false), ("bare", true)] {
+        let tried = tried("reach", layers, Role::Media);
+        for (address, listener) in ["127.0.0.1", METADATA].iter().zip(&listeners) {
+            let outcome = &tried[&format!("connect {address}")];
+            assert_eq!(outcome.starts_with("value"), is_reached, "{layers} {address}: {outcome}");
+            listener.set_nonblocking(true).unwrap();
+            assert_eq!(listener.accept().is_ok(), is_reached, "{layers} {address}");
+            listener.set_nonblocking(false).unwrap();
+        }
+    }
+}
+
+#[test]
+fn without_the_broker_calls_go_on_and_new_ones_do_without_vendors_until_it_is_back() {
+    let names = network();
+    let standin = Vendor::serve("asr.vendor.test", &format!("{VENDOR}:443"));
+    let server = Running::media_with(vendors(&[]), None, "MEDIA_VENDORS=standin:audio\n");
+    let mut first = Stream::started(&server);
+    drop(server.logs.nth("vendor_connected", 1));
+    // Hanging is the worst of it: nobody answers, and nobody starts another.
+    let broker = server.process(Role::Broker);
+    super::kills::signal(broker, rustix::process::Signal::STOP);
+    let mut second = Stream::named(&server, 2);
+    assert_eq!(server.logs.first("vendor_failed")["reason"], "broker_silent");
+    first.proves_alive(1);
+    second.proves_alive(1);
+    super::kills::signal(broker, rustix::process::Signal::KILL);
+    let begun = Instant::now();
+    while server.process(Role::Broker) == broker {
+        assert!(begun.elapsed() < Duration::from_secs(5), "the broker is not back");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // The connection that was there is still there, and the next call has its own.
+    let mut third = Stream::named(&server, 3);
+    drop(server.logs.nth("vendor_connected", 2));
+    for stream in [&mut first, &mut second, &mut third] {
+        stream.proves_alive(2);
+    }
+    assert_eq!(standin.seen().ended, 0);
+    drop(names);
+}

@@ -1,0 +1,85 @@
+//! Processes that are killed: who goes on, who comes back, and how soon.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use ward_policy::audit::Role;
+use ward_tests::servers::Running;
+use ward_tests::websocket::Stream;
+
+/// Sends a signal to a process of ours.
+pub(crate) fn signal(id: u32, signal: Signal) {
+    let pid = Pid::from_raw(i32::try_from(id).unwrap()).unwrap();
+    // One that has ended meanwhile was to end.
+    kill_process(pid, signal).unwrap_or_default();
+}
+
+/// For how long; a long run says more.
+fn patience() -> Duration {
+    let seconds = std::env::var("WARD_KILL_SECONDS").ok().and_then(|text| text.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(10))
+}
+
+#[test]
+fn a_media_server_that_is_killed_again_and_again_comes_back_within_a_second() {
+    let server = Running::media("");
+    let others = [Role::Init, Role::Log, Role::Sign, Role::Broker];
+    let before = others.map(|role| server.process(role));
+    let begun = Instant::now();
+    let (mut kills, mut longest) = (0_u64, Duration::ZERO);
+    while begun.elapsed() < patience() {
+        let media = server.process(Role::Media);
+        kills += 1;
+        // Mid-call: what it says is taken in and answered.
+        let mut stream = Stream::named(&server, kills);
+        let digit = serde_json::json!({
+            "event": "dtmf", "sequenceNumber": "3",
+            "streamSid": "MZ00000000000000000000000000000000",
+            "dtmf": { "track": "inbound_track", "digit": "7" },
+        });
+        stream.proves_alive(1);
+        stream.send(&digit);
+        signal(media, Signal::KILL);
+        // A newcomer connects while nobody is there, and is served.
+        let waiting = Instant::now();
+        let mut next = Stream::named(&server, 1_000_000 + kills);
+        next.proves_alive(1);
+        longest = longest.max(waiting.elapsed());
+        assert!(waiting.elapsed() < Duration::from_secs(1), "{:?}", waiting.elapsed());
+        assert_ne!(server.process(Role::Media), media);
+    }
+    assert!(kills >= 5, "{kills}");
+    assert_eq!(others.map(|role| server.process(role)), before, "the others live");
+    // What the calls were is nowhere in what was written: no SID, no account, no audio.
+    let text = server.logs.text();
+    for what in ["0000000000000000000000000000", "qqqqqqqq", "inbound_track"] {
+        // The first line of a chain has a predecessor of zeros.
+        let found =
+            text.lines().filter(|line| !line.contains("\"seq\":0,")).any(|l| l.contains(what));
+        assert!(!found, "{what}");
+    }
+    assert!(!text.contains("line_refused") && !text.contains("scrubber_alarm"));
+    println!("{kills} kills in {:?}; the longest wait was {longest:?}", begun.elapsed());
+}
+
+#[test]
+fn the_one_writer_of_the_log_comes_back_and_loses_nothing_that_was_written_since() {
+    let server = Running::media("");
+    let mut stream = Stream::started(&server);
+    stream.proves_alive(1);
+    let log = server.process(Role::Log);
+    signal(log, Signal::KILL);
+    // Said while nobody reads: it waits in the pipe.
+    drop(Stream::named(&server, 2).close());
+    drop(server.logs.nth("call_ended", 1));
+    let begun = Instant::now();
+    while server.process(Role::Log) == log {
+        assert!(begun.elapsed() < Duration::from_secs(5));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    stream.proves_alive(2);
+    // Another chain, from its beginning.
+    let text = server.logs.text();
+    assert_eq!(text.matches("\"seq\":0,").count(), 2, "{text}");
+    assert_eq!(server.logs.nth("role_started", 5)["which"], "log");
+}
