@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use ward::log_lines::LogLines;
-use ward_policy::line::judge;
+use ward_policy::line::judge_published;
 
 use crate::edge_cases::note_seen;
 
@@ -50,18 +50,17 @@ impl Logs {
         Self::collect_lines(reader, true)
     }
 
-    /// What a launched server logs. A line that is not by the book becomes one that is no JSON, and fails
-    /// whatever test reads it; the launcher's own word about one is left to be looked for.
+    /// What a launched server logs. A line that is not as published becomes one that is no JSON, and fails
+    /// whatever test reads it.
     #[must_use]
     pub fn of_server(lines: LogLines) -> Self {
         let logs = Self { lines: Arc::default(), is_shared: false };
         let shared = Arc::clone(&logs.lines);
         std::thread::spawn(move || {
             for line in lines {
-                let is_launchers = line.text.starts_with("{\"role\":\"launcher\"");
-                let text = match judge(line.role, line.text.as_bytes()) {
-                    Err(fault) if !is_launchers => format!("{}: {}", fault.code(), line.text),
-                    _ => line.text,
+                let text = match judge_published(line.text.as_bytes()) {
+                    Err(fault) => format!("{}: {}", fault.code(), line.text),
+                    Ok(_) => line.text,
                 };
                 shared.0.lock().unwrap().push(text);
                 shared.1.notify_all();

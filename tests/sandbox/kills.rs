@@ -70,7 +70,7 @@ fn the_one_writer_of_the_log_comes_back_and_loses_nothing_that_was_written_since
     let log = server.process(Role::Log);
     signal(log, Signal::KILL);
     // Said while nobody reads: it waits in the pipe.
-    drop(Stream::named(&server, 2).close());
+    assert_eq!(Stream::named(&server, 2).close(), 1000);
     drop(server.logs.nth("call_ended", 1));
     let begun = Instant::now();
     while server.process(Role::Log) == log {
