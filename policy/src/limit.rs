@@ -106,7 +106,7 @@ pub const RESTART_DELAY_MAX: Duration = Duration::from_millis(500);
 /// A role that has lived this long begins anew with the shortest pause.
 pub const RESTART_SETTLED_AFTER: Duration = Duration::from_secs(10);
 /// A role that has lived this long had started; what it dies of later is no reason to end everything.
-pub const ROLE_STARTED_AFTER: Duration = Duration::from_secs(1);
+pub const ROLE_STARTED_AFTER: Duration = Duration::from_millis(200);
 /// Starts in a row that fail before everything ends.
 pub const FAILED_STARTS_MAX: u32 = 5;
 

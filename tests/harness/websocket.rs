@@ -219,11 +219,16 @@ impl Stream {
         }
     }
 
-    /// The next text message.
+    /// The next text message; a ping in between asks about silence, which the test's next word ends.
     pub fn next_message(&mut self) -> Value {
-        match self.next_frame() {
-            Some((1, body)) => serde_json::from_slice(&body).expect("the server sends JSON"),
-            other => panic!("no text message: {other:?}"),
+        loop {
+            match self.next_frame() {
+                Some((1, body)) => {
+                    return serde_json::from_slice(&body).expect("the server sends JSON");
+                }
+                Some((9, _)) => {}
+                other => panic!("no text message: {other:?}"),
+            }
         }
     }
 

@@ -44,7 +44,7 @@ pub fn serve(arguments: impl Iterator<Item = String>) -> Result<(), String> {
     let channel = handed.broker.pop().ok_or("no broker")?;
     let listener = handed.listeners.pop().ok_or("no listener")?;
     let tokens = SecretPool::new(2, limit::TOKEN_BYTES_MAX).map_err(|error| error.to_string())?;
-    send(&channel, &Question::Begin.to_bytes(), SendFlags::empty()).map_err(text)?;
+    send(&channel, &Question::Begin.to_bytes(), SendFlags::NOSIGNAL).map_err(text)?;
     let attempts = Attempts::new(Some(entered));
     let mut told = String::new();
     let mut note = |tried: crate::attempt::Tried| {
@@ -62,7 +62,7 @@ pub fn serve(arguments: impl Iterator<Item = String>) -> Result<(), String> {
     for (number, (vendor, class)) in (1..).zip(ASKED) {
         let vendor = VendorId::parse(vendor).map_err(|error| error.to_string())?;
         let question = Question::Dial { number, class, vendor };
-        send(&channel, &question.to_bytes(), SendFlags::empty()).map_err(text)?;
+        send(&channel, &question.to_bytes(), SendFlags::NOSIGNAL).map_err(text)?;
         let mut token = tokens.place().ok_or("no place for a token")?;
         let answer = loop {
             match receive(&channel, &mut token).map_err(|error| error.to_string())? {
