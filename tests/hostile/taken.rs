@@ -5,7 +5,7 @@
 //! granted and that it never lets go of.
 
 use std::os::fd::{AsRawFd as _, OwnedFd};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::net::{RecvFlags, SendFlags, SocketFlags, accept_with, recv, send};
 use ward_edge::cell;
@@ -93,16 +93,15 @@ pub fn serve(arguments: impl Iterator<Item = String>) -> Result<(), String> {
     };
     send(&reader, told.as_bytes(), SendFlags::NOSIGNAL).map_err(text)?;
     // Never closed here: it must end all the same.
-    let begun = Instant::now();
-    while read_some(&connection)? > 0 && begun.elapsed() < Duration::from_secs(20) {}
-    let ended = format!("ended after {} ms\n", begun.elapsed().as_millis());
+    let clock = Clock::start();
+    while read_some(&connection)? > 0 && clock.now() < Duration::from_secs(20) {}
+    let ended = format!("ended after {} ms\n", clock.now().as_millis());
     send(&reader, ended.as_bytes(), SendFlags::NOSIGNAL).map_err(text)?;
     loop {
         std::thread::park();
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn text(error: rustix::io::Errno) -> String {
     error.to_string()
 }

@@ -10,3 +10,4 @@
 mod patient;
 mod calls;
 mod secrets;
+mod vendor;

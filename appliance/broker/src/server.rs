@@ -130,7 +130,7 @@ impl Channel {
             let Some(question) = self.question().await else { return };
             match question {
                 Some(Question::Begin) => {
-                    self.media.send_modify(|life| *life = life.wrapping_add(1))
+                    self.media.send_modify(|life| *life = life.wrapping_add(1));
                 }
                 Some(Question::Dial { number, vendor, .. })
                     if !allowance.allows(self.clock.now()) =>

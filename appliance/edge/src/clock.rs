@@ -27,7 +27,6 @@ impl Clock {
     /// Seconds since 1970-01-01, by the machine's clock; 0 when that stands before.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "an agreement begins and ends on a date")]
-    #[expect(clippy::unused_self, reason = "whoever has no clock is not to ask")]
     pub fn unix_s(&self) -> u64 {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         since.map_or(0, |since| since.as_secs())

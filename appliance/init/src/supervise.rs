@@ -181,9 +181,11 @@ impl Supervisor {
             tokio::select! {
                 biased;
                 Some(what) = news.recv() => self.note(&what),
-                Some(ended) = kept.join_next() => break ended.unwrap_or(End::broken(self.server)),
+                Some(ended) = kept.join_next() => {
+                    break ended.unwrap_or_else(|_broken| End::broken(self.server));
+                }
                 Some(ended) = log_kept.join_next() => {
-                    break ended.unwrap_or(End::broken(Role::Log));
+                    break ended.unwrap_or_else(|_broken| End::broken(Role::Log));
                 }
                 () = self.stop.next() => {
                     stopping.store(true, std::sync::atomic::Ordering::Release);

@@ -66,7 +66,7 @@ impl Vendors {
     }
 
     async fn keep(self: Arc<Self>, call: Pseudonym, wanted: Wanted) {
-        let Wanted { vendor, class } = wanted;
+        let Wanted { vendor, .. } = wanted;
         let began = self.clock.now();
         let connection = match self.connect(wanted).await {
             Ok(connection) => connection,
@@ -76,7 +76,6 @@ impl Vendors {
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         self.log.record(&Event::VendorConnected { call, vendor, took_ms });
         let mut ended = Ended { log: self.log.clone(), call, vendor, reason: VendorEnd::CallOver };
-        debug_assert!(class != DataClass::None || connection.token.is_none());
         ended.reason = connection.hold().await;
     }
 
@@ -88,9 +87,8 @@ impl Vendors {
         let config = client_config(&terms.roots_pem).ok_or(DialFault::VendorTls)?;
         let name = ServerName::try_from(terms.host).map_err(|_name| DialFault::BadAnswer)?;
         let connecting = TlsConnector::from(Arc::new(config)).connect(name, Cut(socket));
-        let stream = match timeout(limit::VENDOR_TLS_DEADLINE, connecting).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(_)) | Err(_) => return Err(DialFault::VendorTls),
+        let Ok(Ok(stream)) = timeout(limit::VENDOR_TLS_DEADLINE, connecting).await else {
+            return Err(DialFault::VendorTls);
         };
         let (token_ttl, session_max) = (terms.token_ttl, terms.session_max);
         Ok(Connection { stream, token, token_ttl, session_max })

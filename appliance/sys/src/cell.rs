@@ -7,7 +7,7 @@
 use std::os::fd::RawFd;
 
 use ward_policy::audit::Role;
-use ward_policy::cell::{Demand, Layer, Outcome, Target, demand, has_network, user};
+use ward_policy::cell::{Demand, Layer, Outcome, Target, demand, user};
 use ward_policy::syscall::{Library, Profile};
 
 use crate::seccomp::Filter;
@@ -92,9 +92,7 @@ impl Cell {
             alloc::keep_memory()?;
             confinement::limit_resources(self.descriptors_max)
         })?;
-        put_on(Layer::Namespaces, &|| {
-            namespace::leave(self.target.has_root(), has_network(self.role))
-        })?;
+        put_on(Layer::Namespaces, &|| namespace::leave(self.target, self.role))?;
         put_on(Layer::EmptyRoot, &namespace::empty_root)?;
         put_on(Layer::Identity, &|| {
             // A role without a user of its own is in no cell.

@@ -8,18 +8,22 @@ use rustix::mount::{
 use rustix::process::{chdir, getgid, getuid, pivot_root};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
+use ward_policy::audit::Role;
+use ward_policy::cell::{Target, has_network};
+
 use crate::cell::LayerError;
 
-/// Leaves the namespaces of mounts, IPC, host name and cgroups for new ones, and that of the network unless
-/// `has_network`.
+/// Leaves the namespaces of mounts, IPC, host name and cgroups for new ones, and that of the network unless the
+/// role dials.
 ///
 /// A process namespace is not among them: it would bind children only, and there are none. Without root
 /// this takes a user namespace, in which the user stays who they were.
-pub(crate) fn leave(has_root: bool, has_network: bool) -> Result<(), LayerError> {
+pub(crate) fn leave(target: Target, role: Role) -> Result<(), LayerError> {
+    let has_root = target.has_root();
     let mut flags =
         UnshareFlags::NEWNS | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS | UnshareFlags::NEWCGROUP;
     let (user, group) = (getuid().as_raw(), getgid().as_raw());
-    if !has_network {
+    if !has_network(role) {
         flags |= UnshareFlags::NEWNET;
     }
     if !has_root {

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use ring::rand::{SecureRandom as _, SystemRandom};
@@ -73,6 +73,7 @@ impl Stage {
             vendors: None,
         };
         let values = settings.handshake_values();
+        let values = values.map_err(|_all| Failure::Checked("no signatures".to_owned()))?;
         let media = launch::Plan {
             role: Role::Media,
             target,
@@ -80,25 +81,13 @@ impl Stage {
             listeners: media_host,
             settings: settings.media_document(),
             identity: Some(ca.issue(&["localhost"])?),
-            handshake: Some(values.map_err(|_all| Failure::Checked("no signatures".to_owned()))?),
+            handshake: Some(values),
             vendors: Some(Vendors::built_in()),
         };
         let (sender, lines) = channel();
-        let (mut servers, mut start_lines) = (Vec::new(), Vec::new());
-        for plan in [twiml, media] {
-            let role = plan.role;
-            let (mut server, mut log) = launch::launch(plan)?;
-            for line in await_start(&mut server, &mut log)? {
-                console.progress(&format!("            log  {}", line.said()));
-                start_lines.push((role, line));
-            }
-            let sender = sender.clone();
-            std::thread::spawn(move || copy_lines(log, &sender));
-            servers.push(server);
-        }
-        let (Some(media), Some(twiml)) = (servers.pop(), servers.pop()) else {
-            return Err(Failure::Checked("the servers did not start".to_owned()));
-        };
+        let mut start_lines = Vec::new();
+        let mut start = |plan| start(plan, console, &sender, &mut start_lines);
+        let (twiml, media) = (start(twiml)?, start(media)?);
         let token =
             AuthToken::new(&token_text).map_err(|error| Failure::Checked(error.to_string()))?;
         let client = Client::trusting(&ca.certificate())?;
@@ -169,6 +158,24 @@ impl Stage {
     }
 }
 
+/// Starts one server; what it says as it starts is kept, what it says later is sent.
+fn start(
+    plan: launch::Plan,
+    console: &Console,
+    sender: &Sender<String>,
+    start_lines: &mut Vec<(Role, Line)>,
+) -> Result<Server, Failure> {
+    let role = plan.role;
+    let (mut server, mut log) = launch::launch(plan)?;
+    for line in await_start(&mut server, &mut log)? {
+        console.progress(&format!("            log  {}", line.said()));
+        start_lines.push((role, line));
+    }
+    let sender = sender.clone();
+    std::thread::spawn(move || copy_lines(log, &sender));
+    Ok(server)
+}
+
 /// Writes a new file that nobody else may read.
 fn write_private(path: &Path, text: &str) -> Result<(), Failure> {
     let file = std::fs::File::options().write(true).create_new(true).mode(0o600).open(path);
@@ -182,10 +189,10 @@ fn port(listeners: &[std::net::TcpListener]) -> Result<u16, Failure> {
     Ok(address.port())
 }
 
-fn copy_lines(log: LogLines, lines: &std::sync::mpsc::Sender<String>) {
+fn copy_lines(log: LogLines, lines: &Sender<String>) {
     for line in log {
         // Whoever listened may have all it needs; the log is read to its end all the same.
-        lines.send(line.text).unwrap_or_default();
+        lines.send(line.said()).unwrap_or_default();
     }
 }
 

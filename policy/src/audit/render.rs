@@ -19,6 +19,7 @@ impl Event {
         line.push_str("}\n");
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm a variant, each of a line or a few")]
     fn render_fields(&self, fields: &mut Fields<'_>) {
         match *self {
             Self::NotReady | Self::HandshakeValuesRefused | Self::Stopped => {}
