@@ -77,14 +77,19 @@ pub const QUESTION_BYTES_MAX: usize = 64;
 pub const QUESTIONS_BURST_MAX: u64 = 2_000;
 /// Questions a second after that: a call asks for three vendors, and once more when one fails.
 pub const QUESTIONS_PER_SECOND_MAX: u64 = 500;
+/// The pause before the next question of one that has asked too often.
+pub const QUESTION_PAUSE: Duration = Duration::from_millis(50);
 /// Questions of one worker that are being answered at the same time; the next ones wait.
 pub const DIALS_AT_ONCE_MAX: usize = 64;
 /// Connections that media may have at once: three for each of a few thousand calls.
 pub const VENDOR_CONNECTIONS_MAX: usize = 8_192;
 /// One short-lived token, in bytes. A JSON Web Token with a few claims is under 500.
 pub const TOKEN_BYTES_MAX: usize = 1_024;
-/// Tokens that media holds at once, in memory of their own.
-pub const TOKENS_MAX: usize = 256;
+/// Tokens that media holds at once, in memory of their own: 2 MiB. Where less may be locked (`RLIMIT_MEMLOCK`), as
+/// many as go in.
+pub const TOKENS_MAX: usize = 2_048;
+/// With fewer places than these it does not start: 32 KiB, half of what old kernels let anyone lock.
+pub const TOKENS_MIN: usize = 32;
 /// The pause before media looks for a free place again when all are taken.
 pub const TOKEN_PLACE_PAUSE: Duration = Duration::from_millis(50);
 /// The keys of all vendors together, in bytes.

@@ -22,6 +22,22 @@ pub struct Logs {
 /// Long enough for a loaded machine; a test that fails waits this long once.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Whether a line has the place in the chain that comes after `place`, which becomes its own.
+fn follows(line: &str, place: &mut Option<(String, u64, String)>) -> bool {
+    let value: Value = serde_json::from_str(line).unwrap();
+    let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
+    let (boot, number) = (text("boot"), value["seq"].as_u64().unwrap());
+    let digest = ring::digest::digest(&ring::digest::SHA256, line.as_bytes());
+    let digest = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let expected = match place.take().filter(|(before, _, _)| *before == boot) {
+        Some((_, before, digest)) => (before + 1, digest),
+        // A new life of the one that writes.
+        None => (0, "0".repeat(64)),
+    };
+    *place = Some((boot, number, digest));
+    expected == (number, text("prev"))
+}
+
 /// Whether a line is the event: one of the server's own, unless it is one that others alone write.
 fn is_of(line: &Value, event: &str) -> bool {
     const OF_OTHERS: [&str; 7] = [
@@ -57,9 +73,11 @@ impl Logs {
         let logs = Self { lines: Arc::default(), is_shared: false };
         let shared = Arc::clone(&logs.lines);
         std::thread::spawn(move || {
+            let mut place = None;
             for line in lines {
                 let text = match judge_published(line.text.as_bytes()) {
                     Err(fault) => format!("{}: {}", fault.code(), line.text),
+                    Ok(_) if !follows(&line.text, &mut place) => format!("chain: {}", line.text),
                     Ok(_) => line.text,
                 };
                 shared.0.lock().unwrap().push(text);

@@ -43,10 +43,13 @@ fn run(mut arguments: impl Iterator<Item = String>) -> Result<(), String> {
     let log = sink.try_clone().map_err(|error| error.to_string())?;
     handed.numbers.push(log.as_raw_fd());
     let log = Log::new(role, Clock::start(), log);
-    let entered = match layers.as_str() {
+    // `open+PORT`: a cell that may connect to that port, as the broker's may to the registry's.
+    let (layers, port) = layers.split_once('+').unwrap_or((&layers, ""));
+    let ports: Vec<u16> = port.parse().into_iter().collect();
+    let entered = match layers {
         "bare" => None,
         "open" | "sealed" => {
-            let entered = cell::enter(role, target, &handed, &[], &log);
+            let entered = cell::enter(role, target, &handed, &ports, &log);
             Some(entered.map_err(|error| format!("{error:?}"))?)
         }
         other => return Err(format!("no cell called {other}")),

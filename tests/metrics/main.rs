@@ -13,7 +13,7 @@ use std::time::Duration;
 use serde_json::Value;
 use ward_policy::audit::Role;
 use ward_policy::count::Count;
-use ward_policy::line::{judge, sample, table};
+use ward_policy::line::{judge_published, sample, table};
 use ward_policy::metric::Metrics;
 use ward_tests::binaries::{release, root};
 use ward_tests::servers::Running;
@@ -193,9 +193,7 @@ fn the_last_metrics_of_a_server_agree_with_its_log_line_by_line() {
     exercise(&server);
     let log = ended(&mut server);
     for line in log.lines() {
-        let value: Value = serde_json::from_str(line).unwrap();
-        let role = Role::ALL.into_iter().find(|role| value["role"] == role.name()).unwrap();
-        assert_eq!(judge(role, line.as_bytes()), Ok(()), "{line}");
+        assert!(judge_published(line.as_bytes()).is_ok(), "{line}");
     }
     assert!(log.lines().last().unwrap().contains("\"event\":\"metrics\""), "{log}");
     let text = exposition(&log);

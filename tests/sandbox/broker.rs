@@ -182,6 +182,20 @@ fn a_media_server_that_was_taken_over_reaches_nobody_itself() {
 }
 
 #[test]
+fn the_broker_connects_to_the_registrys_ports_and_to_no_other() {
+    enter_network(&[]);
+    let listener = TcpListener::bind(("127.0.0.1", PORT)).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    // It has the network, and Landlock is what keeps it from a port; with the port among its own, it gets there.
+    let outcome = |layers: &str| tried("reach", layers, Role::Broker)["connect 127.0.0.1"].clone();
+    assert_eq!(outcome("open"), "errno 13");
+    assert_eq!(outcome("open+443"), "errno 13");
+    assert!(listener.accept().is_err());
+    assert!(outcome(&format!("open+{PORT}")).starts_with("value"));
+    assert!(listener.accept().is_ok());
+}
+
+#[test]
 fn without_the_broker_calls_go_on_and_new_ones_do_without_vendors_until_it_is_back() {
     let names = network();
     let standin = Vendor::serve("asr.vendor.test", &format!("{VENDOR}:443"));

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use ward_edge::clock::Clock;
 use ward_edge::egress::Terms;
 use ward_policy::data_class::DataClass;
 use ward_policy::date::Date;
@@ -20,7 +19,6 @@ pub(crate) struct Answering {
     pub(crate) registry: Registry,
     pub(crate) dialler: Dialler,
     pub(crate) keys: Keys,
-    pub(crate) clock: Clock,
 }
 
 /// What is given to media, before it is sent.
@@ -33,13 +31,20 @@ pub(crate) struct Answered {
 
 const DAY_S: u64 = 86_400;
 
+/// Seconds since 1970-01-01, by the machine's clock; 0 when that stands before.
+#[expect(clippy::disallowed_methods, reason = "an agreement begins and ends on a date")]
+fn unix_s() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}
+
 impl Answering {
     pub(crate) async fn answer(
         &self,
         vendor: VendorId,
         class: DataClass,
     ) -> Result<Answered, DialFault> {
-        let now_s = self.clock.unix_s();
+        let now_s = unix_s();
         let today = Date::from_days(i64::try_from(now_s / DAY_S).unwrap_or(i64::MAX));
         let approved = self.registry.approve(vendor.as_str(), class, today)?;
         let entry = approved.entry();

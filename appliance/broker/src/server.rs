@@ -70,7 +70,7 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<Infallible, StartErr
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let dialler = Dialler::new(settings).ok_or(StartError::System)?;
-        let answering = Arc::new(Answering { registry, dialler, keys, clock });
+        let answering = Arc::new(Answering { registry, dialler, keys });
         let channels = std::mem::take(&mut handed.broker);
         let workers = u16::try_from(channels.len()).unwrap_or(u16::MAX);
         let live = Live::default();
@@ -127,15 +127,17 @@ impl Channel {
         loop {
             // Whoever asks faster than is dialled waits in the channel.
             let Ok(permit) = Arc::clone(&dials).acquire_owned().await else { return };
-            let Some(question) = self.question().await else { return };
+            let Ok(question) = self.question().await else { return };
+            if !allowance.allows(self.clock.now()) {
+                // Said once in a while, however often it is so.
+                tokio::time::sleep(limit::QUESTION_PAUSE).await;
+                let number = question.map_or(0, |question| question.number());
+                self.refuse(number, None, DialFault::TooManyQuestions);
+                continue;
+            }
             match question {
                 Some(Question::Begin) => {
                     self.media.send_modify(|life| *life = life.wrapping_add(1));
-                }
-                Some(Question::Dial { number, vendor, .. })
-                    if !allowance.allows(self.clock.now()) =>
-                {
-                    self.refuse(number, Some(vendor), DialFault::TooManyQuestions);
                 }
                 Some(Question::Dial { number, class, vendor }) => {
                     let this = Arc::clone(&self);
@@ -149,18 +151,19 @@ impl Channel {
         }
     }
 
-    /// The next question; `Some(None)` for what is none, `None` when nobody can ask any more.
-    async fn question(&self) -> Option<Option<Question>> {
+    /// The next question; `None` for what is none.
+    ///
+    /// An empty message is none, and so is the end, which does not come while the supervisor lives.
+    async fn question(&self) -> std::io::Result<Option<Question>> {
         let mut buffer = [0; limit::QUESTION_BYTES_MAX];
         loop {
-            let mut ready = self.channel.readable().await.ok()?;
+            let mut ready = self.channel.readable().await?;
             match recv(self.channel.get_ref(), &mut buffer, RecvFlags::TRUNC) {
-                Ok((_, 0)) => return None,
                 // A longer one was cut: no question has such a length.
-                Ok((_, length)) => return Some(buffer.get(..length).and_then(Question::parse)),
+                Ok((_, length)) => return Ok(buffer.get(..length).and_then(Question::parse)),
                 Err(rustix::io::Errno::AGAIN) => ready.clear_ready(),
                 Err(rustix::io::Errno::INTR) => {}
-                Err(_broken) => return None,
+                Err(broken) => return Err(broken.into()),
             }
         }
     }

@@ -1,5 +1,4 @@
-//! The one place that asks the time. It is monotonic; only who has to do with agreements, which begin and end on
-//! dates, asks for more.
+//! The one place that asks the time. Monotonic only: it never asks for the date.
 
 use std::time::Duration;
 
@@ -22,14 +21,6 @@ impl Clock {
     #[must_use]
     pub fn now(&self) -> Duration {
         self.origin.elapsed()
-    }
-
-    /// Seconds since 1970-01-01, by the machine's clock; 0 when that stands before.
-    #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "an agreement begins and ends on a date")]
-    pub fn unix_s(&self) -> u64 {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        since.map_or(0, |since| since.as_secs())
     }
 
     /// The runtime's instant for a time of this clock, for its timers.

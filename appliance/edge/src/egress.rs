@@ -36,6 +36,15 @@ pub enum Question {
 }
 
 impl Question {
+    /// What its answer begins with; 0 when there is none.
+    #[must_use]
+    pub const fn number(&self) -> u64 {
+        match self {
+            Self::Begin => 0,
+            Self::Dial { number, .. } => *number,
+        }
+    }
+
     /// Eight bytes of number, one of the class's place in its list, the vendor's id.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {

@@ -79,6 +79,9 @@ impl Broker {
     /// # Errors
     /// The broker's reason, or that it did not answer.
     pub async fn ask(&self, vendor: VendorId, class: DataClass) -> Result<Given, DialFault> {
+        if !self.tokens.has_place() {
+            return Err(DialFault::TooManyTokens);
+        }
         let (sender, answer) = oneshot::channel();
         let number = {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);

@@ -124,7 +124,8 @@ impl VendorChannels {
         let tokens = if channels.is_empty() {
             None
         } else {
-            let tokens = SecretPool::new(limit::TOKENS_MAX, limit::TOKEN_BYTES_MAX);
+            let tokens =
+                SecretPool::up_to(limit::TOKENS_MAX, limit::TOKENS_MIN, limit::TOKEN_BYTES_MAX);
             Some(tokens.map_err(|_memory| StartError::System)?)
         };
         Ok(Self { channels: Mutex::new(channels), tokens })

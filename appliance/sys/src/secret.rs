@@ -67,6 +67,26 @@ impl SecretPool {
         Ok(Self(Arc::new(Pool { memory, length, place_bytes, protection, free })))
     }
 
+    /// As many places as are to be had, from `most` down to `fewest`.
+    ///
+    /// # Errors
+    /// [`SecretError`] when not even `fewest` are.
+    pub fn up_to(most: usize, fewest: usize, place_bytes: usize) -> Result<Self, SecretError> {
+        let mut places = most.max(fewest);
+        loop {
+            match Self::new(places, place_bytes) {
+                Err(_more_than_may_be) if places > fewest => places = (places / 2).max(fewest),
+                made => return made,
+            }
+        }
+    }
+
+    /// Whether a place is free.
+    #[must_use]
+    pub fn has_place(&self) -> bool {
+        !self.0.free.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// What protects it.
     #[must_use]
     pub fn protection(&self) -> Protection {
@@ -182,7 +202,7 @@ mod tests {
         let pool = Pool { memory, length: 2 * 64, place_bytes: 64, protection, free };
         let pool = SecretPool(Arc::new(pool));
         let (mut one, mut two) = (pool.place().unwrap(), pool.place().unwrap());
-        assert!(pool.place().is_none());
+        assert!(pool.place().is_none() && !pool.has_place());
         one.bytes_mut().fill(1);
         two.bytes_mut().fill(2);
         assert!(one.bytes().iter().all(|byte| *byte == 1) && one.bytes().len() == 64);

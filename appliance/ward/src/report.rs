@@ -37,7 +37,10 @@ pub fn run(target: Target, console: &Console) -> Result<bool, Failure> {
     }
     stage.clear();
     let reports = reports.into_iter().collect::<Result<Vec<_>, _>>()?;
-    let object = json!({ "roles": reports });
+    // The supervisor is in no cell, and so not among those that are.
+    let is_init = |report: &&Value| report["role"] == Role::Init.name();
+    let (supervisors, roles): (Vec<_>, Vec<_>) = reports.iter().partition(is_init);
+    let object = json!({ "roles": roles, "supervisors": supervisors });
     console.result(&object, &reports.iter().map(summary).collect::<Vec<_>>().join("\n\n"));
     Ok(reports.iter().all(is_confined))
 }
