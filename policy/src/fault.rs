@@ -272,6 +272,8 @@ reasons! {
         Head = "line_head", Bug;
         /// It names another role than the one that wrote it.
         ForeignRole = "line_foreign_role", Bug;
+        /// It is an event that others write.
+        ForeignEvent = "line_foreign_event", Bug;
         /// It names an event that there is not.
         UnknownEvent = "line_unknown_event", Bug;
         /// A field is absent, in the wrong place, not the event's own, or has a wrong value.

@@ -27,6 +27,8 @@ pub struct Shape {
     pub code: &'static str,
     /// When it is written, in a sentence.
     pub about: &'static str,
+    /// Who can write it.
+    pub by: &'static [Role],
     /// The fields after `event`, in their order.
     pub fields: &'static [Field],
 }
@@ -184,6 +186,9 @@ fn judge_rest(
     }
     let code = rest.string().ok_or(LineFault::Head)?;
     let shape = table(code).ok_or(LineFault::UnknownEvent)?;
+    if !shape.by.contains(&named) {
+        return Err(LineFault::ForeignEvent);
+    }
     if !shape.fields.iter().all(|field| rest.field(field)) || !rest.takes(b"}") {
         return Err(LineFault::WrongField);
     }
@@ -325,12 +330,15 @@ mod tests {
     }
 
     #[test]
-    fn every_event_and_every_word_of_it_is_by_the_book_for_every_role() {
+    fn every_event_and_every_word_of_it_is_by_the_book_for_those_who_write_it() {
         let events = sample::events();
         for role in Role::ALL {
             for event in &events {
                 let line = render(event, role);
-                assert_eq!(judge(role, line.as_bytes()), Ok(()), "{line}");
+                let by = table::shape(event.code().as_bytes()).unwrap().by;
+                let expected =
+                    if by.contains(&role) { Ok(()) } else { Err(LineFault::ForeignEvent) };
+                assert_eq!(judge(role, line.as_bytes()), expected, "{line}");
                 let foreign = Role::ALL.into_iter().filter(|other| *other != role);
                 for other in foreign {
                     assert_eq!(judge(other, line.as_bytes()), Err(LineFault::ForeignRole));
@@ -345,7 +353,8 @@ mod tests {
 
     #[test]
     fn every_word_of_the_table_is_sampled() {
-        let all: String = sample::events().iter().map(|event| render(event, Role::Media)).collect();
+        let all: String =
+            sample::events().iter().map(|event| render(event, sample::writer(event))).collect();
         for field in table::EVENTS.iter().flat_map(|shape| shape.fields) {
             let words = match field.kind {
                 Kind::Word(words) => words,
@@ -391,6 +400,7 @@ mod tests {
                 r#"{"at_ms":7,"role":"media","event":"connection_ended","reason":"left","fault":"host"}"#,
                 LineFault::WrongField,
             ),
+            (r#"{"at_ms":7,"role":"media","event":"role_started""#, LineFault::ForeignEvent),
             (
                 r#"{"at_ms":7,"role":"media","event":"connection_ended","reason":"silent","fault":"peer"}"#,
                 LineFault::WrongField,
@@ -407,7 +417,8 @@ mod tests {
     fn fields_that_are_swapped_doubled_taken_away_or_added_are_refused() {
         let mut tried = 0;
         for event in sample::events() {
-            let line = render(&event, Role::Media);
+            let writer = sample::writer(&event);
+            let line = render(&event, writer);
             let inside = line.strip_prefix('{').unwrap().strip_suffix('}').unwrap();
             // The object in a line is one field; its own fields are taken in the other test crate.
             let (plain, object) =
@@ -436,7 +447,7 @@ mod tests {
                 }
             }
             for line in wrong {
-                assert!(judge(Role::Media, line.as_bytes()).is_err(), "{line}");
+                assert!(judge(writer, line.as_bytes()).is_err(), "{line}");
                 tried += 1;
             }
         }
@@ -447,7 +458,7 @@ mod tests {
     fn a_vendor_is_a_short_word() {
         fn table(_code: &[u8]) -> Option<&'static Shape> {
             const VENDOR: Field = table::field("vendor", Kind::VendorId, "which");
-            Some(&Shape { code: "x", about: "", fields: &[VENDOR] })
+            Some(&Shape { code: "x", about: "", by: &Role::ALL, fields: &[VENDOR] })
         }
         let judged = |vendor: &str| {
             let line = format!(r#"{{"at_ms":7,"role":"media","event":"x","vendor":"{vendor}"}}"#);
@@ -463,16 +474,16 @@ mod tests {
 
     #[test]
     fn a_published_line_has_all_three_in_front_or_none() {
-        let inner = r#""at_ms":7,"role":"sign","event":"stopped"}"#;
+        let inner = r#""at_ms":7,"role":"twiml","event":"stopped"}"#;
         let boot = "00000000deadbeef";
         let prev = "0123456789abcdef".repeat(4);
         let line = format!(r#"{{"boot":"{boot}","seq":12,"prev":"{prev}",{inner}"#);
         let published = judge_published(line.as_bytes()).unwrap();
-        assert_eq!(published, Published { boot: Some(boot), role: Role::Sign, code: "stopped" });
+        assert_eq!(published, Published { boot: Some(boot), role: Role::Twiml, code: "stopped" });
         let bare = format!("{{{inner}");
         assert_eq!(judge_published(bare.as_bytes()).unwrap().boot, None);
         // What is put in front is no role's to write.
-        assert_eq!(judge(Role::Sign, line.as_bytes()), Err(LineFault::Head));
+        assert_eq!(judge(Role::Twiml, line.as_bytes()), Err(LineFault::Head));
         for wrong in [
             line.replace("dead", "DEAD"),
             line.replace("dead", "dea"),

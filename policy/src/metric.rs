@@ -54,6 +54,7 @@ pub const LINES_SUPPRESSED: &str = "lines_suppressed";
 pub const METRICS: Shape = Shape {
     code: "metrics",
     about: "What the process has counted since it started; zeros are left out.",
+    by: &Role::ALL,
     fields: &FIELDS,
 };
 
@@ -336,7 +337,7 @@ mod tests {
     fn every_event_is_counted_once_under_its_code_and_the_reason_that_its_line_has() {
         for event in sample::events() {
             let mut line = String::new();
-            event.render(Role::Media, 0, &mut line);
+            event.render(sample::writer(&event), 0, &mut line);
             let line: Value = serde_json::from_str(&line).unwrap();
             let mut metrics = Metrics::default();
             metrics.note(&event);

@@ -23,7 +23,6 @@ fn whole_call(server: &Running) -> Patient {
         for name in names {
             assert!(found.has(name), "{name} is not seen while the call is live: {found:#?}");
         }
-        assert!(found.took < Duration::from_secs(1), "a scan took {:?}", found.took);
     };
     check(&["call SID", "stream SID", "parameter"]);
     patient.press_keys();

@@ -26,6 +26,13 @@ pub fn events() -> Vec<Event> {
     all
 }
 
+/// A role that can write the event: the last of those that can, so that it is a server's where it can be.
+#[must_use]
+pub fn writer(event: &Event) -> Role {
+    let by = super::table::shape(event.code().as_bytes()).map(|shape| shape.by);
+    by.and_then(|by| by.last()).copied().unwrap_or(Role::Media)
+}
+
 /// The first sample of the variant that follows, so that each variant is visited: there is no wildcard.
 fn after(event: &Event) -> Option<Event> {
     Some(match event {

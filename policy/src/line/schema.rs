@@ -5,7 +5,7 @@
 //! judge demands: the order of fields, that none comes twice, and the one spelling of a number.
 
 use super::{Field, Kind, Numbers, OUTCOMES, Reasons, Shape, table};
-use crate::audit::{Role, SourceFile};
+use crate::audit::SourceFile;
 use crate::cell::Layer;
 use crate::limit;
 
@@ -23,7 +23,6 @@ pub fn schema() -> String {
             hexadecimal(64, "SHA-256 of the line before, which makes a lost line visible"),
         ),
         ("at_ms", integer(0, u64::MAX, "milliseconds since the role's process started")),
-        ("role", words(Role::ALL.iter().map(|role| role.name()), "the role that wrote it")),
     ]);
     let about = "One line, without its line feed, as it is kept: what a role wrote, and in front of it what \
                  the log's writer adds. Fields come in the order of `properties`, none twice, without \
@@ -49,7 +48,7 @@ fn branch(shape: &'static Shape) -> Json {
         ("seq", definition("chain.seq")),
         ("prev", definition("chain.prev")),
         ("at_ms", definition("at_ms")),
-        ("role", definition("role")),
+        ("role", words(shape.by.iter().map(|role| role.name()), "the role that wrote it")),
         ("event", object(code)),
     ];
     let mut required: Vec<Json> = properties.iter().map(|(name, _)| text(name)).collect();

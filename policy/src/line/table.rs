@@ -49,6 +49,13 @@ const STATUS_MAX: u64 = 599;
 /// The largest close code of a WebSocket (RFC 6455 §7.4.2); 0 is none.
 const CLOSE_MAX: u64 = 4_999;
 
+/// Every process.
+const ANYONE: &[Role] = &Role::ALL;
+/// Those that take connections.
+const SERVERS: &[Role] = &[Role::Media, Role::Twiml];
+/// The one that hears callers.
+const MEDIA: &[Role] = &[Role::Media];
+
 const STATUS: Field = number("status", STATUS_MAX, "the HTTP status that was sent; 0 is none");
 const ERRNO: Field = number("errno", ERRNO_MAX, "the operating system's error number; 0 is none");
 const CALL: Field = field("call", Kind::Pseudonym, "which call, by its pseudonym of this boot");
@@ -89,11 +96,13 @@ pub const EVENTS: &[Shape] = &[
     Shape {
         code: "started",
         about: "The server accepts.",
+        by: ANYONE,
         fields: &[number("workers", u16::MAX as u64, "single-threaded runtimes")],
     },
     Shape {
         code: "cell_entered",
         about: "The process is confined: every layer of its cell, with what came of it.",
+        by: ANYONE,
         fields: &[
             field(
                 "target",
@@ -106,6 +115,7 @@ pub const EVENTS: &[Shape] = &[
     Shape {
         code: "cell_refused",
         about: "A layer is demanded and not there: the process does not start.",
+        by: ANYONE,
         fields: &[
             field("layer", Kind::Word(words!(Layer::ALL, layer => layer.name())), "which layer"),
             field(
@@ -119,6 +129,7 @@ pub const EVENTS: &[Shape] = &[
     Shape {
         code: "role_started",
         about: "A process was started.",
+        by: &[Role::Init],
         fields: &[
             WHICH,
             number("pid", u32::MAX as u64, "its number"),
@@ -128,6 +139,7 @@ pub const EVENTS: &[Shape] = &[
     Shape {
         code: "role_ended",
         about: "A process ended; unless everything ends, it is started again.",
+        by: &[Role::Init],
         fields: &[
             WHICH,
             number("status", u8::MAX as u64, "its exit status; 0 when a signal ended it"),
@@ -137,11 +149,13 @@ pub const EVENTS: &[Shape] = &[
     Shape {
         code: "not_ready",
         about: "No auth token is configured: every webhook will be refused.",
+        by: &[Role::Twiml],
         fields: &[],
     },
     Shape {
         code: "finding",
         about: "A setting that works but should not be used in production.",
+        by: &[Role::Twiml, Role::Broker],
         fields: &[field(
             "finding",
             Kind::Word(words!(Finding::ALL, finding => finding.code())),
@@ -151,26 +165,31 @@ pub const EVENTS: &[Shape] = &[
     Shape {
         code: "accept_failed",
         about: "Accepting a connection failed; the worker pauses and goes on.",
+        by: SERVERS,
         fields: &[ERRNO],
     },
     Shape {
         code: "connection_ended",
         about: "A connection ended before it made a request, or before it took the answer.",
+        by: SERVERS,
         fields: &[reason(reasons!(ConnectionEnd))],
     },
     Shape {
         code: "signing_failed",
         about: "A handshake got no signature, and so failed.",
+        by: SERVERS,
         fields: &[reason(reasons!(SigningFault))],
     },
     Shape {
         code: "refused",
         about: "A request was refused.",
+        by: SERVERS,
         fields: &[STATUS, reason(reasons!(Refusal))],
     },
     Shape {
         code: "upgrade_unsigned",
         about: "A stream's upgrade without a signature was refused.",
+        by: MEDIA,
         fields: &[
             STATUS,
             field("reason", Kind::Word(&[Refusal::SignatureAbsent.code()]), "always the same"),
@@ -180,31 +199,41 @@ pub const EVENTS: &[Shape] = &[
     Shape {
         code: "webhook_answered",
         about: "A webhook was answered with TwiML.",
+        by: &[Role::Twiml],
         fields: &[number("token", 2, "which auth token matched: 1 current, 2 next"), CALL],
     },
     Shape {
         code: "handshake_values_set",
         about: "The expected handshake signatures were set or replaced.",
+        by: MEDIA,
         fields: &[number("values", limit::HANDSHAKE_VALUES_MAX as u64, "how many there are")],
     },
     Shape {
         code: "handshake_values_refused",
         about: "A replacement of the expected handshake signatures was unusable; the old set stays.",
+        by: MEDIA,
         fields: &[],
     },
     Shape {
         code: "upgrade_accepted",
         about: "A stream was accepted.",
+        by: MEDIA,
         fields: &[number(
             "candidate",
             limit::HANDSHAKE_VALUES_MAX as u64 - 1,
             "which of the expected values matched, counted from 0",
         )],
     },
-    Shape { code: "call_started", about: "The start of a stream was accepted.", fields: &[CALL] },
+    Shape {
+        code: "call_started",
+        about: "The start of a stream was accepted.",
+        by: MEDIA,
+        fields: &[CALL],
+    },
     Shape {
         code: "call_ended",
         about: "A stream is over; exactly one per accepted upgrade.",
+        by: MEDIA,
         fields: &[
             Field { is_optional: true, ..CALL },
             reason(reasons!(CallEnd)),
@@ -224,6 +253,7 @@ pub const EVENTS: &[Shape] = &[
     Shape {
         code: "vendor_dialled",
         about: "The broker dialled a vendor and gave the connection to media.",
+        by: &[Role::Broker],
         fields: &[
             VENDOR,
             number(
@@ -241,16 +271,19 @@ pub const EVENTS: &[Shape] = &[
     Shape {
         code: "vendor_refused",
         about: "The broker was asked for a vendor and refused.",
+        by: &[Role::Broker],
         fields: &[Field { is_optional: true, ..VENDOR }, reason(reasons!(DialFault))],
     },
     Shape {
         code: "vendor_cut",
         about: "The broker cut a connection that it had given away.",
+        by: &[Role::Broker],
         fields: &[VENDOR, reason(reasons!(VendorEnd))],
     },
     Shape {
         code: "vendor_connected",
         about: "A call has a vendor's connection.",
+        by: MEDIA,
         fields: &[
             CALL,
             VENDOR,
@@ -260,16 +293,19 @@ pub const EVENTS: &[Shape] = &[
     Shape {
         code: "vendor_failed",
         about: "A call did not get a vendor's connection, and goes on without.",
+        by: MEDIA,
         fields: &[CALL, VENDOR, reason(reasons!(DialFault))],
     },
     Shape {
         code: "vendor_ended",
         about: "A call's connection to a vendor is over.",
+        by: MEDIA,
         fields: &[CALL, VENDOR, reason(reasons!(VendorEnd))],
     },
     Shape {
         code: "panicked",
         about: "A panic, with its place in our source.",
+        by: ANYONE,
         fields: &[
             number("line", u32::MAX as u64, "line of the source file"),
             field("file", Kind::SourceFile, "the end of the source file's name"),
@@ -278,11 +314,13 @@ pub const EVENTS: &[Shape] = &[
     Shape {
         code: "line_refused",
         about: "The log was given a line that its role could not have written.",
+        by: &[Role::Log],
         fields: &[FROM, reason(reasons!(LineFault))],
     },
     Shape {
         code: "scrubber_alarm",
         about: "The log was given a line that looks as if an identifier were in it, and kept it back.",
+        by: &[Role::Log],
         fields: &[
             FROM,
             field(
@@ -295,12 +333,14 @@ pub const EVENTS: &[Shape] = &[
     Shape {
         code: "suppressed",
         about: "Lines that were not written: strangers caused too many, or the reader was slow.",
+        by: ANYONE,
         fields: &[number("events", u64::MAX, "how many since the last such line")],
     },
     Shape {
         code: "draining",
         about: "The stop signal arrived.",
+        by: SERVERS,
         fields: &[number("calls", u64::MAX, "calls that are still live")],
     },
-    Shape { code: "stopped", about: "The last call is over.", fields: &[] },
+    Shape { code: "stopped", about: "The last call is over.", by: SERVERS, fields: &[] },
 ];
