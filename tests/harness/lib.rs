@@ -19,3 +19,4 @@ pub mod spoken_call;
 pub mod memory;
 pub mod network;
 pub mod vendor;
+pub mod python;

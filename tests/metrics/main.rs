@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Command, Output, Stdio};
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -15,7 +14,8 @@ use ward_policy::audit::Role;
 use ward_policy::count::Count;
 use ward_policy::line::{judge_published, sample, table};
 use ward_policy::metric::Metrics;
-use ward_tests::binaries::{release, root};
+use ward_tests::binaries::release;
+use ward_tests::python::python;
 use ward_tests::servers::Running;
 use ward_tests::websocket::{Stream, connected, media, start, stop, upgrade_request};
 use ward_tests::wire::{exchange, status};
@@ -43,26 +43,7 @@ fn exposition(log: &str) -> String {
 
 /// What the official parser makes of an exposition, or `None` when it refuses it.
 fn parsed(exposition: &str) -> Option<Vec<Value>> {
-    static INSTALLED: OnceLock<()> = OnceLock::new();
-    let folder = root().join("tests/metrics");
-    let target = root().join("tests/.cache/prometheus-parser-python");
-    // The tests of this file run at once, and one of them installs.
-    INSTALLED.get_or_init(|| {
-        if target.join("prometheus_client").exists() {
-            return;
-        }
-        let installed = Command::new("python3")
-            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
-            .args(["--root-user-action=ignore", "--target"])
-            .arg(&target)
-            .arg("-r")
-            .arg(folder.join("requirements.txt"))
-            .status()
-            .unwrap();
-        assert!(installed.success(), "the parser cannot be installed");
-    });
-    let mut command = Command::new("python3");
-    command.arg(folder.join("parse.py")).env("PYTHONPATH", target);
+    let command = python("metrics", "parse.py", "prometheus-parser-python", "prometheus_client");
     let output = piped(command, exposition);
     let families = output.status.success().then(|| serde_json::from_slice(&output.stdout).unwrap());
     families.map(|families: Value| families.as_array().unwrap().clone())

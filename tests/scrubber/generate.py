@@ -523,7 +523,7 @@ def file_name():
     name = f"{EN.word()}_{EN.word()}"
     return pick([
         lambda: ("file, source line", f"appliance/{EN.word()}/src/{name}.rs:{between(1, 999)}:{between(1, 80)}"),
-        lambda: ("file, registry path", f"/root/.cargo/registry/src/index.crates.io-{hexadecimal(16)}/{EN.word()}-{between(0, 9)}.{between(0, 99)}.{between(0, 30)}/src/{name}.rs"),
+        lambda: ("file, registry path", f"/home/build/.cargo/registry/src/index-{hexadecimal(16)}/{EN.word()}-{between(0, 9)}.{between(0, 99)}.{between(0, 30)}/src/{name}.rs"),
         lambda: ("file, long path", f"/usr/lib/{EN.word()}/{EN.word()}/{EN.word()}/{EN.word()}/{EN.word()}/{EN.word()}/{EN.word()}/{EN.word()}/{EN.word()}/{EN.word()}.py"),
         lambda: ("file, rustc path", f"/rustc/{hexadecimal(40)}/library/core/src/{name}.rs:{between(1, 4_000)}"),
     ])()

@@ -10,6 +10,7 @@ use std::process::Command;
 use serde_json::Value;
 use ward_policy::scrub::{Class, Hits, scan};
 use ward_tests::binaries::root;
+use ward_tests::python::python;
 
 mod report;
 mod statistics;
@@ -116,22 +117,7 @@ fn under_the_floor(outcomes: &[(Class, Outcome)]) -> Vec<(Class, &'static str)> 
 }
 
 fn generator() -> Command {
-    let target = root().join("tests/.cache/scrubber-python");
-    let folder = root().join("tests/scrubber");
-    if !target.join("faker").exists() {
-        let installed = Command::new("python3")
-            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
-            .args(["--root-user-action=ignore", "--target"])
-            .arg(&target)
-            .arg("-r")
-            .arg(folder.join("requirements.txt"))
-            .status()
-            .unwrap();
-        assert!(installed.success(), "Faker cannot be installed");
-    }
-    let mut command = Command::new("python3");
-    command.arg(folder.join("generate.py")).env("PYTHONPATH", target);
-    command
+    python("scrubber", "generate.py", "scrubber-python", "faker")
 }
 
 fn row(line: &str) -> Row {

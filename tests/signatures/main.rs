@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 use ward_policy::phi::Secret;
 use ward_tests::binaries::root;
+use ward_tests::python::python;
 use ward_tests::random::Random;
 use ward_twilio::form::Form;
 use ward_twilio::signature::{AuthToken, AuthTokens, Signature};
@@ -144,29 +145,12 @@ fn node() -> Command {
     command
 }
 
-fn python() -> Command {
-    let target = root().join("tests/.cache/signature-oracle-python");
-    if !target.join("twilio").exists() {
-        let installed = Command::new("python3")
-            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
-            .args(["--root-user-action=ignore", "--target"])
-            .arg(&target)
-            .arg("-r")
-            .arg(folder().join("requirements.txt"))
-            .status()
-            .unwrap();
-        assert!(installed.success(), "the SDK for Python cannot be installed");
-    }
-    let mut command = Command::new("python3");
-    command.arg(folder().join("oracle.py")).env("PYTHONPATH", target);
-    command
-}
-
 #[test]
 fn both_official_sdks_agree_with_us_both_ways() {
     let mut random = Random(0x5EED_0F3A_11C0_FFEE);
     let cases: Vec<Case> = (0..CASES).map(|_| case(&mut random)).collect();
-    let (node, python) = (oracle(node(), &cases), oracle(python(), &cases));
+    let python = python("signatures", "oracle.py", "signature-oracle-python", "twilio");
+    let (node, python) = (oracle(node(), &cases), oracle(python, &cases));
     assert_eq!((node.len(), python.len()), (CASES, CASES));
     let mut counts = [0_usize; 6];
     for ((case, node), python) in cases.iter().zip(&node).zip(&python) {

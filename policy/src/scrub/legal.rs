@@ -85,8 +85,8 @@ fn every_kind_of_legal_line_passes() {
     for path in [
         file!(),
         "appliance/media/src/agent/greeter.rs",
-        "/root/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/tokio-1.48.0/src/runtime/task/raw.rs",
-        "/root/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/serde_json-1.0.154/src/de.rs",
+        "/home/build/.cargo/registry/src/index-1949cf8c6b5b557f/tokio-1.48.0/src/runtime/task/raw.rs",
+        "/home/build/.cargo/registry/src/index-1949cf8c6b5b557f/serde_json-1.0.154/src/de.rs",
         "/rustc/ded5c06cf21d2b93bffd5d884aa6e96934ee4234/library/core/src/option.rs",
     ] {
         // Wherever the name is cut.

@@ -194,7 +194,7 @@ fn digit_runs() {
             "1.95.0",
             "tokio-1.48.0/src/lib.rs",
             "appliance/media/src/session.rs:123:45",
-            "index.crates.io-1949cf8c6b5b557f/tokio-1.48.0/src/a.rs",
+            "index-1949cf8c6b5b557f/tokio-1.48.0/src/a.rs",
             "/rustc/0123456789abcdef0123456789abcdef01234567/library/core",
             "01234567-0123-4123-8123-012345678901",
             "0123456A-0123-4123-8123-012345678901",
