@@ -14,7 +14,7 @@ use ward_policy::audit::Role;
 use ward_policy::count::Count;
 use ward_policy::line::{judge_published, sample, table};
 use ward_policy::metric::Metrics;
-use ward_tests::binaries::release;
+use ward_tests::binaries::{release, root};
 use ward_tests::python::python;
 use ward_tests::servers::Running;
 use ward_tests::websocket::{Stream, connected, media, start, stop, upgrade_request};
