@@ -265,11 +265,13 @@ pub enum Finding {
     PlainHttp,
     /// Addresses of vendors that were given by hand, wherever they are.
     StaticHosts,
+    /// The kernel has no `memfd_secret`: keys and tokens lie in memory that root can read.
+    SecretsOnlyLocked,
 }
 
 impl Finding {
     /// Every finding.
-    pub const ALL: [Self; 1] = [Self::PlainHttp];
+    pub const ALL: [Self; 3] = [Self::PlainHttp, Self::StaticHosts, Self::SecretsOnlyLocked];
 
     /// The stable code in log lines and reports.
     #[must_use]
@@ -277,6 +279,7 @@ impl Finding {
         match self {
             Self::PlainHttp => "plain_http",
             Self::StaticHosts => "static_hosts",
+            Self::SecretsOnlyLocked => "secrets_only_locked",
         }
     }
 }

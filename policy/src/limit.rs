@@ -107,7 +107,7 @@ pub const NAME_SERVERS_MAX: usize = 4;
 pub const RESTART_DELAY_MIN: Duration = Duration::from_millis(10);
 /// The longest pause: it doubles from start to start. With the time that a start takes, a caller waits less
 /// than a second.
-pub const RESTART_DELAY_MAX: Duration = Duration::from_millis(500);
+pub const RESTART_DELAY_MAX: Duration = Duration::from_millis(250);
 /// A role that has lived this long begins anew with the shortest pause.
 pub const RESTART_SETTLED_AFTER: Duration = Duration::from_secs(10);
 /// A role that has lived this long had started; what it dies of later is no reason to end everything.

@@ -215,7 +215,6 @@ pub const NUMBERS: &[(&str, i64)] = &[
     ("epoll_pwait", 281),
     ("epoll_wait", 232),
     ("exit_group", 231),
-    ("fcntl", 72),
     ("futex", 202),
     ("getrandom", 318),
     ("getsockopt", 55),
@@ -235,6 +234,7 @@ pub const NUMBERS: &[(&str, i64)] = &[
     ("shutdown", 48),
     ("socket", 41),
     ("write", 1),
+    ("writev", 20),
 ];
 
 /// Linux's headers for x86-64; checked against libc's constants in `ward-sys`.
@@ -245,7 +245,6 @@ pub const CONSTANTS: &[(&str, u64)] = &[
     ("AF_INET6", 10),
     ("CLOCK_MONOTONIC", 1),
     ("CLOCK_REALTIME", 0),
-    ("F_DUPFD_CLOEXEC", 1030),
     ("GRND_INSECURE", 4),
     ("GRND_NONBLOCK", 1),
     ("IPPROTO_TCP", 6),

@@ -68,6 +68,8 @@ pub fn name_server(names: &[(&str, &str)]) -> Running {
     for (name, address) in names {
         command.arg(format!("--host-record={name},{address}"));
     }
+    // So that an answer with many addresses is cut, and asked for again over TCP.
+    command.arg("--edns-packet-max=512");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let running = Running(command.spawn().unwrap());
     let until = Instant::now() + Duration::from_secs(10);

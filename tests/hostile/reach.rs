@@ -15,6 +15,8 @@ pub fn everything(attempts: &Attempts, mut report: impl FnMut(Tried)) {
     report(attempts.child("make a file", || open(c"/tmp", libc::O_TMPFILE | libc::O_WRONLY)));
     report(attempts.child("connect 127.0.0.1", || connect([127, 0, 0, 1])));
     report(attempts.child("connect 169.254.169.254", || connect([169, 254, 169, 254])));
+    report(attempts.child("sendto 127.0.0.1 at once", || at_once(false)));
+    report(attempts.child("sendmsg 127.0.0.1 at once", || at_once(true)));
     report(attempts.child("bind 127.0.0.1", bind));
     // SAFETY: signal 0 asks whether the process could be signalled.
     report(attempts.child("signal the launcher", move || value(unsafe { libc::kill(parent, 0) })));
@@ -107,6 +109,30 @@ fn connect(ip: [u8; 4]) -> Result<i64, i32> {
     let length = libc::socklen_t::try_from(size_of_val(&address)).unwrap_or(0);
     // SAFETY: an address of the length that is given.
     value(unsafe { libc::connect(socket, (&raw const address).cast(), length) })
+}
+
+/// Connects and sends in one call (TCP Fast Open, RFC 7413).
+fn at_once(with_message: bool) -> Result<i64, i32> {
+    let (socket, mut address) = (socket()?, address([127, 0, 0, 1], PORT));
+    let length = libc::socklen_t::try_from(size_of_val(&address)).unwrap_or(0);
+    let mut byte = 1_u8;
+    let flags = libc::MSG_FASTOPEN | libc::MSG_NOSIGNAL;
+    let sent = if with_message {
+        let mut part = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
+        // SAFETY: all zero is a message without anything.
+        let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+        message.msg_name = (&raw mut address).cast();
+        message.msg_namelen = length;
+        message.msg_iov = &raw mut part;
+        message.msg_iovlen = 1;
+        // SAFETY: the message points at an address and a byte of our own.
+        unsafe { libc::sendmsg(socket, &raw const message, flags) }
+    } else {
+        let address = (&raw const address).cast();
+        // SAFETY: one byte of our own, and an address of the length that is given.
+        unsafe { libc::sendto(socket, (&raw const byte).cast(), 1, flags, address, length) }
+    };
+    if sent == -1 { Err(errno()) } else { Ok(sent.try_into().unwrap_or(i64::MAX)) }
 }
 
 fn bind() -> Result<i64, i32> {

@@ -22,7 +22,7 @@ use ward_sys::secret::SecretPool;
 use crate::attempt::{Attempts, errno};
 
 /// Vendors and classes that are asked for, in this order; the last one should be granted.
-const ASKED: [(&str, DataClass); 9] = [
+const ASKED: [(&str, DataClass); 10] = [
     ("nobody", DataClass::Audio),
     ("pending", DataClass::Audio),
     ("expired", DataClass::Audio),
@@ -30,6 +30,7 @@ const ASKED: [(&str, DataClass); 9] = [
     ("standin", DataClass::Transcript),
     ("metadata", DataClass::Audio),
     ("private", DataClass::Audio),
+    ("mixed", DataClass::Audio),
     ("nowhere", DataClass::Audio),
     ("standin", DataClass::Audio),
 ];
@@ -44,7 +45,6 @@ pub fn serve(arguments: impl Iterator<Item = String>) -> Result<(), String> {
     let channel = handed.broker.pop().ok_or("no broker")?;
     let listener = handed.listeners.pop().ok_or("no listener")?;
     let tokens = SecretPool::new(2, limit::TOKEN_BYTES_MAX).map_err(|error| error.to_string())?;
-    send(&channel, &Question::Begin.to_bytes(), SendFlags::NOSIGNAL).map_err(text)?;
     let attempts = Attempts::new(Some(entered));
     let mut told = String::new();
     let mut note = |tried: crate::attempt::Tried| {

@@ -93,3 +93,35 @@ fn the_one_writer_of_the_log_comes_back_and_loses_nothing_that_was_written_since
     assert_eq!(text.matches("\"seq\":0,").count(), 2, "{text}");
     assert_eq!(server.logs.nth("role_started", 5)["which"], "log");
 }
+
+#[test]
+fn what_a_taken_over_server_did_to_its_channels_and_listeners_ends_with_it() {
+    // It fills its channels, sends what is no message, shuts down what it can, and ends as if it had been told to.
+    let server = Running::media_variant("ward-media-saboteur", "");
+    assert_eq!(server.logs.nth("role_ended", 1)["status"], 0);
+    let mut stream = Stream::started(&server);
+    stream.proves_alive(1);
+    assert_eq!(stream.close(), 1000);
+    let others = server.logs.text().matches("\"event\":\"role_ended\"").count();
+    assert_eq!(others, 1, "{}", server.logs.text());
+    let mark = format!("ward-saboteur-{}", server.process(Role::Init));
+    std::fs::remove_file(std::env::temp_dir().join(mark)).unwrap();
+}
+
+#[test]
+fn while_a_server_drains_its_helpers_may_die_and_live_calls_go_on() {
+    let mut server = Running::media("");
+    let mut stream = Stream::started(&server);
+    stream.proves_alive(1);
+    std::thread::sleep(2 * ward_policy::limit::ROLE_STARTED_AFTER);
+    server.terminate();
+    drop(server.logs.first("draining"));
+    for (number, role) in (1..).zip([Role::Broker, Role::Sign, Role::Log, Role::Broker]) {
+        signal(server.process(role), Signal::KILL);
+        assert_eq!(server.logs.nth("role_ended", number)["which"], role.name());
+        stream.proves_alive(1 + u64::try_from(number).unwrap());
+    }
+    assert_eq!(stream.close(), 1000);
+    assert_eq!(server.server().exit_status(), Some(0));
+    server.logs.wait_for("\"event\":\"stopped\"");
+}

@@ -57,6 +57,7 @@ impl Answering {
         connection.set_nodelay(true).unwrap_or_default();
         let token_ttl = if token.expose().is_empty() { 0 } else { entry.credential.max_ttl_s };
         let terms = Terms {
+            vendor,
             host: host.name.clone(),
             token_ttl: Duration::from_secs(u64::from(token_ttl)),
             session_max: term.length,

@@ -1,4 +1,4 @@
-//! From a name to a connection: resolve, pass over what no vendor can have, connect.
+//! From a name to a connection: resolve, refuse what no vendor can have, connect.
 //!
 //! What was judged is what is connected to: the name is not asked for again. It never falls back to a private
 //! address, and never says which addresses it saw.
@@ -66,8 +66,12 @@ impl Dialler {
         if found.is_empty() {
             return Err(DialFault::NoAddress);
         }
-        let public: Vec<IpAddr> = found.into_iter().filter(|one| is_public(*one)).collect();
-        if public.is_empty() { Err(DialFault::AddressRefused) } else { Ok(public) }
+        // One that is not public is reason enough: whoever answers for the name is wrong or lies.
+        if found.iter().all(|one| is_public(*one)) {
+            Ok(found)
+        } else {
+            Err(DialFault::AddressRefused)
+        }
     }
 }
 

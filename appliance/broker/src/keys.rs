@@ -4,55 +4,87 @@ use std::fs::File;
 use std::io::Read as _;
 use std::os::fd::OwnedFd;
 
+use ward_edge::start::StartError;
 use ward_policy::limit;
 use ward_policy::vendor_id::VendorId;
-use ward_sys::secret::{SecretPlace, SecretPool};
+use ward_sys::secret::{Protection, SecretPlace, SecretPool};
 
 /// Every key there is; lines of `ID=KEY`.
 #[derive(Debug)]
 pub(crate) struct Keys {
     place: SecretPlace,
     length: usize,
+    is_secret: bool,
 }
 
-/// The document is too long, unreadable, or not lines of `ID=KEY`; or there is no memory for secrets.
+/// Why there are no keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct KeysError;
+pub(crate) enum KeysError {
+    /// The document is too long, unreadable, or not lines of `ID=KEY`.
+    Document,
+    /// There is no memory for secrets, now.
+    Memory,
+}
+
+impl From<KeysError> for StartError {
+    fn from(error: KeysError) -> Self {
+        match error {
+            KeysError::Document => Self::Settings,
+            KeysError::Memory => Self::System,
+        }
+    }
+}
 
 impl Keys {
     /// Reads a document to its end and closes it.
     pub(crate) fn read(document: OwnedFd) -> Result<Self, KeysError> {
-        let pool = SecretPool::new(1, limit::VENDOR_KEYS_BYTES_MAX).map_err(|_none| KeysError)?;
-        let mut keys = Self { place: pool.place().ok_or(KeysError)?, length: 0 };
+        let pool =
+            SecretPool::new(1, limit::VENDOR_KEYS_BYTES_MAX).map_err(|_none| KeysError::Memory)?;
+        let is_secret = pool.protection() == Protection::Secret;
+        let mut keys = Self { place: pool.place().ok_or(KeysError::Memory)?, length: 0, is_secret };
         let mut file = File::from(document);
         loop {
             let rest = keys.place.bytes_mut().get_mut(keys.length..).unwrap_or_default();
             // A place that is full to the brim may have more to come.
             if rest.is_empty() {
-                return Err(KeysError);
+                return Err(KeysError::Document);
             }
             match file.read(rest) {
                 Ok(0) => break,
                 Ok(count) => keys.length = keys.length.saturating_add(count),
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(_) => return Err(KeysError),
+                Err(_) => return Err(KeysError::Document),
             }
         }
-        if keys.lines().all(is_entry) { Ok(keys) } else { Err(KeysError) }
+        if are_keys(keys.all()) { Ok(keys) } else { Err(KeysError::Document) }
+    }
+
+    /// Whether nobody else can read them, root included.
+    pub(crate) const fn is_secret(&self) -> bool {
+        self.is_secret
     }
 
     /// The key of `vendor`.
     pub(crate) fn of(&self, vendor: VendorId) -> Option<&[u8]> {
-        self.lines().find_map(|line| {
+        lines(self.all()).find_map(|line| {
             let rest = line.strip_prefix(vendor.as_str().as_bytes())?;
             rest.strip_prefix(b"=")
         })
     }
 
-    fn lines(&self) -> impl Iterator<Item = &[u8]> {
-        let all = self.place.bytes().get(..self.length).unwrap_or_default();
-        all.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty())
+    fn all(&self) -> &[u8] {
+        self.place.bytes().get(..self.length).unwrap_or_default()
     }
+}
+
+fn lines(all: &[u8]) -> impl Iterator<Item = &[u8]> {
+    all.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty())
+}
+
+/// Whether a document is lines of `ID=KEY`, and not too long: what the broker takes.
+#[must_use]
+pub fn are_keys(document: &[u8]) -> bool {
+    document.len() < limit::VENDOR_KEYS_BYTES_MAX && lines(document).all(is_entry)
 }
 
 fn is_entry(line: &[u8]) -> bool {

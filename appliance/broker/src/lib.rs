@@ -9,6 +9,6 @@ pub mod server;
 pub mod settings;
 mod answer;
 mod dial;
-mod keys;
+pub mod keys;
 mod live;
 mod token;

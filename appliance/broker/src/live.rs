@@ -3,14 +3,15 @@
 //! The broker keeps its own descriptor of each, to cut it: what media does with its copy, it cannot keep the
 //! connection alive. It never reads from one.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustix::net::{Shutdown, shutdown};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
-use tokio::sync::watch as changes;
+use tokio::sync::oneshot;
 use ward_edge::log::Log;
 use ward_policy::audit::Event;
 use ward_policy::fault::{DialFault, VendorEnd};
@@ -52,31 +53,106 @@ impl Drop for Place {
     }
 }
 
-/// Holds a connection until its term is over, both ends have closed it, or the media server that has it is gone,
-/// which `media` tells by a change.
+/// The connections of one channel, by the number of their question. Whoever is taken out is ended.
+pub(crate) type Lent = Arc<Mutex<BTreeMap<u64, oneshot::Sender<VendorEnd>>>>;
+
+/// Holds a connection until its term is over, it is closed both ways, or `ended` says so. `since` is how long ago
+/// its term began.
 pub(crate) async fn hold(
     connection: TcpStream,
     vendor: VendorId,
     term: Term,
-    mut media: changes::Receiver<u64>,
-    place: Place,
+    since: Duration,
+    mut ended: oneshot::Receiver<VendorEnd>,
     log: Log,
 ) {
     let Ok(connection) = connection.into_std() else { return };
     // Only the end of it wakes us: data that comes is media's.
-    let Ok(connection) = watch(connection.into(), Interest::PRIORITY) else {
-        return;
+    let Ok(connection) = watch(connection.into(), Interest::PRIORITY) else { return };
+    let over = tokio::time::sleep(term.length.saturating_sub(since));
+    tokio::pin!(over);
+    let reason = loop {
+        tokio::select! {
+            ready = connection.ready(Interest::PRIORITY) => {
+                let Ok(mut guard) = ready else { return };
+                // An urgent byte is no end: whoever sends one does not get rid of us.
+                if guard.ready().is_read_closed() && guard.ready().is_write_closed() {
+                    return;
+                }
+                guard.clear_ready();
+            }
+            () = &mut over => break term.reason,
+            // An error means that this process is ending.
+            reason = &mut ended => break reason.unwrap_or(VendorEnd::MediaGone),
+        }
     };
-    let reason = tokio::select! {
-        _closed = connection.ready(Interest::PRIORITY) => None,
-        () = tokio::time::sleep(term.length) => Some(term.reason),
-        // An error means that this process is ending.
-        _changed = media.changed() => Some(VendorEnd::MediaGone),
-    };
-    if let Some(reason) = reason {
-        // It can only fail because the connection is over.
-        shutdown(connection.get_ref(), Shutdown::Both).unwrap_or_default();
+    // It can only fail because the connection is over.
+    shutdown(connection.get_ref(), Shutdown::Both).unwrap_or_default();
+    if reason != VendorEnd::CallOver {
         log.record(&Event::VendorCut { vendor, reason });
     }
-    drop((connection, place));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read as _, Write as _};
+    use ward_edge::clock::Clock;
+    use ward_policy::audit::Role;
+
+    const SHORT: Term = Term { length: Duration::from_millis(300), reason: VendorEnd::SessionOver };
+
+    /// Holds one end of a connection while `other` plays the vendor; what was logged.
+    async fn check(
+        term: Term,
+        end: Option<VendorEnd>,
+        other: impl FnOnce(std::net::TcpStream) + Send + 'static,
+    ) -> String {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let connection = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (vendor, _) = listener.accept().unwrap();
+        let playing = std::thread::spawn(move || other(vendor));
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let log = Log::new(Role::Broker, Clock::start(), writer.into());
+        let (sender, receiver) = oneshot::channel();
+        let kept = match end {
+            Some(reason) => {
+                sender.send(reason).unwrap();
+                None
+            }
+            None => Some(sender),
+        };
+        let id = VendorId::parse("standin").unwrap();
+        hold(connection, id, term, Duration::ZERO, receiver, log).await;
+        drop(kept);
+        playing.join().unwrap();
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        text
+    }
+
+    fn until_the_end(mut vendor: std::net::TcpStream) {
+        vendor.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        while vendor.read(&mut [0; 64]).is_ok_and(|count| count > 0) {}
+    }
+
+    #[tokio::test]
+    async fn neither_data_nor_an_urgent_byte_keeps_a_connection_alive() {
+        let text = check(SHORT, None, |mut vendor| {
+            vendor.write_all(b"data").unwrap();
+            rustix::net::send(&vendor, b"!", rustix::net::SendFlags::OOB).unwrap();
+            until_the_end(vendor);
+        })
+        .await;
+        assert!(text.contains("vendor_cut") && text.contains("session_over"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_connection_ends_when_it_is_done_with_or_its_media_server_is_gone() {
+        let long = Term { length: Duration::from_secs(100), ..SHORT };
+        let text = check(long, Some(VendorEnd::CallOver), until_the_end).await;
+        assert_eq!(text, "", "the ordinary end says nothing");
+        let text = check(long, Some(VendorEnd::MediaGone), until_the_end).await;
+        assert!(text.contains("media_gone"), "{text}");
+    }
 }

@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use rustix::net::{RecvFlags, recv};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::sync::{Semaphore, watch as changes};
+use tokio::sync::{Semaphore, oneshot};
 use ward_edge::allowance::Allowance;
 use ward_edge::cell;
 use ward_edge::clock::Clock;
+use ward_edge::control::receive;
 use ward_edge::egress::{Question, send_grant, send_refusal};
 use ward_edge::handed::{Handed, read_document};
 use ward_edge::log::Log;
@@ -21,20 +22,18 @@ use ward_edge::start::{StartError, exit_code};
 use ward_policy::audit::{Event, Finding, Role};
 use ward_policy::cell::Target;
 use ward_policy::data_class::DataClass;
-use ward_policy::fault::DialFault;
+use ward_policy::fault::{DialFault, VendorEnd};
 use ward_policy::limit;
 use ward_policy::vendor::Registry;
 use ward_policy::vendor_id::VendorId;
+use ward_sys::process::leave;
 use ward_sys::readiness::watch;
 
 use crate::answer::{Answered, Answering};
 use crate::dial::Dialler;
 use crate::keys::Keys;
-use crate::live::{Live, hold};
+use crate::live::{Lent, Live, hold};
 use crate::settings::BrokerSettings;
-
-/// Name servers answer over TCP what is too long for a datagram.
-const DNS_PORT: u16 = 53;
 
 /// Runs the role until it is ended.
 pub fn main(arguments: impl Iterator<Item = String>) -> ExitCode {
@@ -56,11 +55,12 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<Infallible, StartErr
     let settings =
         BrokerSettings::parse(document.expose()).map_err(|_problems| StartError::Settings)?;
     let keys = handed.vendor_keys.take().ok_or(StartError::Handed)?;
-    let keys = Keys::read(keys).map_err(|_keys| StartError::Settings)?;
+    let keys = Keys::read(keys)?;
     let mut ports: Vec<u16> =
         registry.entries().iter().flat_map(|entry| &entry.hosts).map(|host| host.port).collect();
+    // They answer over TCP what is too long for a datagram.
     ports.extend(settings.nameservers.iter().map(std::net::SocketAddr::port));
-    ports.push(DNS_PORT);
+    let is_secret = keys.is_secret();
     let entered = cell::enter(Role::Broker, target, &handed, &ports, &log)?;
     let has_hosts = !settings.hosts.is_empty();
     // For tests and development: a machine that serves patients asks a name server.
@@ -71,29 +71,28 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<Infallible, StartErr
     runtime.block_on(async {
         let dialler = Dialler::new(settings).ok_or(StartError::System)?;
         let answering = Arc::new(Answering { registry, dialler, keys });
+        let shared = Shared { answering, live: Live::default(), log: log.clone(), clock };
+        let control = handed.control.take().ok_or(StartError::Handed)?;
+        rustix::io::ioctl_fionbio(&control, true).map_err(std::io::Error::from)?;
+        let control = watch(control, Interest::READABLE)?;
         let channels = std::mem::take(&mut handed.broker);
         let workers = u16::try_from(channels.len()).unwrap_or(u16::MAX);
-        let live = Live::default();
         for channel in channels {
-            rustix::io::ioctl_fionbio(&channel, true).map_err(std::io::Error::from)?;
-            let channel = watch(channel, Interest::READABLE)?;
-            let channel = Arc::new(Channel {
-                channel,
-                answering: Arc::clone(&answering),
-                live: live.clone(),
-                log: log.clone(),
-                clock,
-                media: changes::channel(0).0,
-            });
-            tokio::spawn(channel.serve());
+            shared.serve(channel)?;
         }
         entered.seal(&log)?;
         if has_hosts {
             log.record(&Event::Finding { finding: Finding::StaticHosts });
         }
+        if !is_secret {
+            log.record(&Event::Finding { finding: Finding::SecretsOnlyLocked });
+        }
         log.record(&Event::Started { workers });
-        // It ends with its supervisor, or by its signal.
-        match log.keep_metrics().await {}
+        let metrics = log.clone();
+        tokio::spawn(async move { match metrics.keep_metrics().await {} });
+        shared.follow(&control).await;
+        // The supervisor is gone.
+        leave(0)
     })
 }
 
@@ -105,100 +104,170 @@ fn registry(document: &str) -> Result<Registry, StartError> {
     Registry::parse(files).map_err(|_problems| StartError::Settings)
 }
 
-/// The channel of one worker of media's.
-struct Channel {
-    channel: AsyncFd<OwnedFd>,
+/// What every channel needs.
+#[derive(Clone)]
+struct Shared {
     answering: Arc<Answering>,
     live: Live,
     log: Log,
     clock: Clock,
-    /// Changes when another media server begins.
-    media: changes::Sender<u64>,
+}
+
+impl Shared {
+    /// Serves one worker of media's from now on.
+    fn serve(&self, channel: OwnedFd) -> std::io::Result<()> {
+        rustix::io::ioctl_fionbio(&channel, true)?;
+        let channel = watch(channel, Interest::READABLE)?;
+        let channel = Channel { channel, shared: self.clone(), lent: Lent::default() };
+        tokio::spawn(Arc::new(channel).serve());
+        Ok(())
+    }
+
+    /// Takes the channels of servers that are started again, for as long as the supervisor lives.
+    async fn follow(&self, control: &AsyncFd<OwnedFd>) {
+        loop {
+            let Ok(mut ready) = control.readable().await else { return };
+            match receive(control.get_ref().as_fd()) {
+                // One that cannot be served is one whose server does without vendors.
+                Ok(Some(channel)) => self.serve(channel).unwrap_or_default(),
+                Ok(None) => ready.clear_ready(),
+                Err(_gone) => return,
+            }
+        }
+    }
+}
+
+/// The channel of one worker of media's.
+struct Channel {
+    channel: AsyncFd<OwnedFd>,
+    shared: Shared,
+    lent: Lent,
 }
 
 impl Channel {
+    /// Answers until the media server is gone, and ends what it had.
     async fn serve(self: Arc<Self>) {
         let dials = Arc::new(Semaphore::new(limit::DIALS_AT_ONCE_MAX));
+        let clock = self.shared.clock;
         let mut allowance = Allowance::new(
             limit::QUESTIONS_BURST_MAX,
             limit::QUESTIONS_PER_SECOND_MAX,
-            self.clock.now(),
+            clock.now(),
         );
-        loop {
-            // Whoever asks faster than is dialled waits in the channel.
-            let Ok(permit) = Arc::clone(&dials).acquire_owned().await else { return };
-            let Ok(question) = self.question().await else { return };
-            if !allowance.allows(self.clock.now()) {
-                // Said once in a while, however often it is so.
-                tokio::time::sleep(limit::QUESTION_PAUSE).await;
-                let number = question.map_or(0, |question| question.number());
-                self.refuse(number, None, DialFault::TooManyQuestions);
-                continue;
-            }
+        while let Some(question) = self.question().await {
             match question {
-                Some(Question::Begin) => {
-                    self.media.send_modify(|life| *life = life.wrapping_add(1));
+                Some(Question::Done { number }) => self.end(number),
+                _ if !allowance.allows(clock.now()) => {
+                    // Said once in a while, however often it is so.
+                    tokio::time::sleep(limit::QUESTION_PAUSE).await;
+                    let number = match question {
+                        Some(Question::Dial { number, .. }) => number,
+                        _ => 0,
+                    };
+                    self.refuse(number, None, DialFault::TooManyQuestions);
                 }
                 Some(Question::Dial { number, class, vendor }) => {
+                    // Whoever asks faster than is dialled waits in the channel.
+                    let Ok(permit) = Arc::clone(&dials).acquire_owned().await else { break };
+                    // From here on it can be ended, the dialling too.
+                    let ended = self.enter(number);
                     let this = Arc::clone(&self);
                     tokio::spawn(async move {
-                        this.dial(number, class, vendor).await;
+                        this.dial(number, class, vendor, ended).await;
                         drop(permit);
                     });
                 }
                 None => self.refuse(0, None, DialFault::BadQuestion),
             }
         }
+        let all = std::mem::take(&mut *self.lent());
+        for (_, sender) in all {
+            sender.send(VendorEnd::MediaGone).unwrap_or_default();
+        }
     }
 
-    /// The next question; `None` for what is none.
-    ///
-    /// An empty message is none, and so is the end, which does not come while the supervisor lives.
-    async fn question(&self) -> std::io::Result<Option<Question>> {
+    fn lent(&self) -> MutexGuard<'_, BTreeMap<u64, oneshot::Sender<VendorEnd>>> {
+        self.lent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A number that is asked for twice ends what it had before.
+    fn enter(&self, number: u64) -> oneshot::Receiver<VendorEnd> {
+        let (sender, ended) = oneshot::channel();
+        self.lent().insert(number, sender);
+        ended
+    }
+
+    fn end(&self, number: u64) {
+        if let Some(sender) = self.lent().remove(&number) {
+            // Nobody there: it is over already.
+            sender.send(VendorEnd::CallOver).unwrap_or_default();
+        }
+    }
+
+    /// The next question, `Some(None)` for what is none; `None` when the media server is gone.
+    async fn question(&self) -> Option<Option<Question>> {
         let mut buffer = [0; limit::QUESTION_BYTES_MAX];
         loop {
-            let mut ready = self.channel.readable().await?;
+            let mut ready = self.channel.readable().await.ok()?;
             match recv(self.channel.get_ref(), &mut buffer, RecvFlags::TRUNC) {
+                // An empty message and the end look alike, but for this.
+                Ok((_, 0)) if ready.ready().is_read_closed() => return None,
                 // A longer one was cut: no question has such a length.
-                Ok((_, length)) => return Ok(buffer.get(..length).and_then(Question::parse)),
+                Ok((_, length)) => return Some(buffer.get(..length).and_then(Question::parse)),
                 Err(rustix::io::Errno::AGAIN) => ready.clear_ready(),
                 Err(rustix::io::Errno::INTR) => {}
-                Err(broken) => return Err(broken.into()),
+                Err(_broken) => return None,
             }
         }
     }
 
-    async fn dial(&self, number: u64, class: DataClass, vendor: VendorId) {
-        let media = self.media.subscribe();
-        let answered = match self.live.place() {
-            Ok(place) => {
-                self.answering.answer(vendor, class).await.map(|answered| (answered, place))
-            }
-            Err(reason) => Err(reason),
+    async fn dial(
+        &self,
+        number: u64,
+        class: DataClass,
+        vendor: VendorId,
+        mut ended: oneshot::Receiver<VendorEnd>,
+    ) {
+        let began = self.shared.clock.now();
+        let outcome = async {
+            let place = self.shared.live.place()?;
+            Ok((self.shared.answering.answer(vendor, class).await?, place))
         };
-        let (answered, place) = match answered {
+        let outcome = tokio::select! {
+            outcome = outcome => outcome,
+            // Nobody waits for it any more.
+            _ended = &mut ended => return,
+        };
+        let (answered, place) = match outcome {
             Ok(answered) => answered,
-            Err(reason) => return self.refuse(number, Some(vendor), reason),
+            Err(reason) => {
+                self.lent().remove(&number);
+                return self.refuse(number, Some(vendor), reason);
+            }
         };
         let Answered { connection, terms, token, term } = answered;
         let (channel, token) = (self.channel.get_ref().as_fd(), token.expose().as_bytes());
-        // A media server that does not read its answers does not get this one; the connection ends here.
-        if send_grant(channel, number, &terms, token, connection.as_fd()).is_err() {
-            return self.log.record(&Event::VendorRefused {
-                vendor: Some(vendor),
-                reason: DialFault::TooManyQuestions,
-            });
+        let sent = send_grant(channel, number, &terms, token, connection.as_fd());
+        let log = self.shared.log.clone();
+        if sent.is_err() {
+            // A media server that does not read its answers does not get this one; the connection ends here.
+            self.lent().remove(&number);
+            let (vendor, reason) = (Some(vendor), DialFault::TooManyQuestions);
+            return log.record(&Event::VendorRefused { vendor, reason });
         }
-        self.log.record(&Event::VendorDialled {
+        log.record(&Event::VendorDialled {
             vendor,
             session_max_s: u32::try_from(terms.session_max.as_secs()).unwrap_or(u32::MAX),
             token_ttl_s: u32::try_from(terms.token_ttl.as_secs()).unwrap_or(u32::MAX),
         });
-        tokio::spawn(hold(connection, vendor, term, media, place, self.log.clone()));
+        let since = self.shared.clock.now().saturating_sub(began);
+        hold(connection, vendor, term, since, ended, log).await;
+        self.lent().remove(&number);
+        drop(place);
     }
 
     fn refuse(&self, number: u64, vendor: Option<VendorId>, reason: DialFault) {
-        self.log.record(&Event::VendorRefused { vendor, reason });
+        self.shared.log.record(&Event::VendorRefused { vendor, reason });
         // A media server that does not read learns it by its own deadline.
         send_refusal(self.channel.get_ref().as_fd(), number, reason).unwrap_or_default();
     }

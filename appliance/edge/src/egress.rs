@@ -22,8 +22,11 @@ use ward_sys::secret::SecretPlace;
 /// What media says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Question {
-    /// A media server begins: whatever connections this channel gave away belonged to one that is gone.
-    Begin,
+    /// The connection that was granted to question `number` is done with. It gets no answer.
+    Done {
+        /// The question's. Never 0.
+        number: u64,
+    },
     /// A connection to `vendor`, for data of `class`.
     Dial {
         /// Comes back with the answer. Never 0.
@@ -35,21 +38,15 @@ pub enum Question {
     },
 }
 
-impl Question {
-    /// What its answer begins with; 0 when there is none.
-    #[must_use]
-    pub const fn number(&self) -> u64 {
-        match self {
-            Self::Begin => 0,
-            Self::Dial { number, .. } => *number,
-        }
-    }
+/// In the place of a class of data: done with.
+const DONE: u8 = u8::MAX;
 
-    /// Eight bytes of number, one of the class's place in its list, the vendor's id.
+impl Question {
+    /// Eight bytes of number, one of the class's place in its list or [`DONE`], the vendor's id.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         match self {
-            Self::Begin => 0_u64.to_be_bytes().to_vec(),
+            Self::Done { number } => [&number.to_be_bytes()[..], &[DONE]].concat(),
             Self::Dial { number, class, vendor } => {
                 let place = DataClass::ALL.iter().position(|one| one == class).unwrap_or_default();
                 let place = u8::try_from(place).unwrap_or_default();
@@ -63,10 +60,10 @@ impl Question {
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let (number, rest) = bytes.split_first_chunk::<8>()?;
         let number = u64::from_be_bytes(*number);
-        if number == 0 {
-            return rest.is_empty().then_some(Self::Begin);
+        let (class, vendor) = rest.split_first().filter(|_rest| number > 0)?;
+        if *class == DONE {
+            return vendor.is_empty().then_some(Self::Done { number });
         }
-        let (class, vendor) = rest.split_first()?;
         let class = *DataClass::ALL.get(usize::from(*class))?;
         let vendor = std::str::from_utf8(vendor).ok()?;
         Some(Self::Dial { number, class, vendor: VendorId::parse(vendor).ok()? })
@@ -76,6 +73,8 @@ impl Question {
 /// What goes with a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Terms {
+    /// Whose connection it is.
+    pub vendor: VendorId,
     /// The name that the vendor's certificate must have.
     pub host: String,
     /// For how long the token is good; zero without one.
@@ -86,8 +85,8 @@ pub struct Terms {
     pub roots_pem: String,
 }
 
-/// Number, outcome, two durations, the lengths of token and host, the host.
-const HEAD_BYTES: usize = 8 + 1 + 4 + 4 + 2 + 1 + limit::HOST_CHARS_MAX;
+/// Number, outcome, two durations, the lengths of token, vendor and host, the vendor, the host.
+const HEAD_BYTES: usize = 8 + 1 + 4 + 4 + 2 + 1 + 1 + VendorId::CHARS_MAX + limit::HOST_CHARS_MAX;
 
 /// The outcome of a question that was granted; a refusal is one more than its reason's place.
 const GRANTED: u8 = 0;
@@ -106,14 +105,18 @@ pub fn send_grant(
     let invalid = |_long| io::Error::from(io::ErrorKind::InvalidInput);
     let mut head = [0; HEAD_BYTES];
     let token_length = u16::try_from(token.len()).map_err(invalid)?;
+    let vendor = terms.vendor.as_str().as_bytes();
+    let vendor_length = u8::try_from(vendor.len()).map_err(invalid)?;
     let host_length = u8::try_from(terms.host.len()).map_err(invalid)?;
-    let parts: [&[u8]; 7] = [
+    let parts: [&[u8]; 9] = [
         &number.to_be_bytes(),
         &[GRANTED],
         &millis(terms.token_ttl).to_be_bytes(),
         &millis(terms.session_max).to_be_bytes(),
         &token_length.to_be_bytes(),
+        &[vendor_length],
         &[host_length],
+        vendor,
         terms.host.as_bytes(),
     ];
     for (slot, byte) in head.iter_mut().zip(parts.iter().copied().flatten()) {
@@ -168,7 +171,7 @@ pub struct Grant {
 /// answer is closed.
 ///
 /// # Errors
-/// The operating system's, and [`io::ErrorKind::UnexpectedEof`] when the other end is gone.
+/// The operating system's.
 pub fn receive(channel: impl AsFd, token: &mut SecretPlace) -> io::Result<Option<Answer>> {
     let (mut head, mut roots) = ([0; HEAD_BYTES], vec![0; limit::ROOTS_BYTES_MAX]);
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
@@ -189,9 +192,6 @@ pub fn receive(channel: impl AsFd, token: &mut SecretPlace) -> io::Result<Option
         })
         .flatten()
         .collect();
-    if received.bytes == 0 {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
     let roots_length = received.bytes.saturating_sub(HEAD_BYTES + limit::TOKEN_BYTES_MAX);
     roots.truncate(roots_length);
     let number = head.first_chunk().map_or(0, |number| u64::from_be_bytes(*number));
@@ -219,11 +219,14 @@ fn parse_terms(head: &[u8; HEAD_BYTES], roots: Vec<u8>) -> Option<(Terms, usize)
     let (token_ttl, rest) = rest.split_first_chunk::<4>()?;
     let (session_max, rest) = rest.split_first_chunk::<4>()?;
     let (token_length, rest) = rest.split_first_chunk::<2>()?;
-    let (host_length, host) = rest.split_first()?;
+    let ([vendor_length, host_length], rest) = rest.split_first_chunk::<2>()?;
+    let (vendor, rest) = rest.split_at_checked(usize::from(*vendor_length))?;
     let token_bytes = usize::from(u16::from_be_bytes(*token_length));
-    let host = std::str::from_utf8(host.get(..usize::from(*host_length))?).ok()?;
+    let vendor = VendorId::parse(std::str::from_utf8(vendor).ok()?).ok()?;
+    let host = std::str::from_utf8(rest.get(..usize::from(*host_length))?).ok()?;
     let duration = |bytes: &[u8; 4]| Duration::from_millis(u64::from(u32::from_be_bytes(*bytes)));
     let terms = Terms {
+        vendor,
         host: host.to_owned(),
         token_ttl: duration(token_ttl),
         session_max: duration(session_max),
@@ -255,12 +258,16 @@ mod tests {
     fn a_question_is_parsed_whole_or_not_at_all() {
         let vendor = VendorId::parse("deepgram").unwrap();
         let dial = Question::Dial { number: 7, class: DataClass::Transcript, vendor };
-        for question in [Question::Begin, dial] {
+        for question in [Question::Done { number: 7 }, dial] {
             assert_eq!(Question::parse(&question.to_bytes()), Some(question));
         }
         let mut wrong = dial.to_bytes();
         wrong[8] = 99;
-        for bytes in [&b""[..], &[0; 7], &[0; 9], &dial.to_bytes()[..9], &wrong] {
+        let mut unnumbered = dial.to_bytes();
+        unnumbered[..8].fill(0);
+        let long = [&Question::Done { number: 7 }.to_bytes()[..], b"x"].concat();
+        let all = [&b""[..], &[1; 7], &[1; 8], &dial.to_bytes()[..9], &wrong, &unnumbered, &long];
+        for bytes in all {
             assert_eq!(Question::parse(bytes), None, "{bytes:?}");
         }
     }
@@ -270,6 +277,7 @@ mod tests {
         let (ours, theirs) = pair();
         let (given, kept) = pair();
         let terms = Terms {
+            vendor: VendorId::parse("standin").unwrap(),
             host: "api.example.com".to_owned(),
             token_ttl: Duration::from_secs(30),
             session_max: Duration::from_secs(3_600),
@@ -299,14 +307,11 @@ mod tests {
         }
         // A grant without a descriptor, and one with a host that is not text.
         let mut head = [0_u8; HEAD_BYTES];
-        head[19] = 1;
-        head[20] = 0xff;
-        for bytes in [&[1; 3][..], &head] {
+        head[19..23].copy_from_slice(&[1, 1, b'a', 0xff]);
+        for bytes in [&b""[..], &[1; 3], &head] {
             send(&theirs, bytes, SendFlags::NOSIGNAL).unwrap();
             let answer = receive(&ours, &mut token).unwrap().unwrap();
             assert_eq!(answer.outcome.unwrap_err(), DialFault::BadAnswer);
         }
-        drop(theirs);
-        assert_eq!(receive(&ours, &mut token).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 }

@@ -44,12 +44,14 @@ pub struct Handed {
     pub registry: Option<OwnedFd>,
     /// The vendors' keys; only the broker gets them.
     pub vendor_keys: Option<OwnedFd>,
-    /// Where the launcher sends new documents; only the supervisor gets it.
+    /// Where the launcher sends the supervisor new documents, and the supervisor its helpers new channels.
     pub control: Option<OwnedFd>,
     /// The kind of machine, `target=NAME`: it decides which layers the cell must have.
     pub target: Option<Target>,
     /// The launcher's process, `launcher=PID`: this one ends with it.
     pub launcher: Option<u32>,
+    /// How many channels a helper will have at once, `workers=COUNT`.
+    pub workers: usize,
     /// The number of every descriptor above.
     pub numbers: Vec<RawFd>,
 }
@@ -98,6 +100,10 @@ impl Handed {
                 if handed.launcher.replace(launcher).is_some() {
                     return Err(HandedError::Twice);
                 }
+                continue;
+            }
+            if name == "workers" {
+                handed.workers = number.parse().map_err(|_number| HandedError::Argument)?;
                 continue;
             }
             let number = number.parse().map_err(|_number| HandedError::Argument)?;

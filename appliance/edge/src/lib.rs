@@ -19,6 +19,7 @@ pub mod drain;
 pub mod tcp;
 pub mod signing;
 pub mod egress;
+pub mod control;
 pub mod tls;
 pub mod connection;
 pub mod head;

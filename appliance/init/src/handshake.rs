@@ -3,15 +3,11 @@
 //! They are passwords, so the supervisor never has them in its memory: it holds a document and lets the kernel
 //! copy it into the server's channel, once for every start and once for every replacement.
 
-use std::io::{self, IoSliceMut};
-use std::mem::MaybeUninit;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags, SocketType,
-    recvmsg, socketpair,
-};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use ward_policy::limit;
 
 /// Where the signatures come from.
@@ -63,26 +59,4 @@ fn send(document: &OwnedFd, writer: &OwnedFd) -> io::Result<()> {
             return Ok(());
         }
     }
-}
-
-/// One message of the launcher, if there is one: the document that came with it.
-pub(crate) fn receive(control: BorrowedFd<'_>) -> io::Result<Option<OwnedFd>> {
-    let mut byte = [0; 1];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
-    let received = match recvmsg(control, &mut [IoSliceMut::new(&mut byte)], &mut ancillary, flags)
-    {
-        Err(rustix::io::Errno::AGAIN) => return Ok(None),
-        other => other?,
-    };
-    let mut documents = ancillary.drain().filter_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
-        _ => None,
-    });
-    let document = documents.next().and_then(|mut descriptors| descriptors.next());
-    if document.is_none() && received.bytes == 0 {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
-    Ok(document)
 }

@@ -7,6 +7,7 @@
 
 mod chain;
 mod handshake;
+mod link;
 pub mod log;
 mod post;
 pub mod sign;

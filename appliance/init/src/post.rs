@@ -20,6 +20,7 @@ use ward_policy::cell::Target;
 use ward_policy::limit;
 
 use crate::handshake::HandshakeSource;
+use crate::link::{ForHelper, Link};
 
 /// Where a role's program is.
 #[derive(Clone, Debug)]
@@ -62,6 +63,12 @@ pub(crate) struct Post {
     hands: Vec<(String, OwnedFd)>,
     /// Where the server's handshake signatures come from.
     pub(crate) handshake: Option<HandshakeSource>,
+    /// A server's channels to its helpers, by name.
+    pub(crate) links: Vec<(String, Link)>,
+    /// A helper's channels to its server.
+    pub(crate) link: Option<(String, Link)>,
+    /// How many channels a helper will have at once; 0 when it need not know.
+    pub(crate) workers: usize,
     starts: u64,
     back_off: BackOff,
 }
@@ -74,6 +81,9 @@ impl Post {
             target,
             hands: Vec::new(),
             handshake: None,
+            links: Vec::new(),
+            link: None,
+            workers: 0,
             starts: 0,
             back_off: BackOff::NEW,
         }
@@ -112,7 +122,7 @@ impl Post {
                 return End { role: which, status };
             }
             tokio::time::sleep(self.back_off.delay).await;
-            if stopping.load(Ordering::Acquire) && which != Role::Log {
+            if stopping.load(Ordering::Acquire) && is_server(which) {
                 return End { role: which, status: 0 };
             }
         }
@@ -129,12 +139,12 @@ impl Post {
             command.kill_on_drop(true).arg(format!("launcher={}", std::process::id()));
         }
         command.arg(format!("target={}", self.target.name()));
-        let mut all: Vec<(&str, &OwnedFd)> =
-            self.hands.iter().map(|(name, descriptor)| (name.as_str(), descriptor)).collect();
-        let fresh = self.handshake.as_ref().map(HandshakeSource::open).transpose()?;
-        if let Some(reader) = &fresh {
-            all.push(("handshake", reader));
+        if self.workers > 0 {
+            command.arg(format!("workers={}", self.workers));
         }
+        let fresh = self.fresh()?;
+        let kept = self.hands.iter();
+        let all: Vec<&(String, OwnedFd)> = kept.chain(&fresh).collect();
         for (name, descriptor) in &all {
             command.arg(format!("{name}={}", descriptor.as_raw_fd()));
             // A predecessor may have read it; what cannot be wound back is no document.
@@ -148,6 +158,23 @@ impl Post {
         child
     }
 
+    /// Descriptors that are made for this start alone.
+    fn fresh(&self) -> std::io::Result<Vec<(String, OwnedFd)>> {
+        let mut fresh = Vec::new();
+        if let Some(handshake) = &self.handshake {
+            fresh.push(("handshake".to_owned(), handshake.open()?));
+        }
+        for (name, link) in &self.links {
+            fresh.extend(link.for_server()?.into_iter().map(|end| (name.clone(), end)));
+        }
+        if let Some((name, link)) = &self.link {
+            let ForHelper { control, ends } = link.for_helper()?;
+            fresh.push(("control".to_owned(), control));
+            fresh.extend(ends.into_iter().map(|end| (name.clone(), end)));
+        }
+        Ok(fresh)
+    }
+
     fn command(&self) -> Command {
         let name = program_of(self.role);
         let serve = self.role.name();
@@ -158,9 +185,7 @@ impl Post {
                 command.arg(format!("serve-{serve}"));
                 command
             }
-            Program::Files(server) if matches!(self.role, Role::Media | Role::Twiml) => {
-                Command::new(server)
-            }
+            Program::Files(server) if is_server(self.role) => Command::new(server),
             Program::Files(server) => {
                 let mut command = Command::new(server.with_file_name(name));
                 if name == "ward-init" {
@@ -182,6 +207,10 @@ const fn program_of(role: Role) -> &'static str {
         Role::Media => "ward-media",
         Role::Twiml => "ward-twiml",
     }
+}
+
+const fn is_server(role: Role) -> bool {
+    matches!(role, Role::Media | Role::Twiml)
 }
 
 fn byte(number: Option<i32>) -> u8 {
@@ -210,28 +239,24 @@ impl BackOff {
         lived: Duration,
         is_stopping: bool,
     ) -> Option<u8> {
-        let is_server = matches!(role, Role::Media | Role::Twiml);
         let code = byte(status.code());
-        match status.code() {
+        if is_stopping && (is_server(role) || role == Role::Log) {
             // A server ends so when it was told to; the log when nobody is left to write.
-            Some(0) if is_server || is_stopping => return Some(0),
-            // What it was handed is wrong, and will be the next time. Only the operating system may think
-            // better of it.
-            Some(64..=66 | 68) => return Some(code),
-            _ if is_stopping => return Some(UNEXPECTED),
-            _ => {}
+            return Some(if status.success() { 0 } else { UNEXPECTED });
         }
         self.has_lived |= lived >= limit::ROLE_STARTED_AFTER;
-        if code == SYSTEM || !self.has_lived {
+        if !self.has_lived {
+            // What it was handed is wrong, and will be the next time. Only the operating system may think better
+            // of it. One that has served says so only if it was taken over, and is started again like any other.
+            if matches!(status.code(), Some(64..=66 | 68)) {
+                return Some(code);
+            }
             self.failed_starts = self.failed_starts.saturating_add(1);
-        }
-        if self.failed_starts >= limit::FAILED_STARTS_MAX {
-            return Some(if code == 0 { UNEXPECTED } else { code });
+            if self.failed_starts >= limit::FAILED_STARTS_MAX {
+                return Some(if code == 0 { UNEXPECTED } else { code });
+            }
         }
         let is_settled = lived >= limit::RESTART_SETTLED_AFTER;
-        if is_settled {
-            self.failed_starts = 0;
-        }
         self.delay = if is_settled {
             limit::RESTART_DELAY_MIN
         } else {
@@ -245,8 +270,6 @@ impl BackOff {
 mod tests {
     use super::*;
 
-    const SECOND: Duration = Duration::from_secs(1);
-
     fn exit(code: i32) -> ExitStatus {
         ExitStatus::from_raw(code << 8)
     }
@@ -255,36 +278,54 @@ mod tests {
         ExitStatus::from_raw(9)
     }
 
+    fn lived() -> BackOff {
+        BackOff { has_lived: true, ..BackOff::NEW }
+    }
+
     #[test]
-    fn what_is_wrong_for_good_is_not_tried_again() {
-        for (role, status, is_stopping, expected) in [
-            (Role::Media, exit(0), false, Some(0)),
-            (Role::Media, exit(65), false, Some(65)),
-            (Role::Sign, exit(66), false, Some(66)),
-            (Role::Broker, exit(68), false, Some(68)),
-            (Role::Log, exit(0), true, Some(0)),
-            (Role::Media, killed(), true, Some(UNEXPECTED)),
-            (Role::Media, killed(), false, None),
-            (Role::Sign, exit(0), false, None),
-            (Role::Media, exit(67), false, None),
-        ] {
+    fn what_is_wrong_from_the_beginning_is_not_tried_again() {
+        for status in [64, 65, 66, 68] {
             let mut back_off = BackOff::NEW;
-            let is_over = back_off.is_over(role, status, SECOND, is_stopping);
-            assert_eq!(is_over, expected, "{role:?} {status:?} {is_stopping}");
+            let over = back_off.is_over(Role::Sign, exit(status), Duration::ZERO, false);
+            assert_eq!(over.map(i32::from), Some(status));
         }
     }
 
     #[test]
-    fn the_operating_system_is_asked_a_few_times_and_no_more() {
-        for (status, lived, expected) in [
-            (exit(67), SECOND, 67),
-            (exit(67), Duration::ZERO, 67),
-            (killed(), Duration::ZERO, UNEXPECTED),
+    fn what_has_served_is_started_again_whatever_it_ends_with() {
+        for role in [Role::Media, Role::Sign, Role::Broker, Role::Log] {
+            for status in [exit(0), exit(64), exit(66), exit(67), exit(68), exit(1), killed()] {
+                let mut back_off = lived();
+                for _ in 0..100 {
+                    let over = back_off.is_over(role, status, Duration::ZERO, false);
+                    assert_eq!(over, None, "{role:?} {status:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn while_all_ends_a_server_is_not_started_again_and_a_helper_is() {
+        for (role, status, expected) in [
+            (Role::Media, exit(0), Some(0)),
+            (Role::Twiml, killed(), Some(UNEXPECTED)),
+            (Role::Log, exit(0), Some(0)),
+            (Role::Sign, killed(), None),
+            (Role::Broker, exit(0), None),
         ] {
+            assert_eq!(lived().is_over(role, status, Duration::ZERO, true), expected, "{role:?}");
+        }
+    }
+
+    #[test]
+    fn a_start_that_fails_is_tried_a_few_times_and_no_more() {
+        for (status, expected) in
+            [(exit(67), SYSTEM), (killed(), UNEXPECTED), (exit(0), UNEXPECTED)]
+        {
             let mut back_off = BackOff::NEW;
             let mut tries = 1;
             let over = loop {
-                match back_off.is_over(Role::Media, status, lived, false) {
+                match back_off.is_over(Role::Media, status, Duration::ZERO, false) {
                     Some(over) => break over,
                     None => tries += 1,
                 }
@@ -294,17 +335,8 @@ mod tests {
     }
 
     #[test]
-    fn a_role_that_was_there_once_is_started_again_however_often_it_dies() {
-        let mut back_off = BackOff::NEW;
-        assert_eq!(back_off.is_over(Role::Media, killed(), limit::ROLE_STARTED_AFTER, false), None);
-        for _ in 0..1_000 {
-            assert_eq!(back_off.is_over(Role::Media, killed(), Duration::ZERO, false), None);
-        }
-    }
-
-    #[test]
     fn delays_grow_to_their_maximum_and_begin_anew_after_a_while() {
-        let mut back_off = BackOff { has_lived: true, ..BackOff::NEW };
+        let mut back_off = lived();
         for _ in 0..20 {
             assert_eq!(back_off.is_over(Role::Media, killed(), Duration::ZERO, false), None);
         }

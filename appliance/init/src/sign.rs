@@ -3,12 +3,13 @@
 //! What it is asked to sign must have the shape of a handshake's own text; a request for anything else,
 //! in any other scheme, or too long, gets an empty answer. It keeps the key and no message.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Barrier, Condvar, Mutex, PoisonError};
 
+use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use rustls::SignatureScheme;
 use rustls::sign::SigningKey;
@@ -16,6 +17,7 @@ use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject as _;
 use ward_edge::cell;
 use ward_edge::clock::Clock;
+use ward_edge::control::receive;
 use ward_edge::handed::{Handed, read_document};
 use ward_edge::log::Log;
 use ward_edge::panic::{Strategy, install};
@@ -44,18 +46,18 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<Infallible, StartErr
     let key = rustls::crypto::ring::sign::any_supported_type(&key.map_err(|_key| StartError::Tls)?);
     let key = key.map_err(|_key| StartError::Tls)?;
     let hello = hello(key.as_ref()).ok_or(StartError::Tls)?.to_bytes();
-    let workers = u16::try_from(handed.sign.len()).unwrap_or(u16::MAX);
-    let open = Arc::new(AtomicUsize::new(handed.sign.len()));
-    let sealed = Arc::new(Barrier::new(handed.sign.len().saturating_add(1)));
-    for channel in handed.sign {
-        let (key, hello, open) = (Arc::clone(&key), hello.clone(), Arc::clone(&open));
+    let control = handed.control.take().ok_or(StartError::Handed)?;
+    let queue = Arc::new(Queue::default());
+    handed.sign.into_iter().for_each(|channel| queue.put(channel));
+    let workers = u16::try_from(handed.workers).map_err(|_count| StartError::Handed)?;
+    let sealed = Arc::new(Barrier::new(handed.workers.saturating_add(1)));
+    for _ in 0..workers {
+        let (key, hello, queue) = (Arc::clone(&key), hello.clone(), Arc::clone(&queue));
         let gate = Arc::clone(&sealed);
         start_beside("channel", move || {
             gate.wait();
-            serve(&channel, key.as_ref(), &hello);
-            // Without a server there is nothing to keep a key for.
-            if open.fetch_sub(1, Ordering::AcqRel) == 1 {
-                leave(0);
+            loop {
+                serve(&queue.take(), key.as_ref(), &hello);
             }
         })?;
     }
@@ -63,9 +65,34 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<Infallible, StartErr
     log.record(&Event::Started { workers });
     // Only now is anything said or signed.
     sealed.wait();
-    // It ends with its server, or by its launcher's signal.
-    loop {
-        std::thread::park();
+    // A server that is started again has other channels. The end of this one is the supervisor's, and ours.
+    while let Ok(channel) = receive(control.as_fd()) {
+        channel.into_iter().for_each(|channel| queue.put(channel));
+    }
+    leave(0)
+}
+
+/// Channels that no thread serves yet.
+#[derive(Default)]
+struct Queue {
+    channels: Mutex<VecDeque<OwnedFd>>,
+    more: Condvar,
+}
+
+impl Queue {
+    fn put(&self, channel: OwnedFd) {
+        self.channels.lock().unwrap_or_else(PoisonError::into_inner).push_back(channel);
+        self.more.notify_one();
+    }
+
+    fn take(&self) -> OwnedFd {
+        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(channel) = channels.pop_front() {
+                return channel;
+            }
+            channels = self.more.wait(channels).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 }
 
@@ -80,12 +107,11 @@ fn hello(key: &dyn SigningKey) -> Option<Hello> {
 fn serve(channel: &OwnedFd, key: &dyn SigningKey, hello: &[u8]) {
     let mut buffer = [0; limit::SIGN_MESSAGE_BYTES_MAX];
     loop {
-        let Ok((_, length)) = recv(channel, &mut buffer, RecvFlags::TRUNC) else {
-            continue;
+        let length = match recv(channel, &mut buffer, RecvFlags::TRUNC) {
+            Ok((_, length)) => length,
+            Err(Errno::INTR) => continue,
+            Err(_broken) => return,
         };
-        if length == 0 {
-            return;
-        }
         // Longer than the buffer: it was cut, and is no request of a handshake anyway.
         let request = buffer.get(..length).and_then(Request::parse);
         let number = request.as_ref().map_or(0, |request| request.number);
@@ -95,8 +121,10 @@ fn serve(channel: &OwnedFd, key: &dyn SigningKey, hello: &[u8]) {
             None => Vec::new(),
         };
         let answer = [&number.to_be_bytes()[..], &answer].concat();
-        // A server that is gone is noticed by the next read.
-        send(channel, &answer, SendFlags::NOSIGNAL).map(drop).unwrap_or_default();
+        // An empty message and the end look alike; only a server that is gone cannot be answered.
+        if send(channel, &answer, SendFlags::NOSIGNAL).is_err() {
+            return;
+        }
     }
 }
 

@@ -1,15 +1,17 @@
 //! The supervisor: starts every role with the descriptors it needs and no others, and starts it again when it
 //! ends.
 //!
-//! Channels, pipes, listeners and documents outlive the processes that use them: both ends stay open here, so
-//! a role that comes back finds what its predecessor had, and whoever talks to it only waits. It reads none of
-//! them: no document, no log line, no word of another role. Documents are passed on by the kernel.
+//! Pipes, listeners and documents outlive the processes that use them: they stay open here, so a role that comes
+//! back finds what its predecessor had, and whoever talks to it only waits. A server that comes back gets fresh
+//! channels to its helpers. It reads none of them: no document, no log line, no word of another role. Documents
+//! are passed on by the kernel.
 
 use std::convert::Infallible;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::Interest;
@@ -17,6 +19,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 use ward_edge::clock::Clock;
+use ward_edge::control::receive;
 use ward_edge::drain::StopSignals;
 use ward_edge::handed::Handed;
 use ward_edge::log::Log;
@@ -29,6 +32,7 @@ use ward_sys::process::end_with;
 use ward_sys::readiness::watch;
 
 use crate::handshake::HandshakeSource;
+use crate::link::Link;
 use crate::post::{End, Post, Program, Started};
 
 /// Runs until the server has ended; its exit status is this one's.
@@ -76,6 +80,9 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<u8, StartError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let stop = StopSignals::watch()?;
+        if let Some(control) = &control {
+            rustix::io::ioctl_fionbio(control, true).map_err(std::io::Error::from)?;
+        }
         let control = control.map(|control| watch(control, Interest::READABLE)).transpose()?;
         Ok(Supervisor { server, log, stop, control, handshake, server_pid: None }.run(posts).await)
     })
@@ -112,16 +119,19 @@ fn posts(
     let mut of_server = post(server)?;
     let mut of_log = post(Role::Log)?;
     of_server.hand("settings", handed.settings.ok_or(StartError::Handed)?);
+    let workers = handed.listeners.len();
+    let link = |name: &str, server: &mut Post, helper: &mut Post| {
+        let link = Link::new(workers);
+        server.links.push((name.to_owned(), link.clone()));
+        helper.link = Some((name.to_owned(), link));
+    };
     if let Some(key) = handed.tls_key {
         let mut of_sign = post(Role::Sign)?;
         of_sign.hand("tls-key", key);
+        of_sign.workers = workers;
         of_server.hand("tls-chain", handed.tls_chain.ok_or(StartError::Handed)?);
         // One channel a worker: nobody waits for another's signature.
-        for _ in &handed.listeners {
-            let (ours, theirs) = channel()?;
-            of_server.hand("sign", ours);
-            of_sign.hand("sign", theirs);
-        }
+        link("sign", &mut of_server, &mut of_sign);
         posts.push(of_sign);
     }
     if let Some(registry) = handed.registry {
@@ -130,11 +140,7 @@ fn posts(
         let settings = handed.broker_settings.ok_or(StartError::Handed)?;
         of_broker.hand("broker-settings", settings);
         of_broker.hand("vendor-keys", handed.vendor_keys.ok_or(StartError::Handed)?);
-        for _ in &handed.listeners {
-            let (ours, theirs) = channel()?;
-            of_server.hand("broker", ours);
-            of_broker.hand("broker", theirs);
-        }
+        link("broker", &mut of_server, &mut of_broker);
         posts.push(of_broker);
     }
     for listener in handed.listeners {
@@ -150,13 +156,6 @@ fn posts(
     Ok(posts)
 }
 
-/// Both ends of a channel that keeps messages apart.
-fn channel() -> std::io::Result<(OwnedFd, OwnedFd)> {
-    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-    let flags = SocketFlags::CLOEXEC;
-    Ok(socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?)
-}
-
 struct Supervisor {
     server: Role,
     log: Log,
@@ -170,7 +169,7 @@ impl Supervisor {
     /// Keeps every post filled until one of them is over for good; the exit status.
     async fn run(mut self, posts: Vec<Post>) -> u8 {
         let (sender, mut news) = unbounded_channel();
-        let stopping = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let stopping = Arc::new(AtomicBool::new(false));
         let mut kept = JoinSet::new();
         let mut log_kept = JoinSet::new();
         for post in posts {
@@ -182,23 +181,31 @@ impl Supervisor {
                 biased;
                 Some(what) = news.recv() => self.note(&what),
                 Some(ended) = kept.join_next() => {
-                    break ended.unwrap_or_else(|_broken| End::broken(self.server));
+                    let ended = ended.unwrap_or_else(|_broken| End::broken(self.server));
+                    // Live calls are not hung up on because a helper is over while they drain.
+                    if ended.role == self.server || !stopping.load(Ordering::Acquire) {
+                        break ended;
+                    }
                 }
                 Some(ended) = log_kept.join_next() => {
-                    break ended.unwrap_or_else(|_broken| End::broken(Role::Log));
+                    let ended = ended.unwrap_or_else(|_broken| End::broken(Role::Log));
+                    if !stopping.load(Ordering::Acquire) {
+                        break ended;
+                    }
                 }
                 () = self.stop.next() => {
-                    stopping.store(true, std::sync::atomic::Ordering::Release);
+                    stopping.store(true, Ordering::Release);
                     self.tell_server(Signal::TERM);
                 }
                 () = ready(self.control.as_ref()) => self.take_control(),
             }
         };
-        stopping.store(true, std::sync::atomic::Ordering::Release);
+        stopping.store(true, Ordering::Release);
         self.finish(end, kept, log_kept, news, sender).await
     }
 
-    /// Ends whoever is left but the log, which ends by itself when it has written everything.
+    /// Ends whoever is left but the log, which ends by itself when it has written everything. The server has ended,
+    /// or something was wrong before it served.
     async fn finish(
         mut self,
         end: End,
@@ -248,7 +255,7 @@ impl Supervisor {
     /// One message of the launcher: new handshake signatures, as an unread document.
     fn take_control(&mut self) {
         let Some(control) = &self.control else { return };
-        match crate::handshake::receive(control.get_ref().as_fd()) {
+        match receive(control.get_ref().as_fd()) {
             Ok(Some(document)) => {
                 if let Some(handshake) = &self.handshake {
                     handshake.replace(document);

@@ -28,12 +28,12 @@ use ward_edge::start::{StartError, exit_code};
 use ward_edge::tcp::Tcp;
 use ward_edge::wiped::{wiped, wiped_now};
 use ward_edge::{cell, tls, worker};
-use ward_policy::audit::{Event, Role};
+use ward_policy::audit::{Event, Finding, Role};
 use ward_policy::count::Counts;
 use ward_policy::fault::{CallEnd, Refusal};
 use ward_policy::limit;
 use ward_policy::phi::Secret;
-use ward_sys::secret::SecretPool;
+use ward_sys::secret::{Protection, SecretPool};
 use ward_twilio::handshake::HandshakeSet;
 
 use crate::agent::{Agents, Embedded};
@@ -66,6 +66,7 @@ pub fn start(
     let log = Log::new(Role::Media, clock, sink);
     install(Strategy::Unwind, log.clone());
     let target = handed.target.ok_or(StartError::Handed)?;
+    let ways = Arc::new(VendorChannels::new(std::mem::take(&mut handed.broker))?);
     let entered = cell::enter(Role::Media, target, &handed, &[], &log)?;
     let document = read_document(handed.settings.take(), "settings");
     let document = document.map_err(|_document| StartError::Handed)?;
@@ -88,8 +89,7 @@ pub fn start(
         pseudonyms: Pseudonyms::new().map_err(|_random| StartError::System)?,
         log: log.clone(),
     });
-    let ways = VendorChannels::new(std::mem::take(&mut handed.broker), &context.settings)?;
-    let ways = Arc::new(ways);
+    ways.judge(&context.settings, &log)?;
     let accept_log = log.clone();
     let seal = || entered.seal(&log);
     worker::run(handed.listeners, limit::WAKE_PAUSE, &drainer, &log, seal, move |listener| {
@@ -113,22 +113,32 @@ struct VendorChannels {
 }
 
 impl VendorChannels {
-    fn new(channels: Vec<OwnedFd>, settings: &MediaSettings) -> Result<Self, StartError> {
-        // Someone whom nobody can dial cannot be had.
-        if channels.is_empty() && !settings.vendors.is_empty() {
-            return Err(StartError::Settings);
-        }
+    /// Made before the cell: in it no memory of this kind can be made any more.
+    fn new(channels: Vec<OwnedFd>) -> Result<Self, StartError> {
         for channel in &channels {
             rustix::io::ioctl_fionbio(channel, true).map_err(io::Error::from)?;
         }
         let tokens = if channels.is_empty() {
             None
         } else {
-            let tokens =
-                SecretPool::up_to(limit::TOKENS_MAX, limit::TOKENS_MIN, limit::TOKEN_BYTES_MAX);
+            let (most, fewest) = (limit::TOKENS_MAX, limit::TOKENS_MIN);
+            let tokens = SecretPool::up_to(most, fewest, limit::TOKEN_BYTES_MAX);
             Some(tokens.map_err(|_memory| StartError::System)?)
         };
         Ok(Self { channels: Mutex::new(channels), tokens })
+    }
+
+    /// Says what is wrong with it, once that can be said.
+    fn judge(&self, settings: &MediaSettings, log: &Log) -> Result<(), StartError> {
+        // Someone whom nobody can dial cannot be had.
+        if self.tokens.is_none() && !settings.vendors.is_empty() {
+            return Err(StartError::Settings);
+        }
+        let is_locked = |tokens: &SecretPool| tokens.protection() == Protection::Locked;
+        if self.tokens.as_ref().is_some_and(is_locked) {
+            log.record(&Event::Finding { finding: Finding::SecretsOnlyLocked });
+        }
+        Ok(())
     }
 
     /// The next worker's way; called within its runtime.

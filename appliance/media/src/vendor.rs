@@ -4,17 +4,14 @@
 //! cannot be had never ends a call. What is said over a connection is not this file's business.
 
 use std::fmt;
-use std::os::fd::AsFd as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
-use rustix::net::{Shutdown, shutdown};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::client::Resumption;
@@ -31,7 +28,7 @@ use ward_policy::limit;
 use ward_policy::redact::Pseudonym;
 use ward_policy::vendor_id::VendorId;
 
-use crate::broker::{Broker, Given, Token};
+use crate::broker::{Broker, Given, Loan, Token};
 
 /// A vendor that every call has a connection to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,18 +77,22 @@ impl Vendors {
     }
 
     async fn connect(&self, wanted: Wanted) -> Result<Connection, DialFault> {
-        let Given { connection, terms, token } =
-            self.broker.ask(wanted.vendor, wanted.class).await?;
+        let asked_at = self.clock.now();
+        let given = self.broker.ask(wanted.vendor, wanted.class).await?;
+        let Given { connection, loan, terms, token } = given;
         let socket = std::net::TcpStream::from(connection);
         let socket = TcpStream::from_std(socket).map_err(|_system| DialFault::BadAnswer)?;
         let config = client_config(&terms.roots_pem).ok_or(DialFault::VendorTls)?;
         let name = ServerName::try_from(terms.host).map_err(|_name| DialFault::BadAnswer)?;
-        let connecting = TlsConnector::from(Arc::new(config)).connect(name, Cut(socket));
+        let connecting =
+            TlsConnector::from(Arc::new(config)).connect(name, Lent { socket, _loan: loan });
         let Ok(Ok(stream)) = timeout(limit::VENDOR_TLS_DEADLINE, connecting).await else {
             return Err(DialFault::VendorTls);
         };
-        let (token_ttl, session_max) = (terms.token_ttl, terms.session_max);
-        Ok(Connection { stream, token, token_ttl, session_max })
+        // Counted from the question, so that nothing is used for longer than the broker meant.
+        let until = |length| self.clock.instant(asked_at.saturating_add(length));
+        let (token_until, session_until) = (until(terms.token_ttl), until(terms.session_max));
+        Ok(Connection { stream, token, token_until, session_until })
     }
 }
 
@@ -127,18 +128,18 @@ impl Drop for Ended {
 
 /// One vendor's connection.
 struct Connection {
-    stream: TlsStream<Cut>,
+    stream: TlsStream<Lent>,
     token: Option<Token>,
-    token_ttl: Duration,
-    session_max: Duration,
+    token_until: Instant,
+    session_until: Instant,
 }
 
 impl Connection {
     /// Keeps it until its time is over or the vendor ends it; the token goes when its own is.
     async fn hold(mut self) -> VendorEnd {
         let mut unread = [0; 256];
-        let session = tokio::time::sleep(self.session_max);
-        let token = tokio::time::sleep(self.token_ttl);
+        let session = sleep_until(self.session_until);
+        let token = sleep_until(self.token_until);
         tokio::pin!(session, token);
         loop {
             tokio::select! {
@@ -154,49 +155,45 @@ impl Connection {
     }
 }
 
-/// A socket that ends both ways when it is dropped, so that the broker, which has it too, sees the end.
+/// A socket that the broker has too, and is told about when it is dropped.
 #[derive(Debug)]
-struct Cut(TcpStream);
-
-impl Drop for Cut {
-    fn drop(&mut self) {
-        // It can only fail because the connection is over.
-        shutdown(self.0.as_fd(), Shutdown::Both).unwrap_or_default();
-    }
+struct Lent {
+    socket: TcpStream,
+    _loan: Loan,
 }
 
-impl AsyncRead for Cut {
+impl AsyncRead for Lent {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(context, buffer)
+        Pin::new(&mut self.socket).poll_read(context, buffer)
     }
 }
 
 /// As for [`ward_edge::tcp::Tcp`]: one buffer a call.
-impl AsyncWrite for Cut {
+impl AsyncWrite for Lent {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, bytes)
+        Pin::new(&mut self.socket).poll_write(context, bytes)
     }
 
     fn poll_flush(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
+        Pin::new(&mut self.socket).poll_flush(context)
     }
 
     fn poll_shutdown(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(context)
+        Pin::new(&mut self.socket).poll_shutdown(context)
     }
 }
 

@@ -257,6 +257,10 @@ impl Server {
 
     /// Waits at most `patience`, then ends every process.
     pub fn stop(&mut self, patience: Duration) {
+        // Its number may be another's already.
+        if !matches!(self.supervisor.try_wait(), Ok(None)) {
+            return;
+        }
         self.terminate();
         let steps = patience.as_millis() / 10;
         for _ in 0..steps {

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use ward_broker::settings::BrokerSettings;
 use ward_edge::settings::{Problem, Settings};
 use ward_media::settings::MediaSettings;
 use ward_policy::limit;
@@ -214,13 +215,14 @@ impl AllSettings {
         }
     }
 
-    /// Every problem of the settings themselves and of both servers, each once.
+    /// Every problem of the settings themselves, of both servers and the broker, each once.
     #[must_use]
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = self.problems.clone();
         let twiml = TwimlSettings::parse(self.twiml_document().expose()).err();
         let media = MediaSettings::parse(self.media_document().expose()).err();
-        for problem in twiml.into_iter().chain(media).flatten() {
+        let broker = BrokerSettings::parse(self.broker_document().expose()).err();
+        for problem in twiml.into_iter().chain(media).chain(broker).flatten() {
             if !problems.contains(&problem) {
                 problems.push(problem);
             }

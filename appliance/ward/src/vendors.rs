@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
+use ward_broker::keys::are_keys;
 use ward_policy::date::Date;
 use ward_policy::phi::Secret;
 use ward_policy::vendor::{BUILT_IN, DataClass, Entry, Registry};
@@ -60,6 +61,10 @@ impl Vendors {
         if let Some(path) = keys {
             let text = std::fs::read_to_string(path);
             all.keys = Secret::new(text.map_err(|error| Failure::file(path, error))?);
+            if !are_keys(all.keys.expose().as_bytes()) {
+                let what = "is not lines of ID=KEY, 16 KiB at most";
+                return Err(Failure::Usage(format!("{}: {what}", path.display())));
+            }
         }
         let pairs = all.registry.iter().map(|(name, text)| (name.as_str(), text.as_str()));
         Registry::parse(pairs).map(drop).map_err(|problems| {

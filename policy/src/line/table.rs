@@ -155,7 +155,7 @@ pub const EVENTS: &[Shape] = &[
     Shape {
         code: "finding",
         about: "A setting that works but should not be used in production.",
-        by: &[Role::Twiml, Role::Broker],
+        by: &[Role::Twiml, Role::Broker, Role::Media],
         fields: &[field(
             "finding",
             Kind::Word(words!(Finding::ALL, finding => finding.code())),

@@ -1,0 +1,32 @@
+//! Descriptors that the supervisor sends to a process that runs: one in each message. It reads no byte of them.
+
+use std::io::{self, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+
+/// One message: the descriptor that came with it, or `None` when there is none to be had now.
+///
+/// # Errors
+/// [`io::ErrorKind::UnexpectedEof`] when the other end is gone.
+pub fn receive(control: BorrowedFd<'_>) -> io::Result<Option<OwnedFd>> {
+    let mut byte = [0; 1];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let mut all = [IoSliceMut::new(&mut byte)];
+    let received = match recvmsg(control, &mut all, &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
+        Err(Errno::AGAIN | Errno::INTR) => return Ok(None),
+        other => other?,
+    };
+    let mut documents = ancillary.drain().filter_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
+        _ => None,
+    });
+    let descriptor = documents.next().and_then(|mut descriptors| descriptors.next());
+    if descriptor.is_none() && received.bytes == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(descriptor)
+}
