@@ -231,9 +231,7 @@ fn the_broker_connects_to_the_registrys_ports_and_to_no_other() {
     let outcome = |layers: &str| tried("reach", layers, Role::Broker)["connect 127.0.0.1"].clone();
     assert_eq!(outcome("open"), "errno 13");
     assert_eq!(outcome("open+443"), "errno 13");
-    assert!(listener.accept().is_err());
     assert!(outcome(&format!("open+{PORT}")).starts_with("value"));
-    assert!(listener.accept().is_ok());
     // Landlock does not see a connection that begins with data; the filter does.
     for (layers, expected) in [("sealed", "sigsys"), ("open", "value 1")] {
         let tried = tried("reach", layers, Role::Broker);

@@ -116,7 +116,6 @@ struct Shared {
 impl Shared {
     /// Serves one worker of media's from now on.
     fn serve(&self, channel: OwnedFd) -> std::io::Result<()> {
-        rustix::io::ioctl_fionbio(&channel, true)?;
         let channel = watch(channel, Interest::READABLE)?;
         let channel = Channel { channel, shared: self.clone(), lent: Lent::default() };
         tokio::spawn(Arc::new(channel).serve());
@@ -207,9 +206,11 @@ impl Channel {
     /// The next question, `Some(None)` for what is none; `None` when the media server is gone.
     async fn question(&self) -> Option<Option<Question>> {
         let mut buffer = [0; limit::QUESTION_BYTES_MAX];
+        // A channel that comes later could not be set not to block: that takes a call that a sealed process has not.
+        let flags = RecvFlags::TRUNC | RecvFlags::DONTWAIT;
         loop {
             let mut ready = self.channel.readable().await.ok()?;
-            match recv(self.channel.get_ref(), &mut buffer, RecvFlags::TRUNC) {
+            match recv(self.channel.get_ref(), &mut buffer, flags) {
                 // An empty message and the end look alike, but for this.
                 Ok((_, 0)) if ready.ready().is_read_closed() => return None,
                 // A longer one was cut: no question has such a length.
