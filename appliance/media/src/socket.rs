@@ -379,7 +379,11 @@ fn blocked<T>(poll: Poll<io::Result<T>>) -> io::Result<T> {
 impl<S: AsyncRead + Unpin> Read for Wire<'_, '_, S> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         let mut buffer = ReadBuf::new(bytes);
-        blocked(Pin::new(&mut *self.stream).poll_read(self.context, &mut buffer))?;
+        #[cfg(not(negative_control))]
+        let read = S::poll_read;
+        #[cfg(negative_control)]
+        let read = ward_edge::log::leak::read::<S>;
+        blocked(read(Pin::new(&mut *self.stream), self.context, &mut buffer))?;
         Ok(buffer.filled().len())
     }
 }
