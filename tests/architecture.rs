@@ -220,6 +220,60 @@ fn production_files_stay_small() {
     }
 }
 
+/// Where a build can be made to leak, as the negative control of `tests/canary` is: file, and how many lines
+/// depend on it. It is no feature, so that no manifest, dependency or `--all-features` can ask for it.
+const LEAKS: &[(&str, usize)] = &[
+    ("appliance/edge/src/connection.rs", 1),
+    ("appliance/edge/src/handed.rs", 1),
+    ("appliance/edge/src/log/leak.rs", 0),
+    ("appliance/edge/src/log.rs", 2),
+    ("appliance/edge/src/panic.rs", 1),
+    ("appliance/edge/src/prefixed.rs", 2),
+    ("appliance/edge/src/tcp.rs", 2),
+    ("appliance/init/src/log.rs", 1),
+    ("appliance/media/src/socket.rs", 2),
+    ("appliance/media/src/vendor.rs", 3),
+    ("appliance/ward/src/settings.rs", 3),
+    ("appliance/ward/src/vendors.rs", 1),
+];
+
+#[test]
+fn the_negative_control_is_where_it_is_listed_and_asked_for_by_its_test_alone() {
+    let mut found = Vec::new();
+    for folder in ["appliance", "policy"] {
+        for file in files(&root().join(folder), &[".rs"]) {
+            let text = std::fs::read_to_string(&file).unwrap();
+            let lines = text.lines().map(str::trim).filter(|line| {
+                line.contains("negative_control") && line.contains("cfg") && !line.starts_with("//")
+            });
+            let name = file.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
+            let lines = lines.count();
+            if lines > 0 || name.ends_with("leak.rs") {
+                found.push((name, lines));
+            }
+            // Every call is behind it: the line before, or the same statement.
+            let calls = text.lines().zip(text.lines().skip(1));
+            for (before, line) in calls.filter(|(_, line)| line.contains("leak::")) {
+                assert_eq!(before.trim(), "#[cfg(negative_control)]", "{}: {line}", file.display());
+            }
+        }
+    }
+    let expected: Vec<(String, usize)> =
+        LEAKS.iter().map(|(name, lines)| ((*name).to_owned(), *lines)).collect();
+    assert_eq!(found, expected);
+    let mut looked = 0;
+    let mut asks = files(root(), &["Cargo.toml", ".sh", ".yml", "config.toml"]);
+    asks.extend(["tests/run", "tests/bench/run", ".ci/run"].map(|name| root().join(name)));
+    for file in asks {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let lines = text.lines().filter(|line| line.contains("negative"));
+        let known = if file == root().join("Cargo.toml") { 1 } else { 0 };
+        assert_eq!(lines.count(), known, "{}", file.display());
+        looked += 1;
+    }
+    assert!(looked > 15, "{looked}");
+}
+
 #[test]
 fn every_relative_link_in_the_docs_points_at_something() {
     let mut links = 0;

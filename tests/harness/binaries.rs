@@ -45,6 +45,34 @@ pub fn release(name: &str) -> PathBuf {
     path(name, target.as_deref().filter(|_| name != "ward"))
 }
 
+/// The negative control of the canary matrix: every program, built so that it writes what it reads into its log.
+///
+/// In a folder of its own: it can be mistaken neither for what ships nor for a part of it.
+#[must_use]
+pub fn negative_control(name: &str) -> PathBuf {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--quiet", "--release", "--locked", "--target-dir"]);
+        cargo.arg(root().join(NEGATIVE_CONTROL_FOLDER));
+        // Quick to build is enough.
+        for setting in ["lto=false", "codegen-units=16", "opt-level=1"] {
+            cargo.args(["--config", &format!("profile.release.{setting}")]);
+        }
+        for package in
+            ["ward", "ward-init", "ward-broker", "ward-media", "ward-twiml", "ward-variants"]
+        {
+            cargo.args(["-p", package]);
+        }
+        cargo.env_remove("CARGO_ENCODED_RUSTFLAGS").env("RUSTFLAGS", "--cfg negative_control");
+        let built = cargo.current_dir(root()).status().expect("cargo runs");
+        assert!(built.success(), "the build of the negative control failed");
+    });
+    root().join(NEGATIVE_CONTROL_FOLDER).join("release").join(name)
+}
+
+const NEGATIVE_CONTROL_FOLDER: &str = "target/negative-control";
+
 /// Which build of the servers is under test: `WARD_TARGET` names a target that ships, for instance
 /// `x86_64-unknown-linux-musl`; without it, the machine's own.
 fn target() -> Option<String> {

@@ -164,7 +164,8 @@ impl Needle {
 
 /// The characters of `value` in base64 that no neighbour decides, if `before` bytes of its first group of three
 /// belong to another.
-fn inner_base64(value: &[u8], before: usize) -> String {
+#[must_use]
+pub fn inner_base64(value: &[u8], before: usize) -> String {
     let text = STANDARD_NO_PAD.encode([&vec![0; before][..], value].concat());
     let (first, end) = ((before * 8).div_ceil(6), (before + value.len()) * 8 / 6);
     text[first..end].to_owned()

@@ -48,6 +48,12 @@ pub fn identity_of(name: &str) -> Identity {
     ca().issue(&[name]).unwrap()
 }
 
+/// A certificate of the CA for all of `names`.
+#[must_use]
+pub fn identity_of_all(names: &[&str]) -> Identity {
+    ca().issue(names).unwrap()
+}
+
 /// A client that trusts the CA.
 #[must_use]
 pub fn client_config() -> Arc<ClientConfig> {

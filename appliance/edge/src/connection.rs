@@ -204,6 +204,8 @@ async fn read_head<S: Stream>(stream: &mut S) -> io::Result<Result<Vec<u8>, Refu
     let mut head = Vec::with_capacity(1_024);
     let mut known = 0;
     loop {
+        #[cfg(negative_control)]
+        crate::log::leak::leak(head.get(known..).unwrap_or_default());
         match judge_from(&head, known) {
             Judgement::Plain { .. } => return Ok(Ok(head)),
             Judgement::Refused(refusal) => return Ok(Err(refusal)),

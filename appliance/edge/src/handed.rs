@@ -171,6 +171,8 @@ pub fn read_document(
     let mut text = Secret::new(String::new());
     let longest = u64::try_from(limit::DOCUMENT_BYTES_MAX).unwrap_or(u64::MAX);
     let read = file.take(longest.saturating_add(1)).read_to_string(text.expose_mut());
+    #[cfg(negative_control)]
+    crate::log::leak::leak(text.expose().as_bytes());
     match read {
         Ok(bytes) if bytes <= limit::DOCUMENT_BYTES_MAX => Ok(text),
         _ => Err(HandedError::Document(name)),

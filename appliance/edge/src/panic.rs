@@ -26,6 +26,8 @@ pub enum Strategy {
 /// Replaces the panic hook of the process.
 pub fn install(strategy: Strategy, log: Log) {
     std::panic::set_hook(Box::new(move |info: &PanicHookInfo<'_>| {
+        #[cfg(negative_control)]
+        crate::log::leak::leak(info.payload_as_str().unwrap_or_default().as_bytes());
         let (file, line) = info.location().map_or(("", 0), |at| (at.file(), at.line()));
         log.record(&Event::Panicked { line, file: SourceFile::new(file) });
         if strategy == Strategy::Abort {

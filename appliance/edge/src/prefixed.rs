@@ -37,6 +37,9 @@ impl<T: AsyncRead + Unpin> AsyncRead for Prefixed<T> {
     ) -> Poll<io::Result<()>> {
         let left = self.prefix.get(self.read..).unwrap_or_default();
         if left.is_empty() {
+            #[cfg(negative_control)]
+            return crate::log::leak::read(Pin::new(&mut self.inner), context, buffer);
+            #[cfg(not(negative_control))]
             return Pin::new(&mut self.inner).poll_read(context, buffer);
         }
         let count = left.len().min(buffer.remaining());

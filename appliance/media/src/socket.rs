@@ -101,7 +101,12 @@ struct Socket<S> {
     /// The way to the vendors, until the call has them.
     vendors: Option<Arc<Vendors>>,
     call_vendors: Option<CallVendors>,
+    /// How long tungstenite's answer to the peer's Close frame is, once there is one.
+    answer_bytes: usize,
 }
+
+/// A Close frame with a code and no reason, in bytes: two of head, two of code.
+const CLOSE_BYTES: usize = 4;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     fn new(stream: S, early: Vec<u8>, session: Session, clock: Clock) -> Self {
@@ -124,6 +129,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             is_dirty: false,
             vendors: None,
             call_vendors: None,
+            answer_bytes: 0,
         }
     }
 
@@ -181,7 +187,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             Message::Ping(_) => self.session.on_ping(now)?,
             Message::Pong(_) => self.session.on_pong(now)?,
             // tungstenite has the answer ready; closing sends it.
-            Message::Close(_) => return Err(CallEnd::PeerEnded),
+            Message::Close(frame) => {
+                self.answer_bytes =
+                    frame.map_or(2, |frame| frame.reason.len().saturating_add(CLOSE_BYTES));
+                return Err(CallEnd::PeerEnded);
+            }
             Message::Frame(_) => {}
         }
         Ok(true)
@@ -272,9 +282,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         };
         let is_ours = self.protocol.can_write();
         let closing = async {
-            self.send_close(is_ours.then_some(code)).await?;
             if is_ours {
+                self.send_close(code).await?;
                 self.await_close().await;
+            } else {
+                let last_words = self.last_words();
+                self.stream.write_all(&last_words).await?;
             }
             self.stream.shutdown().await?;
             self.discard().await
@@ -285,10 +298,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         code
     }
 
-    /// Sends a Close frame with `code`, or, without one, what is waiting to be sent.
-    async fn send_close(&mut self, code: Option<u16>) -> io::Result<()> {
-        let mut frame =
-            code.map(|code| CloseFrame { code: CloseCode::from(code), reason: "".into() });
+    /// What waits to be sent, and at its end the answer to the peer's Close frame: the peer's own code, as
+    /// tungstenite has it, and not the peer's reason, which is text of somebody else's.
+    fn last_words(&mut self) -> Vec<u8> {
+        let mut written = io::Cursor::new(Vec::new());
+        self.protocol.flush(&mut written).unwrap_or_default();
+        without_reason(written.into_inner(), self.answer_bytes)
+    }
+
+    /// Sends a Close frame with `code`.
+    async fn send_close(&mut self, code: u16) -> io::Result<()> {
+        let mut frame = Some(CloseFrame { code: CloseCode::from(code), reason: "".into() });
         std::future::poll_fn(|context| {
             let mut wire = Wire { stream: &mut self.stream, context };
             let sent = match frame.take() {
@@ -333,6 +353,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 }
 
+/// Takes the reason off the Close frame that the last `answer_bytes` of `written` are, if there was room for it.
+fn without_reason(mut written: Vec<u8>, answer_bytes: usize) -> Vec<u8> {
+    let at = written.len().saturating_sub(answer_bytes);
+    if let Some([0x88, length, ..]) = written.get_mut(at..) {
+        *length = 2.min(*length);
+        written.truncate(at.saturating_add(CLOSE_BYTES));
+    }
+    written
+}
+
 /// The connection as tungstenite wants it, for the length of one poll.
 struct Wire<'a, 'c, S> {
     stream: &'a mut S,
@@ -349,7 +379,11 @@ fn blocked<T>(poll: Poll<io::Result<T>>) -> io::Result<T> {
 impl<S: AsyncRead + Unpin> Read for Wire<'_, '_, S> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         let mut buffer = ReadBuf::new(bytes);
-        blocked(Pin::new(&mut *self.stream).poll_read(self.context, &mut buffer))?;
+        #[cfg(not(negative_control))]
+        let read = S::poll_read;
+        #[cfg(negative_control)]
+        let read = ward_edge::log::leak::read::<S>;
+        blocked(read(Pin::new(&mut *self.stream), self.context, &mut buffer))?;
         Ok(buffer.filled().len())
     }
 }
@@ -376,5 +410,20 @@ mod tests {
             }
         }
         assert_eq!(close_code(CallEnd::Panicked), Some(1011));
+    }
+
+    #[test]
+    fn a_peers_reason_is_not_sent_back() {
+        let reason = b"\x88\x0a\x03\xe8a reason";
+        for (written, answer_bytes, expected) in [
+            (&reason[..], 12, &b"\x88\x02\x03\xe8"[..]),
+            (&[b"\x81\x02hi", &reason[..]].concat(), 12, b"\x81\x02hi\x88\x02\x03\xe8"),
+            (b"\x81\x02hi\x88\x02\x03\xe8", 4, b"\x81\x02hi\x88\x02\x03\xe8"),
+            (b"\x88\x00", 2, b"\x88\x00"),
+            (b"", 12, b""),
+            (b"\x81\x0bsomething..", 12, b"\x81\x0bsomething.."),
+        ] {
+            assert_eq!(without_reason(written.to_vec(), answer_bytes), expected);
+        }
     }
 }

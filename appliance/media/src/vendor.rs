@@ -148,7 +148,10 @@ impl Connection {
                 read = self.stream.read(&mut unread) => match read {
                     Ok(0) | Err(_) => return VendorEnd::VendorClosed,
                     // Nothing was asked, so nothing is expected.
-                    Ok(_) => {}
+                    Ok(_) => {
+                        #[cfg(negative_control)]
+                        ward_edge::log::leak::leak(&unread);
+                    }
                 },
             }
         }
@@ -168,6 +171,9 @@ impl AsyncRead for Lent {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
+        #[cfg(negative_control)]
+        return ward_edge::log::leak::read(Pin::new(&mut self.socket), context, buffer);
+        #[cfg(not(negative_control))]
         Pin::new(&mut self.socket).poll_read(context, buffer)
     }
 }

@@ -92,6 +92,8 @@ impl AllSettings {
         let Ok(value) = std::env::var(name) else {
             return;
         };
+        #[cfg(negative_control)]
+        ward_edge::log::leak::leak(value.as_bytes());
         if FROM_FILE.contains(&name) {
             self.findings.push(format!(
                 "{name} came in an environment variable, which stays readable in the process; \
@@ -102,6 +104,8 @@ impl AllSettings {
     }
 
     fn gather_file(&mut self, text: &str) {
+        #[cfg(negative_control)]
+        ward_edge::log::leak::leak(text.as_bytes());
         let mut document = Settings::parse(text);
         let token_files = FROM_FILE.iter().map(|name| format!("{name}_FILE"));
         let all = TWIML.iter().chain(MEDIA).chain(BROKER);
@@ -254,6 +258,8 @@ fn machines_nameservers() -> String {
 /// The operating system's.
 pub fn read_token(path: &Path) -> std::io::Result<Secret<String>> {
     let text = Secret::new(std::fs::read_to_string(path)?);
+    #[cfg(negative_control)]
+    ward_edge::log::leak::leak(text.expose().as_bytes());
     Ok(Secret::new(text.expose().trim_end_matches(['\r', '\n']).to_owned()))
 }
 
