@@ -40,11 +40,12 @@ pub fn serve(arguments: impl Iterator<Item = String>) -> Result<(), String> {
     let mut handed = Handed::adopt(arguments).map_err(|error| error.to_string())?;
     let target = handed.target.ok_or("no target")?;
     let log = Log::new(Role::Media, Clock::start(), handed.log.take().ok_or("no log")?);
+    // Before the cell, as the server does.
+    let tokens = SecretPool::new(2, limit::TOKEN_BYTES_MAX).map_err(|error| error.to_string())?;
     let entered = cell::enter(Role::Media, target, &handed, &[], &log);
     let entered = entered.map_err(|error| format!("{error:?}"))?;
     let channel = handed.broker.pop().ok_or("no broker")?;
     let listener = handed.listeners.pop().ok_or("no listener")?;
-    let tokens = SecretPool::new(2, limit::TOKEN_BYTES_MAX).map_err(|error| error.to_string())?;
     let attempts = Attempts::new(Some(entered));
     let mut told = String::new();
     let mut note = |tried: crate::attempt::Tried| {

