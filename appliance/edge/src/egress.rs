@@ -42,7 +42,7 @@ pub enum Question {
 const DONE: u8 = u8::MAX;
 
 impl Question {
-    /// Eight bytes of number, one of the class's place in its list or [`DONE`], the vendor's id.
+    /// Eight bytes of number, one of the class's place in its list or 255 for done with, the vendor's id.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         match self {
