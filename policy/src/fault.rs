@@ -285,6 +285,32 @@ reasons! {
     }
 }
 
+reasons! {
+    /// Why a service of a conversation failed, as far as its connector can tell.
+    ServiceFault {
+        /// No connection: the broker refused, or nobody could be reached.
+        Unreachable = "service_unreachable", Host;
+        /// The connection ended in the middle.
+        Closed = "service_closed", Host;
+        /// It took too long to answer.
+        Late = "service_late", Host;
+        /// It refused our credential: 401 or 403.
+        Unauthorized = "service_unauthorized", Operator;
+        /// It refused our request: any other 4xx.
+        Rejected = "service_rejected", Operator;
+        /// It wants no more from us: 402 or 429.
+        Quota = "service_quota", Operator;
+        /// It has failed itself: 5xx.
+        Broken = "service_broken", Host;
+        /// What it answered is no answer.
+        Garbage = "service_garbage", Host;
+        /// What it answered is longer than its limit.
+        TooLong = "service_too_long", Host;
+        /// The time of its entry or of its session is over.
+        Over = "service_over", Operator;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,6 +15,8 @@ pub mod count;
 pub mod date;
 pub mod address;
 pub mod data_class;
+pub mod service;
+pub mod connector;
 pub mod vendor_id;
 #[cfg(feature = "vendors")]
 pub mod vendor;

@@ -9,6 +9,7 @@
 
 pub mod input;
 pub mod output;
+pub mod service;
 pub mod agent;
 pub mod call;
 pub mod intake;

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
+use crate::connector::RequestMust;
 use crate::data_class::DataClass;
 use crate::date::Date;
 use crate::vendor_id::VendorId;
@@ -162,33 +163,6 @@ pub enum RetentionEvidence {
     Contract,
     /// Nobody says so.
     None,
-}
-
-/// Something that every request to the vendor must carry.
-#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RequestMust {
-    /// Where it stands.
-    #[serde(rename = "where")]
-    pub place: RequestPlace,
-    /// Its name.
-    pub name: String,
-    /// Its value.
-    pub value: String,
-}
-
-/// See [`RequestMust`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RequestPlace {
-    /// In the query of the URL.
-    Query,
-    /// In a header.
-    Header,
-    /// In the body.
-    Body,
-    /// As a WebSocket subprotocol.
-    Subprotocol,
 }
 
 /// The credential that media may get for the vendor.

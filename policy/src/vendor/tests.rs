@@ -1,6 +1,7 @@
 //! The registry against everything that an entry can get wrong, and every day around its dates.
 
 use super::*;
+use crate::connector::RequestPlace;
 
 const GOOD: &str = r#"
 id = "listener"
