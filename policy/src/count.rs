@@ -85,6 +85,22 @@ counters! {
     MarkLost = "mark_lost",
     /// Mark names longer than we read.
     MarkNameLong = "mark_name_long",
+    /// Turns of the caller that were taken.
+    Turn = "turn",
+    /// Replies begun before the turn was over.
+    Guess = "guess",
+    /// The same, thrown away.
+    GuessDropped = "guess_dropped",
+    /// Interruptions without a word, after which we went on.
+    FalseInterruption = "false_interruption",
+    /// Fillers played.
+    Filler = "filler",
+    /// Replies that the gate stopped.
+    ReplyStopped = "reply_stopped",
+    /// Emergencies named by the caller.
+    Emergency = "emergency",
+    /// Times that the caller spoke and no word came.
+    NotUnderstood = "not_understood",
     /// Audio that the play-out queue refused, in milliseconds.
     PlayoutRefusedMs = "playout_refused_ms",
     /// Messages after `stop`.

@@ -17,6 +17,9 @@ pub mod address;
 pub mod data_class;
 pub mod service;
 pub mod connector;
+pub mod ledger;
+pub mod phrase;
+pub mod gate;
 pub mod vendor_id;
 #[cfg(feature = "vendors")]
 pub mod vendor;

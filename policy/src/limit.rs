@@ -252,6 +252,10 @@ pub const AUDIO_FLOOD_MS_MAX: u64 = 20_000;
 pub const PLAYOUT_LEAD_MS: u64 = 240;
 /// Audio in one outbound message, in milliseconds. The `send` call is the dearest thing per message.
 pub const PLAYOUT_MESSAGE_MS: u64 = 80;
+/// A message that more may join leaves this long before the caller would hear a gap, in milliseconds.
+pub const PLAYOUT_URGENT_MS: u64 = 60;
+/// Sentences of which it is known how far they were spoken.
+pub const SENTENCES_KEPT_MAX: usize = 32;
 /// Audio waiting to be played, in milliseconds.
 pub const PLAYOUT_QUEUE_MS_MAX: u64 = 60_000;
 /// Marks on their way at once.
@@ -264,8 +268,69 @@ pub const CLEAR_INTERVAL: Duration = Duration::from_millis(500);
 pub const GOODBYE_MAX: Duration = Duration::from_secs(15);
 /// Speech before it counts as the caller's turn, in milliseconds.
 pub const SPEECH_ONSET_MS: u64 = 60;
+/// Silence after which the caller may have finished, in milliseconds: a hint, to begin what can be thrown away.
+pub const SPEECH_PAUSE_MS: u64 = 120;
 /// Silence before the caller's turn counts as over, in milliseconds.
 pub const SPEECH_END_MS: u64 = 600;
+
+// --- A conversation ---
+
+/// What the caller says in one turn, in bytes: minutes of speech.
+pub const UTTERANCE_CHARS_MAX: usize = 4_000;
+/// A sentence of ours, in bytes: about fifteen seconds. A longer one is cut at a space.
+pub const SENTENCE_CHARS_MAX: usize = 240;
+/// A reply of the model, in bytes: about a minute.
+pub const REPLY_CHARS_MAX: usize = 1_000;
+/// Audio of one sentence that is accounted for, in frames: 30 s.
+pub const SENTENCE_FRAMES_MAX: usize = 1_500;
+/// Speech takes about this long per letter, in milliseconds: 160 words a minute.
+pub const SPEECH_MS_PER_CHAR: usize = 75;
+/// Lines of a conversation that a model is told.
+pub const HISTORY_LINES_MAX: usize = 60;
+/// The same, in bytes.
+pub const HISTORY_CHARS_MAX: usize = 8_000;
+/// Speech of the caller that interrupts us, in milliseconds.
+pub const BARGE_IN_MS: u64 = 300;
+/// Silence after an interruption without a word, before we go on, in milliseconds.
+pub const FALSE_INTERRUPTION_MS: u64 = 1_000;
+/// A listening noise this shortly before our end is an answer, in milliseconds.
+pub const TURN_EDGE_MS: u64 = 1_000;
+/// Replies that are begun in one turn before it is known to be over.
+pub const GUESSES_MAX: u32 = 3;
+/// Silence after the caller's turn before a filler, in milliseconds.
+pub const FILLER_AFTER_MS: u64 = 600;
+/// The caller's turn is over and nothing was said: the call is in trouble, and says so.
+pub const REPLY_LATE: Duration = Duration::from_secs(5);
+/// The same: the call ends.
+pub const REPLY_DEADLINE: Duration = Duration::from_secs(10);
+/// The caller has spoken and no word of it has come.
+pub const WORDS_DEADLINE: Duration = Duration::from_millis(2_500);
+/// Voice in an utterance without words that is worth asking about, in milliseconds.
+pub const MUMBLE_MS_MIN: u64 = 400;
+/// Utterances in a row that were not understood before the call ends.
+pub const MISSES_MAX: u32 = 3;
+/// Turns of one call that a service failed in before it ends.
+pub const FAILURES_MAX: u32 = 2;
+/// Silence on both sides before we ask whether somebody is there.
+pub const STILL_THERE_AFTER: Duration = Duration::from_secs(10);
+/// How often we ask before we hang up.
+pub const STILL_THERE_MAX: u32 = 2;
+/// The last key of several, when no other follows.
+pub const KEYS_END: Duration = Duration::from_millis(1_500);
+/// A turn that the recogniser has ended ends this long after its last word, whatever the line sounds like.
+pub const NOISE_PATIENCE: Duration = Duration::from_secs(1);
+/// How often a conversation looks at the time when nothing happens.
+pub const TURN_STEP: Duration = Duration::from_millis(50);
+/// Turns of one call.
+pub const TURNS_MAX: u32 = 200;
+/// Speech of a voice that waits to be sent, in milliseconds: past it no more is read from the vendor.
+pub const SPEECH_WAITING_MS_MAX: u64 = 1_000;
+/// What each stage of a turn should take, in milliseconds.
+pub const BUDGET_ASR_MS: u64 = 150;
+/// The same for the model and the gate.
+pub const BUDGET_LLM_MS: u64 = 150;
+/// The same for the voice.
+pub const BUDGET_TTS_MS: u64 = 150;
 
 // --- What is left of a call ---
 

@@ -14,8 +14,12 @@ pub mod agent;
 pub mod call;
 pub mod intake;
 pub mod backlog;
+mod linear;
+pub mod resample;
+pub mod detector;
 pub mod endpointing;
 pub mod playout;
+pub mod conversation;
 
 pub use agent::{Agent, Heard, Voice};
 pub use call::Call;

@@ -1,0 +1,159 @@
+//! How much of a sentence was heard, from how much of its audio was played.
+//!
+//! Words share the loud part of the audio by their length; silence before, after and between counts for none. A word
+//! that was begun and not finished was not heard.
+
+use ward_policy::limit;
+use ward_policy::phi::Phi;
+
+use crate::linear::SQUARES;
+
+/// Quieter than this, in the mean of its squares, is silence between words: about -46 dBFS.
+const SILENCE: u32 = 160 * 160 / 64;
+
+/// A sentence that is being spoken.
+pub(super) struct Sentence {
+    pub(super) number: u32,
+    /// With placeholders: what the model may know.
+    text: Phi<String>,
+    /// Characters of what is spoken in the place of each placeholder, on average.
+    placeholder_chars: usize,
+    /// For each frame of audio whether it is loud.
+    loud: Vec<bool>,
+    sum: u32,
+    samples: usize,
+    pub(super) is_complete: bool,
+}
+
+impl Sentence {
+    /// `text` with placeholders is spoken as `filled`.
+    pub(super) fn new(number: u32, text: Phi<String>, filled: &str) -> Self {
+        let tokens = text.expose().split_whitespace();
+        let places = tokens.clone().filter(|token| is_placeholder(token)).count();
+        let others: usize = tokens.filter(|token| !is_placeholder(token)).map(str::len).sum();
+        let gaps = filled.matches(' ').count();
+        let rest = filled.len().saturating_sub(others).saturating_sub(gaps);
+        let placeholder_chars = rest.checked_div(places).unwrap_or(0).max(1);
+        let (loud, sum, samples) = (Vec::new(), 0, 0);
+        Self { number, text, placeholder_chars, loud, sum, samples, is_complete: false }
+    }
+
+    /// Notes audio that has come of it.
+    pub(super) fn note(&mut self, audio: &[u8]) {
+        for byte in audio {
+            let square = SQUARES.get(usize::from(*byte)).copied().unwrap_or(0);
+            self.sum = self.sum.saturating_add(square);
+            self.samples = self.samples.saturating_add(1);
+            if self.samples == limit::FRAME_BYTES {
+                let mean = self.sum / 160;
+                (self.sum, self.samples) = (0, 0);
+                if self.loud.len() < limit::SENTENCE_FRAMES_MAX {
+                    self.loud.push(mean > SILENCE);
+                }
+            }
+        }
+    }
+
+    /// The words that were heard when `bytes` of its audio were.
+    pub(super) fn heard(&self, bytes: usize) -> &str {
+        let count = |frames: &[bool]| frames.iter().filter(|is_loud| **is_loud).count();
+        let frames = (bytes / limit::FRAME_BYTES).min(self.loud.len());
+        let heard = count(self.loud.get(..frames).unwrap_or_default());
+        let known = count(&self.loud);
+        let text = self.text.expose();
+        if self.is_complete && heard == known && bytes > 0 {
+            return text;
+        }
+        // Until all of it has come, its length is guessed from its characters.
+        let total = if self.is_complete { known } else { known.max(self.guessed_frames()) };
+        let chars: usize = text.split_whitespace().map(|word| self.chars_of(word)).sum();
+        let (mut spoken, mut end) = (0_usize, 0_usize);
+        for word in text.split_whitespace() {
+            spoken = spoken.saturating_add(self.chars_of(word));
+            // spoken / chars of the audio, in frames, without fractions.
+            if spoken.saturating_mul(total) > heard.saturating_mul(chars) {
+                break;
+            }
+            let from = text.get(end..).and_then(|rest| rest.find(word)).unwrap_or(0);
+            end = end.saturating_add(from).saturating_add(word.len());
+        }
+        text.get(..end).unwrap_or_default()
+    }
+
+    fn chars_of(&self, word: &str) -> usize {
+        if is_placeholder(word) { self.placeholder_chars } else { word.len() }
+    }
+
+    fn guessed_frames(&self) -> usize {
+        let chars: usize =
+            self.text.expose().split_whitespace().map(|word| self.chars_of(word)).sum();
+        chars.saturating_mul(limit::SPEECH_MS_PER_CHAR) / 20
+    }
+}
+
+/// Whether a token is a placeholder, whatever stop follows it.
+fn is_placeholder(token: &str) -> bool {
+    token.starts_with('[') && token.contains(']')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `ms` of loud audio.
+    fn loud(ms: usize) -> Vec<u8> {
+        vec![0xA0; ms.saturating_mul(8)]
+    }
+
+    fn sentence(text: &str, filled: &str, audio: &[u8]) -> Sentence {
+        let mut sentence = Sentence::new(1, Phi::new(text.to_owned()), filled);
+        sentence.note(audio);
+        sentence.is_complete = true;
+        sentence
+    }
+
+    #[test]
+    fn a_word_is_heard_when_its_share_of_the_audio_was_played() {
+        // 20 letters in 2,000 ms: 100 ms a letter.
+        let text = "aaaaa bbbbb ccccc ddddd";
+        let sentence = sentence(text, text, &loud(2_000));
+        for (ms, heard) in [
+            (0, ""),
+            (480, ""),
+            (500, "aaaaa"),
+            (980, "aaaaa"),
+            (1_500, "aaaaa bbbbb ccccc"),
+            (2_000, text),
+            (9_000, text),
+        ] {
+            assert_eq!(sentence.heard(ms * 8), heard, "{ms}");
+        }
+    }
+
+    #[test]
+    fn silence_is_no_word() {
+        let audio = [vec![0xFF; 4_000], loud(1_000), vec![0xFF; 8_000]].concat();
+        let sentence = sentence("aaaaa bbbbb", "aaaaa bbbbb", &audio);
+        assert_eq!(sentence.heard(4_000), "");
+        assert_eq!(sentence.heard(4_000 + 500 * 8), "aaaaa");
+        assert_eq!(sentence.heard(4_000 + 1_000 * 8), "aaaaa bbbbb");
+    }
+
+    #[test]
+    fn a_placeholder_lasts_as_long_as_what_is_said_in_its_place() {
+        let filled = "for Bartholomew Featherstonehaugh now";
+        let sentence = sentence("for [NAME_1] now", filled, &loud(3_500));
+        assert_eq!(sentence.heard(320 * 8), "for");
+        assert_eq!(sentence.heard(1_500 * 8), "for");
+        assert_eq!(sentence.heard(3_200 * 8), "for [NAME_1]");
+    }
+
+    #[test]
+    fn a_sentence_that_has_not_all_come_is_not_heard_whole() {
+        let text = "one two three four five six seven eight";
+        let mut sentence = Sentence::new(1, Phi::new(text.to_owned()), text);
+        sentence.note(&loud(200));
+        assert_ne!(sentence.heard(200 * 8), text);
+        assert_eq!(sentence.heard(0), "");
+    }
+}
