@@ -9,10 +9,11 @@ pub(crate) use render::Fields;
 use crate::cell::{Layer, Outcome, Target};
 use crate::count::Counts;
 use crate::fault::{
-    CallEnd, ConnectionEnd, DialFault, LineFault, Refusal, SigningFault, VendorEnd,
+    CallEnd, ConnectionEnd, DialFault, LineFault, Refusal, ServiceFault, SigningFault, VendorEnd,
 };
 use crate::redact::Pseudonym;
 use crate::scrub::Class;
+use crate::service::Service;
 use crate::vendor_id::VendorId;
 
 mod render;
@@ -222,6 +223,17 @@ pub enum Event {
         /// Why.
         reason: VendorEnd,
     },
+    /// A service of a conversation failed a call, which may have got it elsewhere or with another try.
+    ServiceFailed {
+        /// The call.
+        call: Pseudonym,
+        /// The vendor.
+        vendor: VendorId,
+        /// What it should have done.
+        service: Service,
+        /// Why.
+        reason: ServiceFault,
+    },
     /// A panic was contained, or is about to abort the process.
     Panicked {
         /// Line of the source file that panicked.
@@ -333,6 +345,7 @@ impl Event {
             Self::VendorConnected { .. } => "vendor_connected",
             Self::VendorFailed { .. } => "vendor_failed",
             Self::VendorEnded { .. } => "vendor_ended",
+            Self::ServiceFailed { .. } => "service_failed",
             Self::Panicked { .. } => "panicked",
             Self::LineRefused { .. } => "line_refused",
             Self::ScrubberAlarm { .. } => "scrubber_alarm",

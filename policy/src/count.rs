@@ -63,6 +63,8 @@ counters! {
     OverRateMs = "over_rate_ms",
     /// Milliseconds of audio dropped because its recogniser was slow.
     BacklogDroppedMs = "backlog_dropped_ms",
+    /// Messages of vendors that make no sense.
+    VendorBadMessage = "vendor_bad_message",
     /// Times that the caller spoke.
     Utterance = "utterance",
     /// Times that the caller interrupted.

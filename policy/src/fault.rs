@@ -243,6 +243,8 @@ reasons! {
         EntryExpired = "entry_expired", Operator;
         /// The media server that had it is gone.
         MediaGone = "media_gone", Host;
+        /// We closed it: what it was doing was not wanted any more, or it had failed.
+        LetGo = "let_go", Peer;
     }
 }
 
@@ -308,6 +310,8 @@ reasons! {
         TooLong = "service_too_long", Host;
         /// The time of its entry or of its session is over.
         Over = "service_over", Operator;
+        /// Its entry asks for what its connector cannot do, so nothing was asked of it.
+        Unsuited = "service_unsuited", Operator;
     }
 }
 

@@ -101,6 +101,75 @@ pub const VENDORS_PER_CALL_MAX: usize = 4;
 /// Name servers that are asked.
 pub const NAME_SERVERS_MAX: usize = 4;
 
+// --- What is said to vendors ---
+
+/// Audio in one message to a recogniser, in milliseconds. Each message is one `send`, the dearest thing about it; vendors
+/// advise 20 to 100 ms.
+pub const RECOGNISER_PIECE_MS: u64 = 80;
+/// Silence after which a recogniser says that somebody has paused, in milliseconds; whether that is the end of a turn is
+/// the call's to say.
+pub const RECOGNISER_ENDPOINTING_MS: u64 = 300;
+/// Silence between words after which a recogniser says that an utterance is over, in milliseconds: the least that
+/// Deepgram takes.
+pub const RECOGNISER_UTTERANCE_END_MS: u64 = 1_000;
+/// Without audio for this long, a recogniser is told that we are still there. Deepgram hangs up after 10 s and advises 3
+/// to 5 s.
+pub const RECOGNISER_KEEP_ALIVE: Duration = Duration::from_secs(4);
+/// A recogniser that is given audio and says nothing for this long is late. They report about once a second, silence
+/// too.
+pub const RECOGNISER_STALL: Duration = Duration::from_secs(6);
+/// One message of a recogniser's, in bytes. Deepgram's, with a time for every word of half a minute, are under 16 KiB.
+pub const RECOGNISER_MESSAGE_BYTES_MAX: usize = 64 * 1024;
+/// The text in it, in bytes: half a minute of fast speech is under 1 KiB.
+pub const RECOGNISER_TEXT_BYTES_MAX: usize = 4 * 1024;
+/// Messages of one connection that make no sense before it is given up.
+pub const RECOGNISER_BAD_MESSAGES_MAX: u32 = 8;
+/// A connection that has lived this long may be replaced by one to the same vendor when it drops.
+pub const RECONNECT_SETTLED_AFTER: Duration = Duration::from_secs(30);
+/// The end of a call, for a recogniser: one message, and nobody waits for the answer.
+pub const RECOGNISER_GOODBYE_DEADLINE: Duration = Duration::from_millis(250);
+/// The head of a vendor's answer to an upgrade, from the request to its last byte.
+pub const VENDOR_UPGRADE_DEADLINE: Duration = Duration::from_secs(3);
+/// The head of a vendor's answer, in bytes, and the most of a body that is read at once: hyper's least.
+pub const VENDOR_READ_BUFFER_BYTES: usize = 8 * 1024;
+/// Header fields in the head of a vendor's answer.
+pub const VENDOR_HEAD_FIELDS_MAX: usize = 100;
+/// What is left of a body after its last word is read for so long, so that its connection can be used again.
+pub const VENDOR_BODY_END_DEADLINE: Duration = Duration::from_millis(500);
+/// A connection or token that is over within this is replaced when a turn begins.
+pub const VENDOR_RENEWED_BEFORE: Duration = Duration::from_secs(15);
+/// A model's answer, from the request to the first piece of text. Published medians are 0.2 to 0.4 s; a caller does not
+/// wait longer.
+pub const MODEL_FIRST_PIECE_DEADLINE: Duration = Duration::from_secs(5);
+/// From one piece of it to the next.
+pub const MODEL_NEXT_PIECE_DEADLINE: Duration = Duration::from_secs(3);
+/// All of it, as far as we wait for the vendor.
+pub const MODEL_WHOLE_DEADLINE: Duration = Duration::from_secs(30);
+/// All of its text, in bytes: four minutes of speech.
+pub const MODEL_TEXT_BYTES_MAX: usize = 4 * 1024;
+/// How much a model is allowed to say, in tokens: a minute of speech is 200.
+pub const MODEL_TOKENS_MAX: u32 = 512;
+/// One event of a model's, in bytes. One token with what goes with it is under 1 KiB.
+pub const MODEL_EVENT_BYTES_MAX: usize = 16 * 1024;
+/// All events of an answer together, in bytes.
+pub const MODEL_ANSWER_BYTES_MAX: usize = 1024 * 1024;
+/// A sentence's speech, from the request to the first audio. Published first bytes are 0.1 to 0.3 s.
+pub const VOICE_FIRST_PIECE_DEADLINE: Duration = Duration::from_secs(3);
+/// From one piece of it to the next: it comes faster than it is spoken.
+pub const VOICE_NEXT_PIECE_DEADLINE: Duration = Duration::from_secs(2);
+/// All of it, as far as we wait for the vendor.
+pub const VOICE_WHOLE_DEADLINE: Duration = Duration::from_secs(20);
+/// The speech of one sentence, in milliseconds.
+pub const VOICE_SENTENCE_MS_MAX: u64 = 60_000;
+/// Audio in one report of a voice's, in bytes: 200 ms.
+pub const VOICE_PIECE_BYTES_MAX: usize = 1_600;
+/// Reports of speech that wait for the call; past it nothing is read from the vendor.
+pub const VOICE_REPORTS_WAITING_MAX: usize = 4;
+/// Other reports that wait for the call; past it nothing is read from the vendors.
+pub const REPORTS_WAITING_MAX: usize = 16;
+/// What one service has been asked and has not begun.
+pub const REQUESTS_WAITING_MAX: usize = 16;
+
 // --- Starting roles again ---
 
 /// The pause before a role that ended is started again.
@@ -394,6 +463,9 @@ const _: () = {
     assert!(WRITE_BUFFER_BYTES < WRITE_BUFFER_BYTES_MAX);
     assert!(PAYLOAD_BYTES_MAX * 4 / 3 < MESSAGE_BYTES_MAX);
     assert!(METRICS_LINE_BYTES_MAX + LOG_CHAIN_BYTES_MAX < LOG_LINE_BYTES_MAX);
+    assert!(RECOGNISER_PIECE_MS >= 2 * FRAME_MS && RECOGNISER_PIECE_MS <= BACKLOG_MS_MAX);
+    assert!(VENDOR_READ_BUFFER_BYTES >= 8 * 1024);
+    assert!(RECOGNISER_KEEP_ALIVE.as_millis() < RECOGNISER_STALL.as_millis());
     assert!(SILENT_REPLACEABLE_AFTER.as_millis() < SILENT_PING_AFTER.as_millis());
     assert!(SILENT_PING_AFTER.as_millis() < SILENT_DROP_AFTER.as_millis());
 };

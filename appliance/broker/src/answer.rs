@@ -62,6 +62,7 @@ impl Answering {
             token_ttl: Duration::from_secs(u64::from(token_ttl)),
             session_max: term.length,
             roots_pem: entry.roots_pem.clone().unwrap_or_default(),
+            manner: None,
         };
         Ok(Answered { connection, terms, token, term })
     }

@@ -13,6 +13,7 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
+use ward_policy::connector::Manner;
 use ward_policy::data_class::DataClass;
 use ward_policy::fault::DialFault;
 use ward_policy::limit;
@@ -83,6 +84,8 @@ pub struct Terms {
     pub session_max: Duration,
     /// Certificates in PEM that the vendor's must lead to; empty for those that browsers trust.
     pub roots_pem: String,
+    /// How the vendor is spoken to; none for an entry that does not say.
+    pub manner: Option<Manner>,
 }
 
 /// Number, outcome, two durations, the lengths of token, vendor and host, the vendor, the host.
@@ -128,7 +131,10 @@ pub fn send_grant(
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     ancillary.push(SendAncillaryMessage::ScmRights(&connection));
-    let all = [&head[..], token, padding, terms.roots_pem.as_bytes()].map(IoSlice::new);
+    // After the roots, which have no such byte in them.
+    let manner = terms.manner.as_ref().and_then(|manner| serde_json::to_vec(manner).ok());
+    let manner = manner.map(|manner| [&b"\0"[..], &manner].concat()).unwrap_or_default();
+    let all = [&head[..], token, padding, terms.roots_pem.as_bytes(), &manner].map(IoSlice::new);
     sendmsg(channel, &all, &mut ancillary, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)?;
     Ok(())
 }
@@ -214,7 +220,14 @@ pub fn receive(channel: impl AsFd, token: &mut SecretPlace) -> io::Result<Option
     Ok(Some(Answer { number, outcome }))
 }
 
-fn parse_terms(head: &[u8; HEAD_BYTES], roots: Vec<u8>) -> Option<(Terms, usize)> {
+fn parse_terms(head: &[u8; HEAD_BYTES], mut roots: Vec<u8>) -> Option<(Terms, usize)> {
+    let manner = match roots.iter().position(|byte| *byte == 0) {
+        None => None,
+        Some(end) => {
+            let manner = roots.split_off(end);
+            Some(serde_json::from_slice(manner.get(1..)?).ok()?)
+        }
+    };
     let (_number_and_outcome, rest) = head.split_first_chunk::<9>()?;
     let (token_ttl, rest) = rest.split_first_chunk::<4>()?;
     let (session_max, rest) = rest.split_first_chunk::<4>()?;
@@ -231,6 +244,7 @@ fn parse_terms(head: &[u8; HEAD_BYTES], roots: Vec<u8>) -> Option<(Terms, usize)
         token_ttl: duration(token_ttl),
         session_max: duration(session_max),
         roots_pem: String::from_utf8(roots).ok()?,
+        manner,
     };
     (token_bytes <= limit::TOKEN_BYTES_MAX && !host.is_empty()).then_some((terms, token_bytes))
 }
@@ -282,6 +296,7 @@ mod tests {
             token_ttl: Duration::from_secs(30),
             session_max: Duration::from_secs(3_600),
             roots_pem: "a certificate".to_owned(),
+            manner: None,
         };
         send_grant(theirs.as_fd(), 9, &terms, b"a token", given.as_fd()).unwrap();
         let mut token = place();

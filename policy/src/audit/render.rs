@@ -120,6 +120,13 @@ impl Event {
                 fields.word("reason", reason.code());
                 fields.word("fault", reason.fault().name());
             }
+            Self::ServiceFailed { call, vendor, service, reason } => {
+                fields.pseudonym("call", call);
+                fields.vendor(vendor);
+                fields.word("service", service.name());
+                fields.word("reason", reason.code());
+                fields.word("fault", reason.fault().name());
+            }
             Self::Panicked { line, file } => {
                 fields.number("line", u64::from(line));
                 fields.file("file", file);

@@ -6,12 +6,13 @@ use crate::audit::{Event, Finding, Role, SourceFile};
 use crate::cell::{Layer, Outcome, Target};
 use crate::count::{Count, Counts};
 use crate::fault::{
-    CallEnd, ConnectionEnd, DialFault, LineFault, Refusal, SigningFault, VendorEnd,
+    CallEnd, ConnectionEnd, DialFault, LineFault, Refusal, ServiceFault, SigningFault, VendorEnd,
 };
 use crate::limit;
 use crate::metric::Metrics;
 use crate::redact::Pseudonym;
 use crate::scrub::Class;
+use crate::service::Service;
 use crate::vendor_id::VendorId;
 
 /// Samples of every event, all of them legal.
@@ -76,7 +77,13 @@ fn after(event: &Event) -> Option<Event> {
         Event::VendorFailed { .. } => {
             Event::VendorEnded { call: call()?, vendor: vendor()?, reason: VendorEnd::CallOver }
         }
-        Event::VendorEnded { .. } => {
+        Event::VendorEnded { .. } => Event::ServiceFailed {
+            call: call()?,
+            vendor: vendor()?,
+            service: Service::Recogniser,
+            reason: ServiceFault::Unreachable,
+        },
+        Event::ServiceFailed { .. } => {
             Event::LineRefused { from: Role::Media, reason: LineFault::Head }
         }
         Event::LineRefused { .. } => {
@@ -171,6 +178,18 @@ fn like(event: &Event) -> Vec<Event> {
             .iter()
             .map(|reason| Event::VendorEnded { call, vendor, reason: *reason })
             .collect(),
+        Event::ServiceFailed { call, vendor, reason, .. } => {
+            let by_reason = ServiceFault::ALL.iter().map(|reason| Event::ServiceFailed {
+                call,
+                vendor,
+                service: Service::Recogniser,
+                reason: *reason,
+            });
+            let by_service = Service::ALL
+                .into_iter()
+                .map(|service| Event::ServiceFailed { call, vendor, service, reason });
+            by_reason.chain(by_service).collect()
+        }
         Event::LineRefused { from, .. } => LineFault::ALL
             .iter()
             .map(|reason| Event::LineRefused { from, reason: *reason })

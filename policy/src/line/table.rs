@@ -8,11 +8,12 @@ use crate::audit::{Finding, Role};
 use crate::cell::{Layer, Outcome, Target};
 use crate::count::Count;
 use crate::fault::{
-    CallEnd, ConnectionEnd, DialFault, LineFault, Refusal, SigningFault, VendorEnd,
+    CallEnd, ConnectionEnd, DialFault, LineFault, Refusal, ServiceFault, SigningFault, VendorEnd,
 };
 use crate::limit;
 use crate::metric::METRICS;
 use crate::scrub::Class;
+use crate::service::Service;
 
 /// The word of each value of a closed list, made while compiling.
 macro_rules! words {
@@ -301,6 +302,21 @@ pub const EVENTS: &[Shape] = &[
         about: "A call's connection to a vendor is over.",
         by: MEDIA,
         fields: &[CALL, VENDOR, reason(reasons!(VendorEnd))],
+    },
+    Shape {
+        code: "service_failed",
+        about: "A service failed a call, which may have got it elsewhere or with another try.",
+        by: MEDIA,
+        fields: &[
+            CALL,
+            VENDOR,
+            field(
+                "service",
+                Kind::Word(words!(Service::ALL, service => service.name())),
+                "what the vendor should have done",
+            ),
+            reason(reasons!(ServiceFault)),
+        ],
     },
     Shape {
         code: "panicked",
