@@ -11,6 +11,7 @@ use crate::count::Counts;
 use crate::fault::{
     CallEnd, ConnectionEnd, DialFault, LineFault, Refusal, ServiceFault, SigningFault, VendorEnd,
 };
+use crate::ledger::Ledger;
 use crate::redact::Pseudonym;
 use crate::scrub::Class;
 use crate::service::Service;
@@ -223,6 +224,13 @@ pub enum Event {
         /// Why.
         reason: VendorEnd,
     },
+    /// The caller has had an answer to a turn.
+    TurnAnswered {
+        /// The call.
+        call: Pseudonym,
+        /// Where the time went.
+        ledger: Ledger,
+    },
     /// A service of a conversation failed a call, which may have got it elsewhere or with another try.
     ServiceFailed {
         /// The call.
@@ -345,6 +353,7 @@ impl Event {
             Self::VendorConnected { .. } => "vendor_connected",
             Self::VendorFailed { .. } => "vendor_failed",
             Self::VendorEnded { .. } => "vendor_ended",
+            Self::TurnAnswered { .. } => "turn_answered",
             Self::ServiceFailed { .. } => "service_failed",
             Self::Panicked { .. } => "panicked",
             Self::LineRefused { .. } => "line_refused",

@@ -120,6 +120,17 @@ impl Event {
                 fields.word("reason", reason.code());
                 fields.word("fault", reason.fault().name());
             }
+            Self::TurnAnswered { call, ledger } => {
+                fields.pseudonym("call", call);
+                fields.number("endpoint_ms", ledger.endpoint_ms);
+                fields.number("asr_ms", ledger.asr_ms);
+                fields.number("llm_ms", ledger.llm_ms);
+                fields.number("tts_ms", ledger.tts_ms);
+                fields.number("total_ms", ledger.total_ms);
+                fields.number("over_budget", u64::from(ledger.over_budget()));
+                fields.number("guessed", u64::from(ledger.is_guessed));
+                fields.number("filler", u64::from(ledger.has_filler));
+            }
             Self::ServiceFailed { call, vendor, service, reason } => {
                 fields.pseudonym("call", call);
                 fields.vendor(vendor);

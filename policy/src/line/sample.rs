@@ -8,6 +8,7 @@ use crate::count::{Count, Counts};
 use crate::fault::{
     CallEnd, ConnectionEnd, DialFault, LineFault, Refusal, ServiceFault, SigningFault, VendorEnd,
 };
+use crate::ledger::Ledger;
 use crate::limit;
 use crate::metric::Metrics;
 use crate::redact::Pseudonym;
@@ -77,7 +78,10 @@ fn after(event: &Event) -> Option<Event> {
         Event::VendorFailed { .. } => {
             Event::VendorEnded { call: call()?, vendor: vendor()?, reason: VendorEnd::CallOver }
         }
-        Event::VendorEnded { .. } => Event::ServiceFailed {
+        Event::VendorEnded { .. } => {
+            Event::TurnAnswered { call: call()?, ledger: Ledger::default() }
+        }
+        Event::TurnAnswered { .. } => Event::ServiceFailed {
             call: call()?,
             vendor: vendor()?,
             service: Service::Recogniser,
@@ -178,6 +182,18 @@ fn like(event: &Event) -> Vec<Event> {
             .iter()
             .map(|reason| Event::VendorEnded { call, vendor, reason: *reason })
             .collect(),
+        Event::TurnAnswered { call, .. } => {
+            let late = Ledger {
+                endpoint_ms: u64::MAX,
+                asr_ms: u64::MAX,
+                llm_ms: u64::MAX,
+                tts_ms: u64::MAX,
+                total_ms: u64::MAX,
+                is_guessed: true,
+                has_filler: true,
+            };
+            vec![Event::TurnAnswered { call, ledger: late }]
+        }
         Event::ServiceFailed { call, vendor, reason, .. } => {
             let by_reason = ServiceFault::ALL.iter().map(|reason| Event::ServiceFailed {
                 call,
@@ -185,9 +201,12 @@ fn like(event: &Event) -> Vec<Event> {
                 service: Service::Recogniser,
                 reason: *reason,
             });
-            let by_service = Service::ALL
-                .into_iter()
-                .map(|service| Event::ServiceFailed { call, vendor, service, reason });
+            let by_service = Service::ALL.into_iter().map(|service| Event::ServiceFailed {
+                call,
+                vendor,
+                service,
+                reason,
+            });
             by_reason.chain(by_service).collect()
         }
         Event::LineRefused { from, .. } => LineFault::ALL

@@ -304,6 +304,26 @@ pub const EVENTS: &[Shape] = &[
         fields: &[CALL, VENDOR, reason(reasons!(VendorEnd))],
     },
     Shape {
+        code: "turn_answered",
+        about: "The caller has had an answer to a turn.",
+        by: MEDIA,
+        fields: &[
+            CALL,
+            number("endpoint_ms", u64::MAX, "from the caller's silence until the turn was taken"),
+            number("asr_ms", u64::MAX, "from the caller's silence to the last word of the turn"),
+            number("llm_ms", u64::MAX, "from the question to the first piece of the reply"),
+            number("tts_ms", u64::MAX, "from the first sentence to its first audio"),
+            number(
+                "total_ms",
+                u64::MAX,
+                "from the caller's silence to the first sound of the reply",
+            ),
+            number("over_budget", 3, "how many of the three services took longer than they should"),
+            number("guessed", 1, "1 when the reply was begun before the turn was over"),
+            number("filler", 1, "1 when a filler was heard first"),
+        ],
+    },
+    Shape {
         code: "service_failed",
         about: "A service failed a call, which may have got it elsewhere or with another try.",
         by: MEDIA,
