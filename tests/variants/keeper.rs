@@ -41,7 +41,10 @@ impl Agent for Keeper {
             Heard::Pressed(digit) => self.digits.push(char::from(digit.key())),
             Heard::Started
             | Heard::SpeechBegan
+            | Heard::SpeechPaused
             | Heard::SpeechEnded
+            | Heard::Reported(_)
+            | Heard::Time
             | Heard::SaidAll
             | Heard::TimeUp => {}
         }

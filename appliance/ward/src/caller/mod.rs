@@ -3,5 +3,6 @@
 
 pub mod webhook;
 pub mod speaker;
+pub mod talker;
 pub mod stream;
 pub mod packets;

@@ -26,12 +26,13 @@ use ward_twilio::url::{Origin, Scheme};
 
 use crate::caller::packets::Packets;
 use crate::caller::speaker::Speaker;
+use crate::caller::talker::{Said, Talker};
 use crate::caller::webhook::Identifiers;
 use crate::client::Client;
 use crate::console::Failure;
 
 /// What the caller does.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Script {
     /// Silence before the speech.
     pub speak_after: Duration,
@@ -41,6 +42,8 @@ pub struct Script {
     pub keys: VecDeque<char>,
     /// Hang up after this long, if the other side has not.
     pub hang_up_after: Option<Duration>,
+    /// Who listens and answers, instead of the speech.
+    pub talker: Option<Talker>,
 }
 
 /// Without `hang_up_after`, a call ends at the latest after this long.
@@ -49,6 +52,8 @@ const DURATION_MAX: Duration = Duration::from_secs(120);
 const QUIET_BEFORE_KEY: Duration = Duration::from_millis(600);
 /// After the speech, the other side gets this long to answer before a key is pressed.
 const ANSWER_WAIT: Duration = Duration::from_millis(1_500);
+/// Quiet after which what was heard is an utterance.
+const UTTERANCE_GAP: Duration = Duration::from_millis(500);
 /// A frame is speech from this magnitude on, of 32,767.
 const SPEECH_PEAK: u16 = 1_000;
 
@@ -73,6 +78,10 @@ pub struct Outcome {
     pub close_code: Option<u16>,
     /// Everything heard, µ-law at 8,000 Hz.
     pub recording: Vec<u8>,
+    /// What was said on both sides, as far as the caller knows.
+    pub said: Vec<Said>,
+    /// For each answer to something the caller said, from the end of their speech to its first audio.
+    pub answered_after: Vec<Duration>,
 }
 
 /// One line of the timeline: when, and what.
@@ -130,6 +139,9 @@ where
         sequence: 0,
         speech_at: None,
         quiet_since: Duration::ZERO,
+        heard: 0,
+        was_speaking: false,
+        asked_at: None,
         timeline,
     };
     caller.begin().await?;
@@ -148,6 +160,10 @@ struct Caller<'a, S> {
     /// When the caller's first spoken frame fell on the other side's speech.
     speech_at: Option<Duration>,
     quiet_since: Duration,
+    /// How much of the recording the talker has been given.
+    heard: usize,
+    was_speaking: bool,
+    asked_at: Option<Duration>,
     timeline: &'a mut Timeline<'a>,
 }
 
@@ -175,20 +191,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Caller<'_, S> {
     /// Sends a frame every 20 ms and reads in between, until one side ends the call.
     async fn talk(&mut self, mut script: Script) -> Result<(), Failure> {
         let mut frames = Frames::new(&script);
+        let mut talker = script.talker.take();
         let deadline = script.hang_up_after.unwrap_or(DURATION_MAX);
         let mut frame_number = 0_u64;
         loop {
             let due = Duration::from_millis(frame_number.saturating_mul(FRAME_MS));
             if !self.read_until(self.clock.instant(due)).await? {
+                if let Some(talker) = &mut talker {
+                    self.listen(talker, true)?;
+                    self.outcome.said = talker.said().to_vec();
+                }
                 return Ok(());
             }
             let now = self.clock.now();
             if now >= deadline {
+                self.outcome.said =
+                    talker.as_mut().map(|one| one.said().to_vec()).unwrap_or_default();
                 return self.hang_up().await;
+            }
+            if let Some(talker) = &mut talker {
+                self.listen(talker, false)?;
+                if let Some(speech) = talker.next_words() {
+                    frames.say(speech);
+                }
+                self.spoke(frames.is_speaking());
             }
             self.advance(now).await?;
             self.send_frame(&mut frames, frame_number).await?;
-            if frames.is_over(now) && self.is_quiet(now) {
+            if talker.is_none() && frames.is_over(now) && self.is_quiet(now) {
                 self.press(&mut script).await?;
             }
             frame_number = frame_number.saturating_add(1);
@@ -210,6 +240,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Caller<'_, S> {
         let media = json!({ "track": "inbound", "chunk": chunk, "timestamp": timestamp, "payload": payload });
         self.outcome.frames_sent = self.outcome.frames_sent.saturating_add(1);
         self.send_numbered(json!({ "event": "media", "media": media })).await
+    }
+
+    /// Hands the talker what was heard since the last time, once it is an utterance.
+    fn listen(&mut self, talker: &mut Talker, is_end: bool) -> Result<(), Failure> {
+        let now = self.clock.now();
+        let is_over = now.saturating_sub(self.quiet_since) >= UTTERANCE_GAP;
+        if !is_end && (self.speaker.is_playing() || !is_over) {
+            return Ok(());
+        }
+        let heard = self.speaker.recording().get(self.heard..).unwrap_or_default();
+        if heard.iter().any(|byte| mulaw::decode(*byte).unsigned_abs() >= SPEECH_PEAK) {
+            talker.hear(heard)?;
+            self.note("caller  listens");
+        }
+        self.heard = self.speaker.recording().len();
+        Ok(())
+    }
+
+    /// Notes when the caller stops speaking, to know how long an answer takes.
+    fn spoke(&mut self, is_speaking: bool) {
+        if is_speaking {
+            self.was_speaking = true;
+        } else if std::mem::take(&mut self.was_speaking) {
+            self.asked_at = Some(self.clock.now());
+        }
     }
 
     fn is_quiet(&self, now: Duration) -> bool {
@@ -312,6 +367,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Caller<'_, S> {
         }
         if !self.speaker.is_playing() {
             self.note("media → caller  speech begins");
+            if let Some(asked_at) = self.asked_at.take() {
+                self.outcome.answered_after.push(now.saturating_sub(asked_at));
+            }
         }
         self.outcome.frames_received = self.outcome.frames_received.saturating_add(1);
         self.outcome.audio_bytes_received =
@@ -376,6 +434,15 @@ impl Frames {
             position: 0,
             over_at: None,
         }
+    }
+
+    /// Speaks this from the next frame on.
+    fn say(&mut self, speech: Vec<u8>) {
+        (self.speech, self.position, self.over_at) = (speech, 0, None);
+    }
+
+    const fn is_speaking(&self) -> bool {
+        self.position < self.speech.len()
     }
 
     /// The frame for `now`, and whether anything can be heard in it.
