@@ -334,7 +334,18 @@ fn damaged_lines() -> Vec<Vec<u8>> {
         let line = &samples[random.below(samples.len())];
         lines.push(damaged(line, &mut random));
     }
+    lines.extend(samples.iter().flat_map(|line| blamed_on_others(line)));
     lines
+}
+
+/// The line with its fault replaced by each of the others: reason and fault go together.
+fn blamed_on_others(line: &str) -> Vec<Vec<u8>> {
+    let faults = ["peer", "operator", "host", "bug"].map(|name| format!("\"fault\":\"{name}\""));
+    let Some(own) = faults.iter().find(|fault| line.contains(fault.as_str())) else {
+        return Vec::new();
+    };
+    let others = faults.iter().filter(|fault| *fault != own);
+    others.map(|other| line.replace(own.as_str(), other).into_bytes()).collect()
 }
 
 #[test]

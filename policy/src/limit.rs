@@ -83,6 +83,8 @@ pub const QUESTION_PAUSE: Duration = Duration::from_millis(50);
 pub const DIALS_AT_ONCE_MAX: usize = 64;
 /// Connections that media may have at once: three for each of a few thousand calls.
 pub const VENDOR_CONNECTIONS_MAX: usize = 8_192;
+/// A connection that ends this shortly before its session does has ended with it.
+pub const SESSION_END_SLACK: Duration = Duration::from_millis(250);
 /// One short-lived token, in bytes. A JSON Web Token with a few claims is under 500.
 pub const TOKEN_BYTES_MAX: usize = 1_024;
 /// Tokens that media holds at once, in memory of their own: 2 MiB. Where less may be locked (`RLIMIT_MEMLOCK`), as

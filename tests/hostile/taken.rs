@@ -57,6 +57,8 @@ pub fn serve(arguments: impl Iterator<Item = String>) -> Result<(), String> {
         let socket = unsafe { libc::socket(libc::AF_INET, libc::SOCK_STREAM, 0) };
         if socket == -1 { Err(errno()) } else { Ok(0) }
     }));
+    // The first wait of a thread makes a key, for which musl's library blocks signals; a server has waited by then.
+    std::thread::park_timeout(Duration::ZERO);
     // From here on as a server serves: what follows outlives an attempt.
     attempts.seal();
     let mut granted = None;

@@ -138,6 +138,7 @@ impl Connection {
     /// Keeps it until its time is over or the vendor ends it; the token goes when its own is.
     async fn hold(mut self) -> VendorEnd {
         let mut unread = [0; 256];
+        let nearly_over = self.session_until.checked_sub(limit::SESSION_END_SLACK);
         let session = sleep_until(self.session_until);
         let token = sleep_until(self.token_until);
         tokio::pin!(session, token);
@@ -146,6 +147,10 @@ impl Connection {
                 () = &mut session => return VendorEnd::SessionOver,
                 () = &mut token, if self.token.is_some() => self.token = None,
                 read = self.stream.read(&mut unread) => match read {
+                    // The broker's clock and ours end it together; whichever is first.
+                    Ok(0) | Err(_) if nearly_over.is_none_or(|at| Instant::now() >= at) => {
+                        return VendorEnd::SessionOver;
+                    }
                     Ok(0) | Err(_) => return VendorEnd::VendorClosed,
                     // Nothing was asked, so nothing is expected.
                     Ok(_) => {
