@@ -57,6 +57,8 @@ class Connection:
         self.reader, self.writer = reader, writer
         self.http = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_BYTES_MAX)
         self.is_broken = False
+        # For the service's own use: what its words are on this connection.
+        self.dialect = None
 
     def tell(self, event, **fields):
         self.service.parent.tell(event, service=self.service.name, connection=self.number, **fields)
@@ -88,7 +90,7 @@ class Connection:
                 request = await asyncio.wait_for(self.request(), idle_s)
             except h11.RemoteProtocolError as error:
                 self.tell("bad_request", why=str(error))
-                await self.answer(error.error_status_hint, {}, b"")
+                await self.answer(error.error_status_hint, {"connection": "close"}, b"")
                 return
             token = self.service.tokens.check(request.headers)
             self.tell("request", method=request.method, path=request.path, flags=request.flags,

@@ -101,7 +101,6 @@ class Service:
     """One stand-in: its listener, certificate, tokens, latencies and present fault."""
 
     name = ""
-    host_names = ()
 
     def __init__(self, settings, parent):
         self.settings, self.parent = settings, parent
@@ -176,7 +175,7 @@ class Service:
 
     # --- What each service says in its own way ---
 
-    def error(self, status, why):
+    def error(self, connection, status, why):
         """The body of a refusal, in the vendor's shape."""
         raise NotImplementedError
 
@@ -186,7 +185,7 @@ class Service:
     async def refuse(self, connection, status, why):
         self.parent.tell("refused", service=self.name, status=status, why=why)
         more = {"retry-after": "1"} if status == 429 else {}
-        await connection.answer_json(status, self.error(status, why), more)
+        await connection.answer_json(status, self.error(connection, status, why), more)
 
     def between(self, name, default):
         """A latency in seconds, drawn evenly between the setting's two milliseconds."""

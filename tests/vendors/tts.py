@@ -8,7 +8,7 @@ import tempfile
 import wave
 from pathlib import Path
 
-from deepgram import DeepgramService
+from deepgram_shape import DeepgramService
 
 TEXT_CHARS_MAX = 2_000
 VOICES = ["slt", "rms", "awb", "kal"]

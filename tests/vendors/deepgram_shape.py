@@ -14,7 +14,7 @@ class DeepgramService(Service):
     def request_id():
         return {"dg-request-id": str(uuid.uuid4())}
 
-    def error(self, status, why):
+    def error(self, _connection, status, why):
         """A refusal's body."""
         message = "Invalid credentials." if status == 401 else why
         return {"err_code": CODES[status], "err_msg": message, "request_id": str(uuid.uuid4())}

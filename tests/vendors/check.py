@@ -1,0 +1,38 @@
+"""Checks the stand-ins from outside, and says of each check whether it held: one JSON line each.
+
+    python3 check.py services|faults < identities.json
+
+The input is `{"ca": PEM, "asr": {"host", "chain", "key"}, …}`. Exit status 1 when a check fails.
+"""
+import json
+import sys
+import traceback
+
+import check_faults
+import check_services
+from client import StandIns
+
+PARTS = {"services": check_services.CHECKS, "faults": check_faults.CHECKS}
+
+
+def main():
+    identities = json.load(sys.stdin)
+    # An odd size of chunk: nothing on the way may count on whole frames.
+    stand = StandIns(identities, tts={"chunk_bytes": 997, "voice": "rms"})
+    failed = 0
+    for check in PARTS[sys.argv[1]]:
+        try:
+            check(stand)
+            why = ""
+        except Exception:  # A check may fail in any way, and the next ones still count.
+            why = traceback.format_exc()
+            failed += 1
+        name = check.__name__.removeprefix("check_")
+        print(json.dumps({"check": name, "ok": not why, "why": why}), flush=True)
+    ended = stand.stop()
+    print(json.dumps({"check": "ends_with_its_input", "ok": ended == 0, "why": str(ended)}), flush=True)
+    return 1 if failed or ended else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
