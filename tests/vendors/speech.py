@@ -39,6 +39,12 @@ def whole_sentence(grammar):
     return re.compile(expand(rules["utterance"]))
 
 
+def words_of(decoder):
+    """(word, first, last) in frames of 10 ms, without silences and the numbers of pronunciations."""
+    plain = [each for each in decoder.seg() if not each.word.startswith(("<", "["))]
+    return [(re.sub(r"\(\d+\)$", "", each.word), each.start_frame, each.end_frame) for each in plain]
+
+
 class Upsampler:
     """8 kHz µ-law to 16 kHz linear, piece by piece."""
 
@@ -85,13 +91,12 @@ class GrammarRecogniser:
         found, free = self.words.hyp(), self.phones.hyp()
         if not found or not free or not self.sentences.fullmatch(found.hypstr + " "):
             return "", 0.0, []
-        segments = [each for each in self.words.seg() if not each.word.startswith(("<", "["))]
         reached = max((each.end_frame for each in self.words.seg()), default=0)
         deficit = (math.log(free.score) - math.log(found.score)) / math.log(1.0001)
         if reached < self.words.n_frames() - TAIL_FRAMES or deficit > DEFICIT_MAX:
             return "", 0.0, []
         confidence = round(1 - max(deficit, 0) / DEFICIT_MAX / 2, 3)
-        return found.hypstr, confidence, [(each.word, each.start_frame, each.end_frame) for each in segments]
+        return found.hypstr, confidence, words_of(self.words)
 
 
 class OpenRecogniser:
@@ -118,9 +123,7 @@ class OpenRecogniser:
         found = self.decoder.hyp()
         if not found:
             return "", 0.0, []
-        plain = [each for each in self.decoder.seg() if not each.word.startswith(("<", "["))]
-        words = [(re.sub(r"\(\d+\)$", "", each.word), each.start_frame, each.end_frame) for each in plain]
-        return found.hypstr, 0.8, words
+        return found.hypstr, 0.8, words_of(self.decoder)
 
 
 MODELS = {"grammar": GrammarRecogniser, "open": OpenRecogniser}
