@@ -28,7 +28,7 @@ class StandIns:
     """serve.py, its events and its faults. It is ended by the end of its input."""
 
     def __init__(self, identities, **changes):
-        # What the ports need and the sandbox of a test gives: certificates by name.
+        self.certificate = identities["ca"]
         self.ca = ssl.create_default_context(cadata=identities["ca"])
         must = {"asr": {"mip_opt_out": "true"}, "llm": {"store": False}, "tts": {"mip_opt_out": "true"}}
         settings = {"address": "127.0.0.1", **{

@@ -75,13 +75,15 @@ class Tokens:
 
     def is_key(self, headers):
         """Whether the long-lived key is there, in either way of showing it."""
-        shown = headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Token ")
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        shown = headers.get("x-api-key") or (token if scheme.lower() == "token" else "")
         return secrets.compare_digest(shown.encode(), self.key.encode())
 
     def check(self, headers):
         """`good`, or what is wrong."""
         scheme, _, token = headers.get("authorization", "").partition(" ")
-        if scheme == "Bearer":
+        # A scheme has no case, RFC 9110 section 11.1; one of the vendors' own clients writes it small.
+        if scheme.lower() == "bearer":
             try:
                 wanted = {"require": ["aud", "exp"]}
                 jwt.decode(token, self.secret, algorithms=["HS256"], audience=self.host, options=wanted)
@@ -141,7 +143,11 @@ class Service:
 
     async def accept(self, reader, writer):
         self.connections += 1
-        await Connection(self, self.connections, reader, writer).run()
+        try:
+            await Connection(self, self.connections, reader, writer).run()
+        except asyncio.CancelledError:
+            # The end of the program; asyncio would print it as a mistake.
+            pass
 
     # --- Faults ---
 
