@@ -49,6 +49,9 @@ def measure(task):
     model, voice = task
     recogniser, rows = MODELS[model](), []
     for name, sentences in SENTENCES.items():
+        # The open model is slow, and nothing was chosen with it.
+        if model == "open" and not name.endswith("new"):
+            continue
         for said in sentences:
             linear = asyncio.run(speak(said, voice))
             heard = hear(recogniser, LEAD + audioop.lin2ulaw(linear, 2) + TRAIL)

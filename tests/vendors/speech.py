@@ -1,8 +1,8 @@
 """Speech in, words out: 8 kHz µ-law through pocketsphinx, with the clinic's grammar or the wheel's trigram model.
 
 With the grammar a decoder always finds *something* that the grammar allows. Three rules keep other speech
-from coming out as a sentence of the clinic: the words must be a whole sentence, they must last to the end of
-the utterance, and a second decoder that may choose any phones must not explain the sound much better.
+from coming out as a sentence of the clinic: the words must be a whole sentence, they must fill the time in
+which there is speech, and a second decoder that may choose any phones must not explain the sound much better.
 """
 import audioop
 import math
@@ -17,9 +17,11 @@ GRAMMAR = Path(__file__).with_name("clinic.gram")
 CMN = "44.3,4.1,0.2,5.3,0.7,-0.2,0,0,-3.8,3.2,-1.3,3.1,-0.4"
 # How much better free phones may explain an utterance: in the unit of pocketsphinx' scores, log base 1.0001
 # shifted by ten bits. Chosen on flite's voices between clinic sentences and other ones.
-DEFICIT_MAX = 3_250
+DEFICIT_MAX = 3_000
 # Frames of 10 ms that a sentence may end before its utterance.
 TAIL_FRAMES = 10
+# Per cent of the frames of free phones that the words must last: what is left out was said too.
+COVER_MIN = 75
 
 
 def whole_sentence(grammar):
@@ -40,9 +42,13 @@ def whole_sentence(grammar):
 
 
 def words_of(decoder):
-    """(word, first, last) in frames of 10 ms, without silences and the numbers of pronunciations."""
-    plain = [each for each in decoder.seg() if not each.word.startswith(("<", "["))]
+    """(word, first, last) in frames of 10 ms, without silences, noises and the numbers of pronunciations."""
+    plain = [each for each in decoder.seg() if not each.word.startswith(("<", "[", "+", "SIL"))]
     return [(re.sub(r"\(\d+\)$", "", each.word), each.start_frame, each.end_frame) for each in plain]
+
+
+def frames(words):
+    return sum(last - first + 1 for _, first, last in words)
 
 
 class Upsampler:
@@ -91,12 +97,14 @@ class GrammarRecogniser:
         found, free = self.words.hyp(), self.phones.hyp()
         if not found or not free or not self.sentences.fullmatch(found.hypstr + " "):
             return "", 0.0, []
+        words, phones = words_of(self.words), words_of(self.phones)
         reached = max((each.end_frame for each in self.words.seg()), default=0)
         deficit = (math.log(free.score) - math.log(found.score)) / math.log(1.0001)
-        if reached < self.words.n_frames() - TAIL_FRAMES or deficit > DEFICIT_MAX:
+        is_cut = reached < self.words.n_frames() - TAIL_FRAMES
+        if is_cut or 100 * frames(words) < COVER_MIN * frames(phones) or deficit > DEFICIT_MAX:
             return "", 0.0, []
         confidence = round(1 - max(deficit, 0) / DEFICIT_MAX / 2, 3)
-        return found.hypstr, confidence, words_of(self.words)
+        return found.hypstr, confidence, words
 
 
 class OpenRecogniser:
