@@ -122,12 +122,12 @@ def check_slow(stand):
         assert slow > 0.8 > quick, (service, quick, slow)
     began = time.monotonic()
     assert hear(stand, stand.book) == BOOK.lower()
-    quick = time.monotonic() - began
+    assert time.monotonic() - began < 2
     stand.fault("asr", "slow", ms=1_000)
     began = time.monotonic()
     assert hear(stand, stand.book) == BOOK.lower()
     # Its connection is late too, by as much.
-    assert time.monotonic() - began > quick + 1
+    assert time.monotonic() - began > 2
 
 
 def check_stall(stand):
@@ -153,13 +153,13 @@ def check_drop(stand):
     for service in ("llm", "tts"):
         stand.fault(service, "drop")
         assert ask(stand, service) in ("ConnectionResetError", "RemoteDisconnected", "SSLEOFError"), service
-    stand.fault("asr", "drop", after_ms=300)
+    stand.fault("asr", "drop", after_ms=1_000)
     with stand.listen() as stream:
         began = time.monotonic()
         try:
             stream.recv(timeout=5)
         except ConnectionClosed as closed:
-            assert closed.rcvd is None and 0.2 < time.monotonic() - began < 2, closed
+            assert closed.rcvd is None and 0.2 < time.monotonic() - began < 4, closed
         else:
             raise AssertionError("the stream went on")
     assert how_it_ends(stand, "drop") == errno.ECONNRESET

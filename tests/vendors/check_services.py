@@ -237,7 +237,8 @@ def check_dialogue(stand):
              "And your date of birth?", "So that is Tuesday at ten for [NAME_1]. Is that right?",
              "Your appointment is booked for Tuesday at ten. Goodbye. [hang up]"]
     said = [BOOK, "Tuesday please.", "At ten.", "[NAME_1]", "[BIRTH_DATE_1]", "Yes."]
-    connection, history, since = stand.https("llm"), [], stand.mark()
+    since, history = stand.mark(), []
+    connection = stand.https("llm")
     for text, expected in zip(said, asked):
         history.append(text)
         reply = chat(stand, *history, connection=connection)

@@ -117,7 +117,7 @@ fn recognition_is_what_the_document_says() {
         if set.starts_with("unrelated") {
             assert_eq!(tally.booked, 0, "{set} {model} {voice}");
         } else if model == "grammar" {
-            assert!(tally.error_rate() < 0.1, "{set} {voice}: {:.2}", tally.error_rate());
+            assert!(tally.error_rate() < 0.15, "{set} {voice}: {:.2}", tally.error_rate());
             // The other side of it: a real yes does book.
             assert!(tally.booked > 0, "{set} {voice}");
         }
