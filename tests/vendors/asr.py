@@ -36,11 +36,12 @@ WAITING_MAX = 3_000
 
 
 class Decoders:
-    """Recognisers that are ready: one is always being kept for the next connection."""
+    """Recognisers that are ready: loading one takes longer than a connection should wait."""
 
-    def __init__(self, model):
+    def __init__(self, model, count):
         self.make, self.ready = MODELS[model], queue.SimpleQueue()
-        self.ready.put(self.make())
+        for _ in range(count):
+            self.ready.put(self.make())
 
     def take(self):
         try:
@@ -159,7 +160,7 @@ class Asr(DeepgramService):
     def __init__(self, settings, parent):
         super().__init__(settings, parent)
         self.model = settings.get("model", "grammar")
-        self.decoders = Decoders(self.model)
+        self.decoders = Decoders(self.model, settings.get("ready", 1))
 
     async def handle(self, connection, request):
         if request.path == "/v1/auth/grant" and request.method == "POST":
