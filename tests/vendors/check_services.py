@@ -265,9 +265,11 @@ def check_speak(stand):
         (SPEAK, good, {"text": "a" * 2_001}, 413), (SPEAK, good, {"text": " "}, 400), (SPEAK, good, {}, 400),
         (SPEAK, good, b"hello", 400), (SPEAK, {}, {"text": "Hello."}, 401),
         (SPEAK, {"authorization": f"Token {KEYS['tts']}"}, {"text": "Hello."}, 200),
-        (SPEAK, stand.bearer("asr"), {"text": "Hello."}, 401), ({**SPEAK, "mip_opt_out": "false"}, good, {"text": "x"}, 400),
+        (SPEAK, stand.bearer("asr"), {"text": "Hello."}, 401),
+        ({**SPEAK, "mip_opt_out": "false"}, good, {"text": "x"}, 400),
         ({**SPEAK, "encoding": "linear16"}, good, {"text": "x"}, 400),
-        ({**SPEAK, "container": "wav"}, good, {"text": "x"}, 400), ({**SPEAK, "sample_rate": "24000"}, good, {"text": "x"}, 400),
+        ({**SPEAK, "container": "wav"}, good, {"text": "x"}, 400),
+        ({**SPEAK, "sample_rate": "24000"}, good, {"text": "x"}, 400),
     ]:
         status, _, answer = stand.post("tts", "/v1/speak?" + urlencode(flags), body, headers)
         assert status == expected, (flags, body, status, answer)

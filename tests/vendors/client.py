@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 
 from websockets.sync.client import connect
 
-PATIENCE_S = 10
+PATIENCE_S = 20
 KEYS = {"asr": "asr key 0123456789 0123456789 0123456789", "llm": "llm key 0123456789 0123456789 0123456789",
         "tts": "tts key 0123456789 0123456789 0123456789"}
 LISTEN = {"model": "nova-3", "encoding": "mulaw", "sample_rate": "8000", "channels": "1",
