@@ -457,6 +457,18 @@ pub const DOCUMENT_BYTES_MAX: usize = 64 * 1024;
 /// Expected handshake signatures in one set: four URL spellings for each of two tokens, twice over.
 pub const HANDSHAKE_VALUES_MAX: usize = 16;
 
+// --- The stand-ins for vendors, of the tool and tests only ---
+
+/// From the start of the stand-ins to their listening. Two recognisers are loaded, 0.7 s each where nothing
+/// else runs.
+pub const LOCAL_VENDORS_START_DEADLINE: Duration = Duration::from_secs(30);
+/// From the end of their input to their own end, before they are ended.
+pub const LOCAL_VENDORS_STOP_DEADLINE: Duration = Duration::from_secs(5);
+/// One line of theirs, in bytes: a request to a language model holds the whole conversation.
+pub const LOCAL_VENDORS_LINE_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Events of theirs that wait to be looked at; a call causes some hundreds.
+pub const LOCAL_VENDORS_EVENTS_MAX: usize = 10_000;
+
 // The figures agree with each other, or nothing compiles.
 const _: () = {
     assert!(FRAME_BYTES as u64 == FRAME_MS * BYTES_PER_MS as u64);

@@ -21,4 +21,5 @@ pub mod wav;
 pub mod caller;
 pub mod call;
 pub mod demo;
+pub mod local_vendors;
 pub mod signature;
