@@ -70,7 +70,7 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<Infallible, StartErr
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let dialler = Dialler::new(settings).ok_or(StartError::System)?;
-        let answering = Arc::new(Answering { registry, dialler, keys });
+        let answering = Arc::new(Answering { registry, dialler, keys, log: log.clone(), clock });
         let shared = Shared { answering, live: Live::default(), log: log.clone(), clock };
         let control = handed.control.take().ok_or(StartError::Handed)?;
         rustix::io::ioctl_fionbio(&control, true).map_err(std::io::Error::from)?;

@@ -229,6 +229,7 @@ mod tests {
             token_ttl: Duration::from_secs(1),
             session_max: Duration::from_secs(2),
             roots_pem: String::new(),
+            manner: None,
         }
     }
 
