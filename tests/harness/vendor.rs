@@ -57,7 +57,7 @@ impl Vendor {
         Self::begin(host, address, Some(key.to_owned()))
     }
 
-    fn begin(host: &str, address: &str, key: Option<String>) -> Self {
+    fn begin(host: &str, address: &str, minting: Option<String>) -> Self {
         let listener = TcpListener::bind(address).unwrap();
         let identity = identity_of(host);
         let chain = CertificateDer::pem_slice_iter(identity.chain.as_bytes());
@@ -71,7 +71,7 @@ impl Vendor {
             .with_single_cert(chain, key)
             .unwrap();
         let (vendor, config) =
-            (Self(Arc::new(State { key, ..State::default() })), Arc::new(config));
+            (Self(Arc::new(State { key: minting, ..State::default() })), Arc::new(config));
         let noted = vendor.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {

@@ -247,8 +247,10 @@ impl Channel {
             }
         };
         let Answered { connection, terms, token, term } = answered;
-        let (channel, token) = (self.channel.get_ref().as_fd(), token.expose().as_bytes());
-        let sent = send_grant(channel, number, &terms, token, connection.as_fd());
+        let (channel, bytes) = (self.channel.get_ref().as_fd(), token.expose().as_bytes());
+        let sent = send_grant(channel, number, &terms, bytes, connection.as_fd());
+        // Media's from here on: a connection is held for as long as an hour.
+        drop(token);
         let log = self.shared.log.clone();
         if sent.is_err() {
             // A media server that does not read its answers does not get this one; the connection ends here.
