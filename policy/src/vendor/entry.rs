@@ -288,7 +288,8 @@ impl Entry {
 pub(super) fn problems_of(entry: &Entry) -> Vec<String> {
     let mut problems = Vec::new();
     let mut check = |is_fine: bool, what: &str| {
-        if !is_fine {
+        // Said once, however many hosts or words have it.
+        if !is_fine && !problems.iter().any(|known| known == what) {
             problems.push(what.to_owned());
         }
     };

@@ -187,6 +187,11 @@ fn every_problem_is_named() {
 }
 
 #[test]
+fn a_problem_of_two_hosts_is_said_once() {
+    assert_eq!(problems(&GOOD.replace("port = 443", "port = 0")), ["a host has the port 0"]);
+}
+
+#[test]
 fn an_empty_registry_is_a_problem() {
     assert_eq!(Registry::parse([]).unwrap_err()[0].what, "there is no entry");
 }
