@@ -231,7 +231,7 @@ pub fn receive(channel: impl AsFd, token: &mut SecretPlace) -> io::Result<Option
     Ok(Some(Answer { number, outcome }))
 }
 
-fn parse_terms(head: &[u8; HEAD_BYTES], mut manner: Vec<u8>) -> Option<(Terms, usize)> {
+fn parse_terms(head: &[u8; HEAD_BYTES], mut roots: Vec<u8>) -> Option<(Terms, usize)> {
     let (_number_and_outcome, rest) = head.split_first_chunk::<9>()?;
     let (token_ttl, rest) = rest.split_first_chunk::<4>()?;
     let (session_max, rest) = rest.split_first_chunk::<4>()?;
@@ -243,11 +243,11 @@ fn parse_terms(head: &[u8; HEAD_BYTES], mut manner: Vec<u8>) -> Option<(Terms, u
     let vendor = VendorId::parse(std::str::from_utf8(vendor).ok()?).ok()?;
     let host = std::str::from_utf8(rest.get(..usize::from(*host_length))?).ok()?;
     let manner_length = usize::from(u16::from_be_bytes(*manner_length));
-    if manner_length > manner.len() {
-        return None;
-    }
-    let roots = manner.split_off(manner_length);
-    let manner = if manner.is_empty() { None } else { Some(Manner::parse(&manner)?) };
+    let manner = match roots.get(..manner_length)? {
+        [] => None,
+        bytes => Some(Manner::parse(bytes)?),
+    };
+    roots.drain(..manner_length);
     let duration = |bytes: &[u8; 4]| Duration::from_millis(u64::from(u32::from_be_bytes(*bytes)));
     let terms = Terms {
         vendor,
