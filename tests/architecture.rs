@@ -39,7 +39,7 @@ const EDGES: &[(&str, &[&str])] = &[
 
 /// Third-party crates that only some of ours may name.
 const FENCED: &[(&str, &[&str])] = &[
-    ("hyper", &["ward-edge", "ward-media", "ward-twiml", "ward"]),
+    ("hyper", &["ward-broker", "ward-edge", "ward-media", "ward-twiml", "ward"]),
     (
         "tokio",
         &[
@@ -55,7 +55,7 @@ const FENCED: &[(&str, &[&str])] = &[
     ),
     // The names of the internet, and the ways to them, are the broker's alone.
     ("hickory-resolver", &["ward-broker"]),
-    ("webpki-roots", &["ward-media"]),
+    ("webpki-roots", &["ward-edge"]),
     ("rustls", &["ward-edge", "ward-init", "ward", "ward-tests"]),
     ("tungstenite", &["ward-media", "ward"]),
     ("tokio-tungstenite", &["ward"]),

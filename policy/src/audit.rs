@@ -174,6 +174,15 @@ pub enum Event {
         /// Everything counted in it.
         counts: Counts,
     },
+    /// A vendor minted a token for the broker. What is asked for at the same time may still fail.
+    VendorMinted {
+        /// Which.
+        vendor: VendorId,
+        /// How long the token lives, in seconds.
+        token_ttl_s: u32,
+        /// From dialling to the end of the answer, in milliseconds.
+        took_ms: u64,
+    },
     /// The broker dialled a vendor and gave the connection away.
     VendorDialled {
         /// Which.
@@ -347,6 +356,7 @@ impl Event {
             Self::UpgradeAccepted { .. } => "upgrade_accepted",
             Self::CallStarted { .. } => "call_started",
             Self::CallEnded { .. } => "call_ended",
+            Self::VendorMinted { .. } => "vendor_minted",
             Self::VendorDialled { .. } => "vendor_dialled",
             Self::VendorRefused { .. } => "vendor_refused",
             Self::VendorCut { .. } => "vendor_cut",

@@ -227,6 +227,16 @@ reasons! {
         TooManyTokens = "too_many_tokens", Host;
         /// The vendor's certificate or its TLS could not be accepted.
         VendorTls = "vendor_tls", Host;
+        /// Whoever mints the vendor's tokens refused our key or our request: any 4xx.
+        MintRefused = "mint_refused", Operator;
+        /// Whoever mints them could not be spoken to, or failed itself.
+        MintFailed = "mint_failed", Host;
+        /// What was answered has no token in it that can be used, or is too long.
+        MintGarbage = "mint_garbage", Host;
+        /// The token took too long.
+        MintLate = "mint_late", Host;
+        /// The token was over already when it came.
+        MintOver = "mint_over", Host;
     }
 }
 

@@ -98,6 +98,25 @@ pub const TOKEN_PLACE_PAUSE: Duration = Duration::from_millis(50);
 pub const VENDOR_KEYS_BYTES_MAX: usize = 16 * 1024;
 /// Certificates that one vendor's must lead to, in bytes of PEM.
 pub const ROOTS_BYTES_MAX: usize = 32 * 1024;
+/// The path of a vendor's service or of its tokens, in characters, with its query.
+pub const VENDOR_PATH_CHARS_MAX: usize = 256;
+/// A vendor's name of a model, in characters; the longest known are under 80.
+pub const MODEL_CHARS_MAX: usize = 128;
+/// How a vendor is spoken to and what every request must carry, as media is told it, in bytes of JSON.
+pub const MANNER_BYTES_MAX: usize = 4 * 1024;
+/// A token of the vendor's own, from dialling whoever mints it to the end of the answer: the vendor itself is dialled
+/// meanwhile, and the question must be answered in time.
+pub const MINT_DEADLINE: Duration = Duration::from_secs(5);
+/// The answer with a token in it, in bytes: head and body each. `OpenAI`'s repeats the session's settings, a few KiB.
+pub const MINT_ANSWER_BYTES_MAX: usize = 16 * 1024;
+/// Header fields of that answer.
+pub const MINT_ANSWER_FIELDS_MAX: usize = 64;
+/// What is sent for a token, in bytes of JSON.
+pub const MINT_BODY_BYTES_MAX: usize = 1024;
+/// Header fields with a fixed value that are sent for a token.
+pub const MINT_HEADERS_MAX: usize = 8;
+/// Name or value of one of those, the words before the key, or the place of a member in the answer, in characters.
+pub const MINT_WORD_CHARS_MAX: usize = 128;
 /// Vendors whose connections a call has.
 pub const VENDORS_PER_CALL_MAX: usize = 4;
 /// Name servers that are asked.
@@ -480,6 +499,7 @@ const _: () = {
     assert!(RECOGNISER_PIECE_MS >= 2 * FRAME_MS && RECOGNISER_PIECE_MS <= BACKLOG_MS_MAX);
     assert!(VENDOR_READ_BUFFER_BYTES >= 8 * 1024);
     assert!(RECOGNISER_KEEP_ALIVE.as_millis() < RECOGNISER_STALL.as_millis());
+    assert!(MINT_DEADLINE.as_millis() < DIAL_ANSWER_DEADLINE.as_millis());
     assert!(SILENT_REPLACEABLE_AFTER.as_millis() < SILENT_PING_AFTER.as_millis());
     assert!(SILENT_PING_AFTER.as_millis() < SILENT_DROP_AFTER.as_millis());
 };

@@ -43,7 +43,10 @@ impl Agent for Teller {
             Heard::Pressed(digit) => self.pressed.push(char::from(digit.key())),
             Heard::Started
             | Heard::SpeechBegan
+            | Heard::SpeechPaused
             | Heard::SpeechEnded
+            | Heard::Reported(_)
+            | Heard::Time
             | Heard::SaidAll
             | Heard::TimeUp => {}
         }

@@ -70,7 +70,7 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<Infallible, StartErr
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let dialler = Dialler::new(settings).ok_or(StartError::System)?;
-        let answering = Arc::new(Answering { registry, dialler, keys });
+        let answering = Arc::new(Answering { registry, dialler, keys, log: log.clone(), clock });
         let shared = Shared { answering, live: Live::default(), log: log.clone(), clock };
         let control = handed.control.take().ok_or(StartError::Handed)?;
         rustix::io::ioctl_fionbio(&control, true).map_err(std::io::Error::from)?;
@@ -247,8 +247,10 @@ impl Channel {
             }
         };
         let Answered { connection, terms, token, term } = answered;
-        let (channel, token) = (self.channel.get_ref().as_fd(), token.expose().as_bytes());
-        let sent = send_grant(channel, number, &terms, token, connection.as_fd());
+        let (channel, bytes) = (self.channel.get_ref().as_fd(), token.expose().as_bytes());
+        let sent = send_grant(channel, number, &terms, bytes, connection.as_fd());
+        // Media's from here on: a connection is held for as long as an hour.
+        drop(token);
         let log = self.shared.log.clone();
         if sent.is_err() {
             // A media server that does not read its answers does not get this one; the connection ends here.

@@ -14,12 +14,10 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tokio_rustls::rustls::client::Resumption;
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto, version};
+use tokio_rustls::rustls::pki_types::ServerName;
 use ward_edge::clock::Clock;
 use ward_edge::log::Log;
+use ward_edge::vendor_tls::client_config;
 use ward_edge::wiped::wiped;
 use ward_policy::audit::Event;
 use ward_policy::data_class::DataClass;
@@ -205,38 +203,5 @@ impl AsyncWrite for Lent {
         context: &mut Context<'_>,
     ) -> Poll<std::io::Result<()>> {
         Pin::new(&mut self.socket).poll_shutdown(context)
-    }
-}
-
-/// TLS 1.2 or later, the registry's roots or those that browsers trust, no resumption.
-fn client_config(roots_pem: &str) -> Option<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    if roots_pem.is_empty() {
-        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    } else {
-        for certificate in CertificateDer::pem_slice_iter(roots_pem.as_bytes()) {
-            roots.add(certificate.ok()?).ok()?;
-        }
-    }
-    let mut config =
-        ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
-            .with_protocol_versions(&[&version::TLS13, &version::TLS12])
-            .ok()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-    // What is not kept cannot be found.
-    config.resumption = Resumption::disabled();
-    Some(config)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn roots_are_the_registrys_or_those_that_browsers_trust() {
-        assert!(client_config("").is_some());
-        let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-        assert!(client_config(broken).is_none());
     }
 }

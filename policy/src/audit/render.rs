@@ -86,6 +86,11 @@ impl Event {
                 fields.number("duration_ms", duration_ms);
                 fields.counts(&counts);
             }
+            Self::VendorMinted { vendor, token_ttl_s, took_ms } => {
+                fields.vendor(vendor);
+                fields.number("token_ttl_s", u64::from(token_ttl_s));
+                fields.number("took_ms", took_ms);
+            }
             Self::VendorDialled { vendor, session_max_s, token_ttl_s } => {
                 fields.vendor(vendor);
                 fields.number("session_max_s", u64::from(session_max_s));

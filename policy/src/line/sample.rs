@@ -61,6 +61,9 @@ fn after(event: &Event) -> Option<Event> {
         Event::UpgradeAccepted { .. } => Event::CallStarted { call: call()? },
         Event::CallStarted { .. } => ended(CallEnd::PeerEnded, Counts::default()),
         Event::CallEnded { .. } => {
+            Event::VendorMinted { vendor: vendor()?, token_ttl_s: 0, took_ms: 0 }
+        }
+        Event::VendorMinted { .. } => {
             Event::VendorDialled { vendor: vendor()?, session_max_s: 0, token_ttl_s: 0 }
         }
         Event::VendorDialled { .. } => {
@@ -160,6 +163,9 @@ fn like(event: &Event) -> Vec<Event> {
             .into_iter()
             .map(|which| Event::RoleEnded { which, status: u8::MAX, signal: 0 })
             .collect(),
+        Event::VendorMinted { vendor, .. } => {
+            vec![Event::VendorMinted { vendor, token_ttl_s: u32::MAX, took_ms: u64::MAX }]
+        }
         Event::VendorDialled { vendor, .. } => {
             vec![Event::VendorDialled { vendor, session_max_s: u32::MAX, token_ttl_s: u32::MAX }]
         }

@@ -252,6 +252,16 @@ pub const EVENTS: &[Shape] = &[
         ],
     },
     Shape {
+        code: "vendor_minted",
+        about: "A vendor minted a token for the broker.",
+        by: &[Role::Broker],
+        fields: &[
+            VENDOR,
+            number("token_ttl_s", u32::MAX as u64, "how long it lives, in seconds"),
+            number("took_ms", u64::MAX, "from dialling to the end of the answer, in milliseconds"),
+        ],
+    },
+    Shape {
         code: "vendor_dialled",
         about: "The broker dialled a vendor and gave the connection to media.",
         by: &[Role::Broker],
