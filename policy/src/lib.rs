@@ -19,7 +19,11 @@ pub mod vendor_id;
 #[cfg(feature = "vendors")]
 pub mod vendor;
 pub mod audit;
+mod spoken;
 pub mod scrub;
+pub mod phrase;
+#[cfg(feature = "gate")]
+pub mod gate;
 pub mod cell;
 pub mod line;
 pub mod metric;
