@@ -110,7 +110,7 @@ fn rest(finder: &Finder<'_, '_>, mut end: usize) -> usize {
         if finder.is_any(end, &rules.units) {
             let is_letter = text.word(end + 1).len() == 1;
             let number = run(text, end + 1, |at| finder.is_free(at)).map(|run| run.end);
-            end = number.or(is_letter.then_some(end + 2)).unwrap_or(end);
+            end = number.or_else(|| is_letter.then_some(end + 2)).unwrap_or(end);
         }
         let skip = end + usize::from(text.word(end) == "in");
         if let Some(state) = longest(&rules.states, text, end) {
@@ -120,7 +120,11 @@ fn rest(finder: &Finder<'_, '_>, mut end: usize) -> usize {
             let state = (skip + 1..=town).find_map(|at| longest(&rules.states, text, at));
             let zip = run(text, town, |at| finder.is_free(at)).filter(|run| run.digits == 5);
             let is_last = town == text.len() || text.sign(town) == ',';
-            end = state.or(zip.map(|run| run.end)).unwrap_or(if is_last { town } else { end });
+            end = state.or_else(|| zip.map(|run| run.end)).unwrap_or(if is_last {
+                town
+            } else {
+                end
+            });
         }
         let zip = end + usize::from(matches!(text.word(end), "zip"));
         if let Some(run) = run(text, zip, |at| finder.is_free(at)).filter(|run| run.digits == 5) {

@@ -62,9 +62,7 @@ fn one(text: &Text<'_>, at: usize, run: &mut Run) -> Option<usize> {
         add("00", 1);
     } else if word == "thousand" && has_digits {
         add("000", 1);
-    } else if is_code(word) {
-        add(word, 1);
-    } else if is_letter(text, at) {
+    } else if is_code(word) || is_letter(text, at) {
         add(word, 1);
     } else {
         return None;
@@ -123,7 +121,7 @@ fn class(finder: &Finder<'_, '_>, at: usize, run: &Run) -> Option<SlotClass> {
         _ => false,
     };
     let is_phone = match (phone, number) {
-        (Some(phone), Some(number)) => is_long && phone <= number,
+        (Some(phone), Some(number)) => is_long && phone < number,
         (Some(_), None) => is_long,
         (None, Some(_)) => false,
         (None, None) => looks_like_phone || is_long && finder.asked.has(SlotClass::Phone),
