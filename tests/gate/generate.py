@@ -335,10 +335,12 @@ def length_rows(most):
 
 def main():
     for source in ("slots", "emergencies", "replies"):
-        file = FOLDER / f"{source}.txt"
-        for at, (name, expected, template) in enumerate(templates(file)):
+        found = [(f"{source} {at}" if file.stem == source else f"{file.stem} {at}", row)
+                 for file in sorted(FOLDER.glob(f"*{source}.txt")) for at, row in enumerate(templates(file))]
+        for seed, (name, expected, template) in found:
+            at = int(seed.split()[1])
             # Each template has its own sequence: a change of one leaves the others as they are.
-            R.seed(f"{SEED} {source} {at}")
+            R.seed(f"{SEED} {seed}")
             for offset, faker in enumerate([EN, *NAMES[4:]]):
                 faker.seed_instance(SEED + 10 * at + offset)
             for _ in range(LINES_OF_A_TEMPLATE):

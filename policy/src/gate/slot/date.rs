@@ -27,6 +27,16 @@ pub(super) fn find(finder: &mut Finder<'_, '_>) {
 /// Judges what begins with the word at `at`, and says where to go on.
 fn one(finder: &mut Finder<'_, '_>, at: usize) -> usize {
     let is_expected = finder.expects(SlotClass::BirthDate, at);
+    // Figures alone: month, day and year one after the other, all of them.
+    let figures = run(finder.text, at, |at| finder.is_free(at)).filter(|_| is_expected);
+    let ends = date(finder.text, at, is_expected).map(|date| date.end);
+    if let Some(run) = figures.as_ref().filter(|run| (6..=8).contains(&run.digits))
+        && ends.is_none_or(|end| end < run.end)
+    {
+        let (end, signs) = (run.end, Phi::new(run.signs.expose().clone()));
+        finder.add(SlotClass::BirthDate, at, end, signs);
+        return end;
+    }
     if let Some(date) = date(finder.text, at, is_expected) {
         let is_past = date.year.is_some_and(|year| year < finder.rules.appointments_from);
         if is_expected || is_past {
@@ -46,8 +56,7 @@ fn one(finder: &mut Finder<'_, '_>, at: usize) -> usize {
         finder.add(SlotClass::BirthDate, at, end, key);
         return end;
     }
-    // Figures alone: month, day and year one after the other.
-    let Some(run) = run(finder.text, at, |at| finder.is_free(at)) else { return at + 1 };
+    let Some(run) = figures else { return at + 1 };
     if (4..=8).contains(&run.digits) {
         finder.add(SlotClass::BirthDate, at, run.end, run.signs);
     }
