@@ -26,6 +26,7 @@ mod memory;
 mod outbound;
 mod pattern;
 mod slot;
+mod spoken;
 mod text;
 #[cfg(test)]
 mod tests;

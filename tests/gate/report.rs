@@ -42,9 +42,17 @@ pub(crate) fn document(
             .map(|byte| format!("{byte:02x}"))
             .collect();
         let lines = data.lines().count();
-        writeln!(text, "- {name}: {lines} lines, the same on every machine: SHA-256 `{hash}`.").unwrap();
+        writeln!(text, "- {name}: {lines} lines, the same on every machine: SHA-256 `{hash}`.")
+            .unwrap();
     }
     text
+}
+
+/// How far a sentence is from the length of a good example.
+fn distance(said: &str) -> (bool, usize) {
+    let is_disfluent =
+        [" um ", " uh ", " er ", "you know"].iter().any(|filler| said.contains(filler));
+    (is_disfluent, said.len().abs_diff(50))
 }
 
 /// What is done, and what the caller hears.
@@ -82,10 +90,12 @@ fn table(text: &mut String, dialogue: &Dialogue, outcomes: &Outcomes) {
         )
         .unwrap();
         for (_, class, outcome) in outcomes.iter().filter(|(of, _, _)| *of == source) {
-            let passes = outcome.without.values().find_map(|tally| tally.miss.as_ref());
+            let passes = outcome.without.values().filter_map(|tally| tally.miss.as_ref());
+            let passes = passes.min_by_key(|(said, _)| distance(said));
             let passes = passes.map_or_else(String::new, |(said, _)| example(said));
             let hits = outcome.with.values().filter(|tally| tally.found == tally.all);
-            let hit = hits.filter_map(|tally| tally.hit.as_ref()).next();
+            let hits = hits.filter_map(|tally| tally.hit.as_ref());
+            let hit = hits.min_by_key(|(said, _)| distance(said));
             let stopped = hit.map_or_else(String::new, |(said, shown)| match source {
                 "slots" => format!("`{}` → `{}`", example(said), example(shown)),
                 _ => format!("`{}`", example(said)),
@@ -106,7 +116,11 @@ fn figures(text: &mut String, held_out: &Outcomes, fresh: &Outcomes) {
          | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
     );
     for ((_, class, outcome), (_, _, fresh)) in held_out.iter().zip(fresh) {
-        let lines = format!("{}, {}", outcome.recall().of, outcome.without.values().map(|t| t.all).sum::<u64>());
+        let lines = format!(
+            "{}, {}",
+            outcome.recall().of,
+            outcome.without.values().map(|t| t.all).sum::<u64>()
+        );
         let fresh_figures = if fresh.with.is_empty() {
             "– | – | –".to_owned()
         } else {
@@ -190,8 +204,15 @@ fn alarms(text: &mut String, name: &str, outcomes: &Outcomes) {
     for (_, class, outcome) in outcomes {
         for (form, tally) in outcome.without.iter().filter(|(_, tally)| tally.found > 0) {
             let (_, shown) = tally.hit.clone().unwrap_or_default();
-            writeln!(text, "| `{class}` | {} | {} | {} | `{}` |", example(form), tally.found, tally.all, example(&shown))
-                .unwrap();
+            writeln!(
+                text,
+                "| `{class}` | {} | {} | {} | `{}` |",
+                example(form),
+                tally.found,
+                tally.all,
+                example(&shown)
+            )
+            .unwrap();
         }
     }
 }

@@ -90,7 +90,9 @@ impl Judge {
 
     fn emergency(&self, row: &Row) -> Verdict {
         match self.caller.inbound(&row.text) {
-            Inbound::Forward(_) => Verdict { shown: "to the model".to_owned(), ..Verdict::default() },
+            Inbound::Forward(_) => {
+                Verdict { shown: "to the model".to_owned(), ..Verdict::default() }
+            }
             Inbound::Emergency(kind) => Verdict {
                 is_found: true,
                 is_own: kind.name() == row.class,
@@ -138,7 +140,11 @@ fn counted(text: &str) -> BTreeMap<String, usize> {
     let outside: String = text
         .split('[')
         .enumerate()
-        .map(|(at, part)| if at == 0 { part } else { part.split_once(']').map_or(part, |(_, after)| after) })
+        .map(
+            |(at, part)| {
+                if at == 0 { part } else { part.split_once(']').map_or(part, |(_, after)| after) }
+            },
+        )
         .collect::<Vec<_>>()
         .join(" ");
     for word in outside.to_lowercase().split(|sign: char| !sign.is_alphanumeric()) {

@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 
 use super::text::{Reading, Text, plain};
+use crate::gate::spoken;
 use crate::limit::GATE_PATTERN_STEPS_MAX;
-use crate::spoken;
 
 /// Sets of words by name.
 pub(super) type Sets = BTreeMap<String, Vec<String>>;

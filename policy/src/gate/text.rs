@@ -2,10 +2,10 @@
 //!
 //! It reads a recogniser's text with and without signs and capitals. It never changes the sentence itself.
 
+use crate::gate::spoken;
 use crate::limit::GATE_TEXT_BYTES_MAX;
 use crate::phi::Phi;
 use crate::scrub::{Class, scan};
-use crate::spoken;
 
 /// What every sentence is read with, from `words.toml`.
 #[derive(Debug, Default)]

@@ -3,8 +3,8 @@
 use super::super::pattern::longest;
 use super::number::run;
 use super::{Finder, SlotClass};
+use crate::gate::spoken;
 use crate::limit::GATE_PLACE_WORDS_MAX;
-use crate::spoken;
 
 pub(super) fn find(finder: &mut Finder<'_, '_>) {
     let mut at = 0;

@@ -6,8 +6,8 @@
 use super::super::text::Text;
 use super::number::run;
 use super::{Finder, SlotClass};
+use crate::gate::spoken;
 use crate::phi::Phi;
-use crate::spoken;
 
 /// A date as it was said.
 struct Date {

@@ -1,8 +1,8 @@
 //! E-mail addresses, written and said: `j.smith@example.com`, `j dot smith at example dot com`.
 
 use super::{Finder, SlotClass};
+use crate::gate::spoken;
 use crate::limit::GATE_EMAIL_WORDS_MAX;
-use crate::spoken;
 
 pub(super) fn find(finder: &mut Finder<'_, '_>) {
     for at in 0..finder.text.len() {

@@ -5,8 +5,8 @@
 
 use super::super::pattern::{Pattern, longest};
 use super::{Finder, SlotClass};
+use crate::gate::spoken;
 use crate::limit::{GATE_LETTERS_MIN, GATE_NAME_WORDS_MAX};
-use crate::spoken;
 
 pub(super) fn find(finder: &mut Finder<'_, '_>) {
     spelled(finder);

@@ -3,9 +3,9 @@
 //! It takes no time, price, dose or count for one: they have few digits, unless a cue announces a number.
 
 use super::{Finder, SlotClass};
+use crate::gate::spoken;
 use crate::limit::{GATE_CUED_DIGITS_MIN, GATE_DIGITS_MIN, GATE_PHONE_DIGITS_MIN};
 use crate::phi::Phi;
-use crate::spoken;
 
 use super::super::text::Text;
 
