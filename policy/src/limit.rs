@@ -318,6 +318,9 @@ pub const GATE_DIGITS_MIN: usize = 5;
 pub const GATE_CUED_DIGITS_MIN: usize = 3;
 /// Digits of a telephone number without its area.
 pub const GATE_PHONE_DIGITS_MIN: usize = 7;
+/// Words of one number, so that looking for one takes the same time wherever it begins: a card's has 16. A longer one is
+/// taken for two.
+pub const GATE_NUMBER_WORDS_MAX: usize = 40;
 /// Words between a cue such as `date of birth` and what it announces.
 pub const GATE_CUE_WORDS_MAX: usize = 6;
 /// Words of one name.

@@ -58,7 +58,10 @@ fn house(finder: &Finder<'_, '_>, at: usize) -> Option<usize> {
     let text = finder.text;
     let is_start =
         spoken::is_number(text.word(at)) || text.word(at).starts_with(|s: char| s.is_ascii_digit());
-    let run = run(text, at, |at| finder.is_free(at)).filter(|_| is_start)?;
+    if !is_start {
+        return None;
+    }
+    let run = run(text, at, |at| finder.is_free(at))?;
     (run.digits <= 6).then_some(run.end)
 }
 

@@ -28,7 +28,7 @@ pub(super) fn find(finder: &mut Finder<'_, '_>) {
 fn one(finder: &mut Finder<'_, '_>, at: usize) -> usize {
     let is_expected = finder.expects(SlotClass::BirthDate, at);
     // Figures alone: month, day and year one after the other, all of them.
-    let figures = run(finder.text, at, |at| finder.is_free(at)).filter(|_| is_expected);
+    let figures = if is_expected { run(finder.text, at, |at| finder.is_free(at)) } else { None };
     let ends = date(finder.text, at, is_expected).map(|date| date.end);
     if let Some(run) = figures.as_ref().filter(|run| (6..=8).contains(&run.digits))
         && ends.is_none_or(|end| end < run.end)

@@ -4,7 +4,9 @@
 
 use super::{Finder, SlotClass};
 use crate::gate::spoken;
-use crate::limit::{GATE_CUED_DIGITS_MIN, GATE_DIGITS_MIN, GATE_PHONE_DIGITS_MIN};
+use crate::limit::{
+    GATE_CUED_DIGITS_MIN, GATE_DIGITS_MIN, GATE_NUMBER_WORDS_MAX, GATE_PHONE_DIGITS_MIN,
+};
 use crate::phi::Phi;
 
 use super::super::text::Text;
@@ -16,11 +18,11 @@ pub(super) struct Run {
     pub(super) digits: usize,
 }
 
-/// The number that begins with the word at `start`, as far as words are `free`.
+/// The number that begins with the word at `start`, as far as words are `free`: at most [`GATE_NUMBER_WORDS_MAX`].
 pub(super) fn run(text: &Text<'_>, start: usize, free: impl Fn(usize) -> bool) -> Option<Run> {
-    let mut run = Run { end: start, signs: Phi::new(String::with_capacity(64)), digits: 0 };
+    let mut run = Run { end: start, signs: Phi::new(String::with_capacity(256)), digits: 0 };
     let mut at = start;
-    while at < text.len() && free(at) {
+    while at < text.len() && at - start < GATE_NUMBER_WORDS_MAX && free(at) {
         let word = text.word(at);
         let is_joint = at > start && matches!(word, "dash" | "hyphen" | "minus");
         if is_joint {
