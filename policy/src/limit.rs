@@ -459,6 +459,42 @@ pub const BASE64_RUN_MAX: usize = 64;
 /// Digits in words, one after the other: a postal code has five.
 pub const SPOKEN_DIGITS_MIN: usize = 6;
 
+// --- What is said to and by the language model ---
+
+/// What a caller said in one turn, or one sentence of a reply, in bytes: what is behind it is neither judged nor
+/// sent on. An utterance of 30 s is about 90 words, 600 bytes.
+pub const GATE_TEXT_BYTES_MAX: usize = 4 * 1024;
+/// Values of one call that stand behind placeholders. A call has a name, a birth date, a few numbers; a value past
+/// them is still kept from the model, and does not come back.
+pub const GATE_SLOTS_MAX: usize = 32;
+/// Digits, said one after the other, that are no time, price or count: from here on they are kept from the model.
+pub const GATE_DIGITS_MIN: usize = 5;
+/// The same right after a word such as `insurance number`.
+pub const GATE_CUED_DIGITS_MIN: usize = 3;
+/// Digits of a telephone number without its area.
+pub const GATE_PHONE_DIGITS_MIN: usize = 7;
+/// Words of one number, so that looking for one takes the same time wherever it begins: a card's has 16. A longer one is
+/// taken for two.
+pub const GATE_NUMBER_WORDS_MAX: usize = 40;
+/// Words between a cue such as `date of birth` and what it announces.
+pub const GATE_CUE_WORDS_MAX: usize = 6;
+/// Words of one name.
+pub const GATE_NAME_WORDS_MAX: usize = 4;
+/// Words of one street's name, and of one place's.
+pub const GATE_PLACE_WORDS_MAX: usize = 4;
+/// Words in front of the `at` of an e-mail address that is said.
+pub const GATE_EMAIL_WORDS_MAX: usize = 12;
+/// Letters said one after the other that are a word being spelled.
+pub const GATE_LETTERS_MIN: usize = 3;
+/// Turns of a caller in which a bare answer to a question of ours is taken for its answer: a "sorry?" may come first.
+pub const GATE_ASKED_TURNS_MAX: u8 = 2;
+/// Steps of one pattern of the rules, each word between counted: they are the bits of one word of memory.
+pub const GATE_PATTERN_STEPS_MAX: usize = 60;
+/// One file of the rules, in bytes.
+pub const GATE_FILE_BYTES_MAX: usize = 64 * 1024;
+/// What a sentence and a reply may be limited to by the rules, at most, in characters: a minute of speech.
+pub const GATE_REPLY_CHARS_MAX: usize = 1_000;
+
 // --- Ending ---
 
 /// From the stop signal to the end of the last call. A close of ours hangs up on a patient.

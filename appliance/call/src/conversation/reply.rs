@@ -50,7 +50,7 @@ impl Conversation {
     /// Asks the model what to answer to `said`, which is not in the history yet.
     pub(super) fn ask(&mut self, said: Phi<String>, inbound: Inbound, now: Duration) {
         let Inbound::Forward(forward) = &inbound else { return };
-        let lines = self.history.lines_with(forward.text.expose());
+        let lines = self.history.lines_with(forward.text().expose());
         self.send(said, inbound, Prompt { system: self.script.system(), lines }, now);
     }
 
@@ -196,7 +196,7 @@ impl Conversation {
                 self.requests.push_back(Request::Cancel { request: attempt.request });
             }
             attempt.is_ended = true;
-            attempt.instead = Some(self.script.dialogue().stopped(stopped));
+            attempt.instead = Some(self.script.dialogue().heard(stopped));
         }
         self.finish_reply(voice);
     }

@@ -488,7 +488,10 @@ fn what_the_gate_stops_is_not_spoken() {
     let mut scene = Scene::new(false);
     scene.turn("I have a cold");
     scene.asked();
-    scene.report(Report::Piece { request: 1, text: Phi::new("Sure. Take medicine now. ".into()) });
+    scene.report(Report::Piece {
+        request: 1,
+        text: Phi::new("Sure. You should take two aspirin now. ".into()),
+    });
     assert_eq!(scene.asked(), ["say 2 Sure.", "cancel 1"]);
     scene.voice(2, 300);
     scene.silence(1_500);

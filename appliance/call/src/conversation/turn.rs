@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use ward_policy::count::Count;
-use ward_policy::gate::{EmergencyKind, Forward, Inbound};
+use ward_policy::gate::{Emergency, EmergencyKind, Forward, Inbound, Then};
 use ward_policy::limit;
 use ward_policy::phi::Phi;
 use ward_policy::phrase::Phrase;
@@ -133,7 +133,7 @@ impl Conversation {
             Inbound::Emergency(kind) => return self.emergency(kind, voice),
             Inbound::Forward(forward) => forward,
         };
-        let said = Phi::new(forward.text.expose().clone());
+        let said = Phi::new(forward.text().expose().clone());
         self.confirm(text, forward, voice);
         self.history.push(Speaker::Caller, said.expose());
         self.times.silent_at = silent_at;
@@ -168,9 +168,10 @@ impl Conversation {
 
     /// Life first: the words for it are recorded, and wait for nobody.
     pub(super) fn emergency(&mut self, kind: EmergencyKind, voice: &mut Voice<'_>) {
-        let (phrase, hangs_up) = self.script.dialogue().emergency(kind);
+        let path = self.script.dialogue().emergency(kind);
+        let phrase = path.map_or(Phrase::Emergency, Emergency::phrase);
         voice.counts().one(Count::Emergency);
-        if hangs_up {
+        if path.is_some_and(|path| path.then() == Then::HangUp) {
             return self.leave(phrase, voice);
         }
         self.drop_attempt(voice);
