@@ -116,17 +116,12 @@ pub enum Inbound {
 /// A caller's turn for the model, and the values behind its new placeholders.
 #[expect(missing_debug_implementations, reason = "it holds what a caller said")]
 pub struct Forward {
-    text: Phi<String>,
+    /// What the model is given: still PHI, because a placeholder hides a value and not an illness.
+    pub text: Phi<String>,
     slots: Vec<memory::Slot>,
 }
 
 impl Forward {
-    /// What the model is given: still PHI, because a placeholder hides a value and not an illness.
-    #[must_use]
-    pub const fn text(&self) -> &Phi<String> {
-        &self.text
-    }
-
     /// How many new placeholders of each class it has, in the order of [`SlotClass::ALL`].
     #[must_use]
     pub fn new_slots(&self) -> [usize; 6] {

@@ -115,6 +115,7 @@ fn figures(text: &mut String, held_out: &Outcomes, fresh: &Outcomes) {
          | class | lines with, without | recall, held-out | as its own | precision, held-out | templates | recall, fresh | precision, fresh | templates |\n\
          | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
     );
+    let (all_held_out, all_fresh) = (held_out, fresh);
     for ((_, class, outcome), (_, _, fresh)) in held_out.iter().zip(fresh) {
         let lines = format!(
             "{}, {}",
@@ -136,6 +137,27 @@ fn figures(text: &mut String, held_out: &Outcomes, fresh: &Outcomes) {
         )
         .unwrap();
     }
+    text.push_str("\nEvery class together, `length` and `placeholder` left out:\n\n");
+    for source in ["slots", "emergencies", "replies"] {
+        together(text, source, "held-out", all_held_out);
+        together(text, source, "fresh", all_fresh);
+    }
+}
+
+/// Every class of a source together, without those in which words do not matter.
+fn together(text: &mut String, source: &str, name: &str, outcomes: &Outcomes) {
+    let mut all = Outcome::default();
+    let of_source = outcomes.iter().filter(|(of, _, _)| *of == source);
+    for (_, class, outcome) in
+        of_source.filter(|(_, class, _)| !matches!(*class, "length" | "placeholder"))
+    {
+        let named =
+            |(template, tally): (&String, &Tally)| (format!("{class} {template}"), tally.clone());
+        all.with.extend(outcome.with.iter().map(named));
+        all.without.extend(outcome.without.iter().map(named));
+    }
+    let (recall, precision) = (recall(&all), precision(&all));
+    writeln!(text, "- {source}, {name}: recall {recall}, precision {precision}").unwrap();
 }
 
 /// How many of a class's lines were drawn independently: its templates, or where there is one, its lines.
@@ -165,8 +187,8 @@ fn templates(outcome: &Outcome) -> String {
 
 fn phrases(text: &mut String, dialogue: &Dialogue) {
     text.push_str("\n## The recorded phrases\n\n| name | what is said |\n| --- | --- |\n");
-    for (phrase, said) in dialogue.phrases() {
-        writeln!(text, "| `{}` | {said} |", phrase.name()).unwrap();
+    for (name, said) in dialogue.phrases() {
+        writeln!(text, "| `{name}` | {said} |").unwrap();
     }
 }
 

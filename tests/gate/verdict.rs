@@ -111,7 +111,7 @@ impl Judge {
                 return Verdict { shown, ..Verdict::default() };
             }
         };
-        let shown = forward.text().expose().clone();
+        let shown = forward.text.expose().clone();
         let class = SlotClass::ALL.into_iter().find(|class| class.name() == row.class).unwrap();
         let is_own = shown.contains(&format!("[{}_", class.word()));
         let is_found = if row.is_expected { !row.leaks_into(&shown) } else { is_own };

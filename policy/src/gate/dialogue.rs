@@ -133,8 +133,8 @@ impl Dialogue {
     }
 
     /// Every recorded phrase: its name and what is said in it.
-    pub fn phrases(&self) -> impl Iterator<Item = (Phrase, &str)> {
-        self.phrases.iter().map(|(phrase, text)| (*phrase, text.as_str()))
+    pub fn phrases(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.phrases.iter().map(|(phrase, text)| (phrase.name(), text.as_str()))
     }
 
     /// What the caller hears instead of a reply that was stopped.
