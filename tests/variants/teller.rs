@@ -14,7 +14,9 @@ use ward_media::agent::Agents;
 static ALLOCATOR: ward_sys::alloc::ZeroOnFree = ward_sys::alloc::ZeroOnFree;
 
 fn main() -> ExitCode {
-    exit_code(ward_media::server::start(std::env::args().skip(1), |_settings| Box::new(Tellers)))
+    exit_code(ward_media::server::start(std::env::args().skip(1), |_settings| {
+        Ok(Box::new(Tellers))
+    }))
 }
 
 struct Tellers;

@@ -125,6 +125,12 @@ impl Call {
         all.into_iter().flatten().fold(end, Duration::min)
     }
 
+    /// Whether it needs services.
+    #[must_use]
+    pub fn is_conversation(&self) -> bool {
+        self.backlog.is_some()
+    }
+
     /// The next thing to ask a service.
     pub fn next_request(&mut self) -> Option<Request> {
         self.agent.next_request()
@@ -199,7 +205,7 @@ impl Call {
         for turn in turns.into_iter().flatten() {
             self.turn(now, turn);
         }
-        if self.agent.is_conversation() {
+        if self.is_conversation() {
             self.tell(now, Heard::Time);
         }
     }
@@ -218,7 +224,7 @@ impl Call {
 
     /// The caller comes first: whatever is being said stops. A conversation decides that itself.
     fn interrupt(&mut self, now: Duration) {
-        if self.agent.is_conversation() {
+        if self.is_conversation() {
             return;
         }
         let is_goodbye = self.playout.is_hanging_up() || self.ending != Ending::NotYet;

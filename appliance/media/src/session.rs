@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
+use ward_call::service::{Report, Request};
 use ward_call::{Call, Input, Output};
 use ward_edge::log::Log;
 use ward_edge::random::Pseudonyms;
@@ -249,6 +250,11 @@ impl Session {
         let Stage::Live(live) = &mut self.stage else {
             return Ok(None);
         };
+        if let Some(ledger) = live.call.take_ledger()
+            && let Some(call) = self.pseudonym
+        {
+            self.context.log.record(&Event::TurnAnswered { call, ledger });
+        }
         let stream_sid = live.stream_sid.as_str();
         let Some(output) = live.call.poll(now) else {
             return Ok(None);
@@ -264,6 +270,49 @@ impl Session {
             Output::HangUp(reason) => return Err(reason),
         }
         Ok(Some(text))
+    }
+
+    /// Whether there is a call that needs services.
+    #[must_use]
+    pub fn has_services(&self) -> bool {
+        self.call().is_some_and(Call::is_conversation)
+    }
+
+    /// Takes what a service says.
+    pub fn report(&mut self, now: Duration, report: Report) {
+        if let Stage::Live(live) = &mut self.stage {
+            live.call.handle(now, Input::Reported(report));
+        }
+    }
+
+    /// The next thing to ask a service.
+    pub fn next_request(&mut self) -> Option<Request> {
+        let Stage::Live(live) = &mut self.stage else { return None };
+        live.call.next_request()
+    }
+
+    /// Moves audio that waits for a recogniser into `taken`, oldest first, and says how much.
+    pub fn take_audio(&mut self, taken: &mut [u8]) -> usize {
+        let Stage::Live(live) = &mut self.stage else { return 0 };
+        live.call.take_audio(taken)
+    }
+
+    /// Whether there is room for more speech of a voice.
+    #[must_use]
+    pub fn takes_speech(&self) -> bool {
+        self.call().is_some_and(Call::takes_speech)
+    }
+
+    /// Adds what was counted beside the call.
+    pub fn count_all(&mut self, counts: &Counts) {
+        self.counts.merge(counts);
+    }
+
+    fn call(&self) -> Option<&Call> {
+        match &self.stage {
+            Stage::Live(live) => Some(&live.call),
+            Stage::AwaitingConnected | Stage::AwaitingStart | Stage::Over => None,
+        }
     }
 
     /// Ends the call: its counters are added to the session's and its place becomes free.

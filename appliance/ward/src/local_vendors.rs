@@ -103,6 +103,8 @@ pub struct LocalVendors {
     input: Option<ChildStdin>,
     ended: Receiver<()>,
     ports: Vec<(Part, u16)>,
+    folder: PathBuf,
+    packages: PathBuf,
 }
 
 impl LocalVendors {
@@ -121,7 +123,7 @@ impl LocalVendors {
         let mut process = Command::new("python3")
             .args(["-W", "ignore"])
             .arg(folder.join("serve.py"))
-            .env("PYTHONPATH", packages)
+            .env("PYTHONPATH", &packages)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -137,7 +139,8 @@ impl LocalVendors {
             });
         }
         let input = process.stdin.take();
-        let mut vendors = Self { process, input, ended, ports: Vec::new() };
+        let ports = Vec::new();
+        let mut vendors = Self { process, input, ended, ports, folder, packages };
         // From here on they are stopped whatever happens.
         vendors.say(settings.expose())?;
         let listening = listening.recv_timeout(limit::LOCAL_VENDORS_START_DEADLINE);
@@ -154,6 +157,14 @@ impl LocalVendors {
     #[must_use]
     pub fn port(&self, part: Part) -> Option<u16> {
         self.ports.iter().find(|(one, _)| *one == part).map(|(_, port)| *port)
+    }
+
+    /// What starts a caller's ear and voice, and the program for it.
+    #[must_use]
+    pub fn ear(&self) -> (Command, PathBuf) {
+        let mut python = Command::new("python3");
+        python.args(["-W", "ignore"]).env("PYTHONPATH", &self.packages);
+        (python, self.folder.join("ear.py"))
     }
 
     /// Their process.

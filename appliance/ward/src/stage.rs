@@ -44,8 +44,22 @@ pub(crate) struct Stage {
     pub(crate) url: WebhookUrl,
 }
 
+/// Who plays with the media server.
+pub(crate) struct Cast {
+    pub(crate) vendors: Vendors,
+    /// More of the media server's settings, line by line.
+    pub(crate) media: String,
+}
+
+impl Cast {
+    /// Nobody.
+    pub(crate) fn nobody() -> Self {
+        Self { vendors: Vendors::built_in(), media: String::new() }
+    }
+}
+
 impl Stage {
-    pub(crate) fn set(target: Target, console: &Console) -> Result<Self, Failure> {
+    pub(crate) fn set(target: Target, cast: Cast, console: &Console) -> Result<Self, Failure> {
         let folder = std::env::temp_dir().join(format!("ward-demo-{}", random_hex()?));
         let made = std::fs::DirBuilder::new().mode(0o700).create(&folder);
         made.map_err(|error| Failure::file(&folder, error))?;
@@ -58,8 +72,9 @@ impl Stage {
             "MEDIA_WSS_URL=wss://localhost:{media_port}\n\
              NEXT_PUBLIC_SITE_URL=https://localhost:{site_port}\n\
              TWILIO_ACCOUNT_SID={account_sid}\n\
-             TWILIO_AUTH_TOKEN={}\n",
-            token_text.expose()
+             TWILIO_AUTH_TOKEN={}\n{}",
+            token_text.expose(),
+            cast.media
         ));
         let ca = DevelopmentCa::new()?;
         let twiml = launch::Plan {
@@ -82,7 +97,7 @@ impl Stage {
             settings: settings.media_document(),
             identity: Some(ca.issue(&["localhost"])?),
             handshake: Some(values),
-            vendors: Some(Vendors::built_in()),
+            vendors: Some(cast.vendors),
         };
         let (sender, lines) = channel();
         let mut start_lines = Vec::new();
@@ -110,13 +125,26 @@ impl Stage {
 
     /// The media server's own account of the call.
     pub(crate) fn call_ended(&self) -> Result<Value, Failure> {
+        self.call_ended_among(&mut Vec::new())
+    }
+
+    /// The same, which may have been said already; what else is said goes to `log`.
+    pub(crate) fn call_ended_among(&self, log: &mut Vec<String>) -> Result<Value, Failure> {
         let patience = Duration::from_secs(5);
+        let is_end = |line: &String| {
+            let event: Value = serde_json::from_str(line).unwrap_or_default();
+            (event["event"] == "call_ended").then_some(event)
+        };
+        if let Some(event) = log.iter().find_map(is_end) {
+            return Ok(event);
+        }
         loop {
             let line = self.lines.recv_timeout(patience).map_err(|_late| {
                 Failure::Checked("the media server did not record the end of the call".to_owned())
             })?;
-            let event: Value = serde_json::from_str(&line).unwrap_or_default();
-            if event["event"] == "call_ended" {
+            let event = is_end(&line);
+            log.push(line);
+            if let Some(event) = event {
                 return Ok(event);
             }
         }
@@ -197,7 +225,7 @@ fn copy_lines(log: LogLines, lines: &Sender<String>) {
 }
 
 /// 32 random hexadecimal digits.
-fn random_hex() -> Result<String, Failure> {
+pub(crate) fn random_hex() -> Result<String, Failure> {
     let mut bytes = [0; 16];
     SystemRandom::new()
         .fill(&mut bytes)

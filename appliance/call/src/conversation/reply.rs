@@ -50,7 +50,7 @@ impl Conversation {
     /// Asks the model what to answer to `said`, which is not in the history yet.
     pub(super) fn ask(&mut self, said: Phi<String>, inbound: Inbound, now: Duration) {
         let Inbound::Forward(forward) = &inbound else { return };
-        let lines = self.history.lines_with(forward.text().expose());
+        let lines = self.history.lines_with(forward.text.expose());
         self.send(said, inbound, Prompt { system: self.script.system(), lines }, now);
     }
 

@@ -133,7 +133,7 @@ impl Conversation {
             Inbound::Emergency(kind) => return self.emergency(kind, voice),
             Inbound::Forward(forward) => forward,
         };
-        let said = Phi::new(forward.text().expose().clone());
+        let said = Phi::new(forward.text.expose().clone());
         self.confirm(text, forward, voice);
         self.history.push(Speaker::Caller, said.expose());
         self.times.silent_at = silent_at;
