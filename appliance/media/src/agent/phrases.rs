@@ -7,8 +7,7 @@ use ward_call::agent::Clip;
 use ward_policy::phrase::Phrase;
 
 /// The audio of a phrase.
-#[must_use]
-pub fn clip(phrase: Phrase) -> Clip {
+pub(super) fn clip(phrase: Phrase) -> Clip {
     let audio: &[u8] = match phrase {
         Phrase::Greeting => include_bytes!("phrases/greeting.ulaw"),
         Phrase::Filler => include_bytes!("phrases/filler.ulaw"),
