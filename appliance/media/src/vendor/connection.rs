@@ -1,16 +1,14 @@
-//! The vendors' connections of one call: opened when it starts, closed when it ends.
+//! One connection to a vendor: a descriptor of the broker's with TLS on it, its token, and its end.
 //!
-//! TLS is made here, over a descriptor of the broker's; name and roots come from the registry. A vendor that
-//! cannot be had never ends a call. What is said over a connection is not this file's business.
+//! Name and roots come from the registry. What is said over a connection is not this file's business.
 
-use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -18,72 +16,74 @@ use tokio_rustls::rustls::client::Resumption;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto, version};
-use ward_edge::clock::Clock;
 use ward_edge::log::Log;
-use ward_edge::wiped::wiped;
 use ward_policy::audit::Event;
-use ward_policy::data_class::DataClass;
+use ward_policy::connector::Manner;
 use ward_policy::fault::{DialFault, VendorEnd};
 use ward_policy::limit;
 use ward_policy::redact::Pseudonym;
 use ward_policy::vendor_id::VendorId;
 
-use crate::broker::{Broker, Given, Loan, Token};
+use super::{Vendors, Wanted};
+use crate::broker::{Given, Loan, Token};
 
-/// A vendor that every call has a connection to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Wanted {
-    /// Which.
-    pub vendor: VendorId,
-    /// What it will be given.
-    pub class: DataClass,
+/// A vendor's connection, as it was opened.
+pub(super) struct Connection {
+    /// What is written and read.
+    pub(super) stream: TlsStream<Lent>,
+    /// What goes with it.
+    pub(super) life: Life,
+    /// The vendor's name.
+    pub(super) host: String,
+    /// How the vendor is spoken to.
+    pub(super) manner: Option<Manner>,
 }
 
-/// One worker's way to the vendors.
-#[derive(Debug)]
-pub struct Vendors {
-    broker: Arc<Broker>,
-    wanted: Vec<Wanted>,
-    clock: Clock,
-    log: Log,
+/// How long a connection may be used, and as whom.
+pub(super) struct Life {
+    token: Option<Token>,
+    had_token: bool,
+    token_until: Instant,
+    session_until: Instant,
+    ended: Ended,
 }
 
 impl Vendors {
-    /// What every call of a worker is to have.
-    #[must_use]
-    pub const fn new(broker: Arc<Broker>, wanted: Vec<Wanted>, clock: Clock, log: Log) -> Self {
-        Self { broker, wanted, clock, log }
-    }
-
-    /// Opens every connection of `call`. They close when what is returned is dropped.
-    #[must_use]
-    pub fn open(self: &Arc<Self>, call: Pseudonym) -> CallVendors {
-        let one = |wanted: &Wanted| tokio::spawn(wiped(Arc::clone(self).keep(call, *wanted)));
-        CallVendors(self.wanted.iter().map(one).collect())
-    }
-
-    async fn keep(self: Arc<Self>, call: Pseudonym, wanted: Wanted) {
-        let Wanted { vendor, .. } = wanted;
+    /// A connection for `call` to the vendor that is `wanted`; both outcomes are said in the log.
+    pub(super) async fn dial(
+        &self,
+        call: Pseudonym,
+        wanted: Wanted,
+    ) -> Result<Connection, DialFault> {
+        let vendor = wanted.vendor;
         let began = self.clock.now();
-        let connection = match self.connect(wanted).await {
+        let mut connection = match self.connect(call, wanted, began).await {
             Ok(connection) => connection,
-            Err(reason) => return self.log.record(&Event::VendorFailed { call, vendor, reason }),
+            Err(reason) => {
+                self.log.record(&Event::VendorFailed { call, vendor, reason });
+                return Err(reason);
+            }
         };
         let took = self.clock.now().saturating_sub(began);
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         self.log.record(&Event::VendorConnected { call, vendor, took_ms });
-        let mut ended = Ended { log: self.log.clone(), call, vendor, reason: VendorEnd::CallOver };
-        ended.reason = connection.hold().await;
+        connection.life.ended.has_begun = true;
+        Ok(connection)
     }
 
-    async fn connect(&self, wanted: Wanted) -> Result<Connection, DialFault> {
-        let asked_at = self.clock.now();
+    async fn connect(
+        &self,
+        call: Pseudonym,
+        wanted: Wanted,
+        asked_at: Duration,
+    ) -> Result<Connection, DialFault> {
         let given = self.broker.ask(wanted.vendor, wanted.class).await?;
         let Given { connection, loan, terms, token } = given;
         let socket = std::net::TcpStream::from(connection);
         let socket = TcpStream::from_std(socket).map_err(|_system| DialFault::BadAnswer)?;
         let config = client_config(&terms.roots_pem).ok_or(DialFault::VendorTls)?;
-        let name = ServerName::try_from(terms.host).map_err(|_name| DialFault::BadAnswer)?;
+        let name =
+            ServerName::try_from(terms.host.clone()).map_err(|_name| DialFault::BadAnswer)?;
         let connecting =
             TlsConnector::from(Arc::new(config)).connect(name, Lent { socket, _loan: loan });
         let Ok(Ok(stream)) = timeout(limit::VENDOR_TLS_DEADLINE, connecting).await else {
@@ -92,22 +92,44 @@ impl Vendors {
         // Counted from the question, so that nothing is used for longer than the broker meant.
         let until = |length| self.clock.instant(asked_at.saturating_add(length));
         let (token_until, session_until) = (until(terms.token_ttl), until(terms.session_max));
-        Ok(Connection { stream, token, token_until, session_until })
+        let (vendor, reason) = (wanted.vendor, VendorEnd::CallOver);
+        let ended = Ended { log: self.log.clone(), call, vendor, reason, has_begun: false };
+        let had_token = token.is_some();
+        let life = Life { token, had_token, token_until, session_until, ended };
+        Ok(Connection { stream, life, host: terms.host, manner: terms.manner })
     }
 }
 
-/// A call's connections; closed when dropped.
-pub struct CallVendors(Vec<JoinHandle<()>>);
-
-impl Drop for CallVendors {
-    fn drop(&mut self) {
-        self.0.iter().for_each(JoinHandle::abort);
+impl Life {
+    /// Why the connection ends, if it is not the end of the call.
+    pub(super) const fn end(&mut self, reason: VendorEnd) {
+        self.ended.reason = reason;
     }
-}
 
-impl fmt::Debug for CallVendors {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "CallVendors({})", self.0.len())
+    /// When its session is over.
+    pub(super) const fn session_until(&self) -> Instant {
+        self.session_until
+    }
+
+    /// The token, for as long as it is good.
+    pub(super) fn token(&self) -> Option<&Token> {
+        self.token.as_ref().filter(|_token| Instant::now() < self.token_until)
+    }
+
+    /// Whether anything can still be asked over it at `at`.
+    pub(super) fn is_good_at(&self, at: Instant) -> bool {
+        at < self.session_until && (!self.had_token || at < self.token_until)
+    }
+
+    /// When nothing can be asked over it any more.
+    pub(super) fn good_until(&self) -> Instant {
+        let until = self.session_until;
+        if self.had_token { until.min(self.token_until) } else { until }
+    }
+
+    /// Forgets the token.
+    pub(super) fn drop_token(&mut self) {
+        self.token = None;
     }
 }
 
@@ -117,36 +139,33 @@ struct Ended {
     call: Pseudonym,
     vendor: VendorId,
     reason: VendorEnd,
+    /// Whether it was said that it began.
+    has_begun: bool,
 }
 
 impl Drop for Ended {
     fn drop(&mut self) {
-        let Self { call, vendor, reason, .. } = *self;
-        self.log.record(&Event::VendorEnded { call, vendor, reason });
+        let Self { call, vendor, reason, has_begun, .. } = *self;
+        if has_begun {
+            self.log.record(&Event::VendorEnded { call, vendor, reason });
+        }
     }
-}
-
-/// One vendor's connection.
-struct Connection {
-    stream: TlsStream<Lent>,
-    token: Option<Token>,
-    token_until: Instant,
-    session_until: Instant,
 }
 
 impl Connection {
     /// Keeps it until its time is over or the vendor ends it; the token goes when its own is.
-    async fn hold(mut self) -> VendorEnd {
+    pub(super) async fn hold(self) {
+        let Self { mut stream, mut life, .. } = self;
         let mut unread = [0; 256];
-        let session = sleep_until(self.session_until);
-        let token = sleep_until(self.token_until);
+        let session = sleep_until(life.session_until);
+        let token = sleep_until(life.token_until);
         tokio::pin!(session, token);
-        loop {
+        let reason = loop {
             tokio::select! {
-                () = &mut session => return VendorEnd::SessionOver,
-                () = &mut token, if self.token.is_some() => self.token = None,
-                read = self.stream.read(&mut unread) => match read {
-                    Ok(0) | Err(_) => return VendorEnd::VendorClosed,
+                () = &mut session => break VendorEnd::SessionOver,
+                () = &mut token, if life.token.is_some() => life.drop_token(),
+                read = stream.read(&mut unread) => match read {
+                    Ok(0) | Err(_) => break VendorEnd::VendorClosed,
                     // Nothing was asked, so nothing is expected.
                     Ok(_) => {
                         #[cfg(negative_control)]
@@ -154,13 +173,14 @@ impl Connection {
                     }
                 },
             }
-        }
+        };
+        life.end(reason);
     }
 }
 
 /// A socket that the broker has too, and is told about when it is dropped.
 #[derive(Debug)]
-struct Lent {
+pub(super) struct Lent {
     socket: TcpStream,
     _loan: Loan,
 }
