@@ -110,7 +110,10 @@ struct Socket<S> {
 enum Company {
     Nobody,
     /// Connections that nothing is said over.
-    Held(CallVendors),
+    Held {
+        /// Closed with the call.
+        _vendors: CallVendors,
+    },
     /// Recogniser, model and voice.
     Services(Box<CallServices>),
 }
@@ -188,7 +191,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         self.company = if self.session.has_services() {
             Company::Services(Box::new(vendors.open(call)))
         } else {
-            Company::Held(vendors.hold(call))
+            Company::Held { _vendors: vendors.hold(call) }
         };
     }
 

@@ -188,7 +188,8 @@ impl Conversation {
         if is_unheard && self.utterance.voiced_ms >= limit::MUMBLE_MS_MIN && !voice.is_speaking() {
             self.mumbled_at = Some(voice.now());
         }
-        if !self.utterance.is_ended && !self.utterance.is_empty() {
+        // Also when no word has come: a recogniser that is alive answers.
+        if !self.utterance.is_ended {
             self.requests.push_back(Request::Finalise);
         }
         self.utterance.voiced_ms = 0;

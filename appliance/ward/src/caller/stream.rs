@@ -140,6 +140,7 @@ where
         speech_at: None,
         quiet_since: Duration::ZERO,
         heard: 0,
+        spoke_at: Duration::ZERO,
         was_speaking: false,
         asked_at: None,
         timeline,
@@ -162,6 +163,8 @@ struct Caller<'a, S> {
     quiet_since: Duration,
     /// How much of the recording the talker has been given.
     heard: usize,
+    /// The caller's last spoken frame.
+    spoke_at: Duration,
     was_speaking: bool,
     asked_at: Option<Duration>,
     timeline: &'a mut Timeline<'a>,
@@ -228,9 +231,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Caller<'_, S> {
     async fn send_frame(&mut self, frames: &mut Frames, number: u64) -> Result<(), Failure> {
         let now = self.clock.now();
         let (payload, is_speech) = frames.next(now);
-        if is_speech && self.speech_at.is_none() {
-            self.note("caller → media  speech begins");
-            if self.speaker.is_playing() {
+        if is_speech {
+            let has_begun = now.saturating_sub(self.spoke_at) > UTTERANCE_GAP;
+            if has_begun || self.spoke_at == Duration::ZERO {
+                self.note("caller → media  speech begins");
+            }
+            self.spoke_at = now;
+            if self.speech_at.is_none() && self.speaker.is_playing() {
                 self.speech_at = Some(now);
             }
         }

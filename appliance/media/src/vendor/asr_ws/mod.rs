@@ -143,7 +143,7 @@ impl Recogniser {
                 item = self.inbox.next(), if !is_dirty => match item {
                     None => return Ok(()),
                     Some(ToRecogniser::Audio(mut audio)) => {
-                        times.sent(true);
+                        times.sent(false);
                         let audio = std::mem::take(audio.expose_mut());
                         socket.write(Message::binary(audio)).await?;
                     }
