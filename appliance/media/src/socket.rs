@@ -158,7 +158,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             if let Some(call) = self.session.pseudonym()
                 && let Some(vendors) = self.vendors.take()
             {
-                self.call_vendors = Some(vendors.open(call));
+                self.call_vendors = Some(vendors.hold(call));
             }
             self.send_due(now, context)?;
             if is_empty {
@@ -364,9 +364,9 @@ fn without_reason(mut written: Vec<u8>, answer_bytes: usize) -> Vec<u8> {
 }
 
 /// The connection as tungstenite wants it, for the length of one poll.
-struct Wire<'a, 'c, S> {
-    stream: &'a mut S,
-    context: &'a mut Context<'c>,
+pub(crate) struct Wire<'a, 'c, S> {
+    pub(crate) stream: &'a mut S,
+    pub(crate) context: &'a mut Context<'c>,
 }
 
 fn blocked<T>(poll: Poll<io::Result<T>>) -> io::Result<T> {

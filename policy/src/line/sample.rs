@@ -185,9 +185,12 @@ fn like(event: &Event) -> Vec<Event> {
                 service: Service::Recogniser,
                 reason: *reason,
             });
-            let by_service = Service::ALL
-                .into_iter()
-                .map(|service| Event::ServiceFailed { call, vendor, service, reason });
+            let by_service = Service::ALL.into_iter().map(|service| Event::ServiceFailed {
+                call,
+                vendor,
+                service,
+                reason,
+            });
             by_reason.chain(by_service).collect()
         }
         Event::LineRefused { from, .. } => LineFault::ALL

@@ -74,6 +74,12 @@ impl<T> Inbox<T> {
         Some(changed)
     }
 
+    /// Looks at what waits; nothing when it is closed.
+    pub(super) fn look<R>(&self, look: impl FnOnce(&VecDeque<T>) -> R) -> Option<R> {
+        let state = self.state();
+        (!state.is_closed).then(|| look(&state.queue))
+    }
+
     /// Takes the first one that is wanted, when there is one; `None` when it is closed.
     pub(super) async fn next_where(&self, is_wanted: impl Fn(&T) -> bool) -> Option<T> {
         loop {
@@ -150,6 +156,9 @@ mod tests {
         inbox.push(7).unwrap();
         tokio::task::yield_now().await;
         inbox.close();
-        assert_eq!(timeout(Duration::from_secs(9), waiting).await.unwrap().unwrap(), (Some(7), None));
+        assert_eq!(
+            timeout(Duration::from_secs(9), waiting).await.unwrap().unwrap(),
+            (Some(7), None)
+        );
     }
 }

@@ -42,10 +42,7 @@ const OWN_FIELDS: [&str; 8] = [
 ];
 
 /// How a vendor is spoken to, if it does `service`.
-pub(super) fn manner_for(
-    manner: Option<Manner>,
-    service: Service,
-) -> Result<Manner, Unsuited> {
+pub(super) fn manner_for(manner: Option<Manner>, service: Service) -> Result<Manner, Unsuited> {
     let manner = manner.ok_or(Unsuited::NoManner)?;
     let is_right = manner.connector.dialect.service() == service;
     if is_right { Ok(manner) } else { Err(Unsuited::ForeignDialect) }
@@ -81,7 +78,8 @@ pub(super) fn head(
         .filter(|word| !word.is_empty())
         .collect();
     if !offered.is_empty() {
-        let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        let is_token =
+            |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
         if !offered.iter().all(|word| word.bytes().all(is_token)) {
             return Err(Unsuited::Malformed);
         }
@@ -228,8 +226,7 @@ pub(super) mod tests {
         path: &str,
         musts: &[(RequestPlace, &str, &str)],
     ) -> Manner {
-        let connector =
-            Connector { dialect, path: path.to_owned(), model: "a-model".to_owned() };
+        let connector = Connector { dialect, path: path.to_owned(), model: "a-model".to_owned() };
         let must = |(place, name, value): &(RequestPlace, &str, &str)| RequestMust {
             place: *place,
             name: (*name).to_owned(),

@@ -78,15 +78,18 @@ mod tests {
 
     fn tried(count: usize, fault: ServiceFault) -> String {
         let ids = ["a", "b", "c"];
-        let wanted = |id: &&str| Wanted {
-            vendor: VendorId::parse(id).unwrap(),
-            class: DataClass::Audio,
-        };
+        let wanted =
+            |id: &&str| Wanted { vendor: VendorId::parse(id).unwrap(), class: DataClass::Audio };
         let mut route = Route::new(ids.iter().take(count).map(wanted).collect());
         route.begin();
         let mut tried = String::new();
         loop {
-            tried.push_str(route.current().map_or("-".to_owned(), |one| one.vendor.as_str().to_owned()).as_str());
+            tried.push_str(
+                route
+                    .current()
+                    .map_or("-".to_owned(), |one| one.vendor.as_str().to_owned())
+                    .as_str(),
+            );
             if !route.go_on(fault) {
                 return tried;
             }

@@ -86,11 +86,7 @@ impl Hearing {
         Ok(())
     }
 
-    fn results(
-        &mut self,
-        results: Results,
-        reports: &mut impl Extend<Report>,
-    ) -> Result<(), Bad> {
+    fn results(&mut self, results: Results, reports: &mut impl Extend<Report>) -> Result<(), Bad> {
         let first = results.channel.alternatives.into_iter().next().ok_or(Bad)?;
         let text = Phi::new(first.transcript);
         if text.expose().len() > limit::RECOGNISER_TEXT_BYTES_MAX {
@@ -98,8 +94,7 @@ impl Hearing {
         }
         if !text.expose().is_empty() {
             self.is_open = true;
-            let report =
-                if results.is_final { Report::Final(text) } else { Report::Partial(text) };
+            let report = if results.is_final { Report::Final(text) } else { Report::Partial(text) };
             reports.extend([report]);
         }
         // Whoever asked for what there is waits for an answer, even if that is nothing.
@@ -146,7 +141,8 @@ mod tests {
         let ended = r#"{"type":"UtteranceEnd","channel":[0,1],"last_word_end":2.4}"#;
         let metadata = r#"{"type":"Metadata","request_id":"x","channels":1}"#;
         let all = [
-            metadata, began, &partial, &last, ended, &silence, &more, ended, ended, &more, &silence, &asked,
+            metadata, began, &partial, &last, ended, &silence, &more, ended, ended, &more,
+            &silence, &asked,
         ];
         let expected = [
             "SpeechBegan",

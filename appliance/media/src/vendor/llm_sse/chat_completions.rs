@@ -34,7 +34,13 @@ pub(super) fn body(manner: &Manner, prompt: &Prompt) -> Result<Vec<u8>, Unsuited
 pub(super) fn room(prompt: &Prompt) -> usize {
     let line = |line: &ward_call::service::Line| line.text.expose().len().saturating_add(64);
     let lines: usize = prompt.lines.iter().map(line).sum();
-    prompt.system.len().saturating_add(lines).saturating_mul(9).saturating_div(8).saturating_add(512)
+    prompt
+        .system
+        .len()
+        .saturating_add(lines)
+        .saturating_mul(9)
+        .saturating_div(8)
+        .saturating_add(512)
 }
 
 /// The lines of a conversation, as both dialects have them.
@@ -139,7 +145,10 @@ pub(in crate::vendor::llm_sse) mod tests {
             body(&manner(Dialect::ChatCompletions, "/", &musts), &prompt())
         };
         let found: Value = serde_json::from_slice(&with("max_completion_tokens").unwrap()).unwrap();
-        assert_eq!((&found["max_completion_tokens"], &found["max_tokens"]), (&json!(9), &Value::Null));
+        assert_eq!(
+            (&found["max_completion_tokens"], &found["max_tokens"]),
+            (&json!(9), &Value::Null)
+        );
         for name in OWN {
             assert_eq!(with(name), Err(Unsuited::Clash));
         }

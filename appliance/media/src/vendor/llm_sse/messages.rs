@@ -37,9 +37,13 @@ pub(super) fn body(manner: &Manner, prompt: &Prompt) -> Result<Vec<u8>, Unsuited
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Event {
-    ContentBlockDelta { delta: Delta },
+    ContentBlockDelta {
+        delta: Delta,
+    },
     MessageStop,
-    Error { error: Error },
+    Error {
+        error: Error,
+    },
     #[serde(other)]
     Other,
 }
@@ -47,7 +51,9 @@ enum Event {
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Delta {
-    TextDelta { text: String },
+    TextDelta {
+        text: String,
+    },
     #[serde(other)]
     Other,
 }
@@ -103,7 +109,9 @@ mod tests {
     fn events_say_pieces_ends_and_faults() {
         let says = |text: &str| read(text.as_bytes());
         let delta = |kind: &str| {
-            format!(r#"{{"type":"content_block_delta","index":0,"delta":{{"type":"{kind}","text":"Hi","thinking":"x"}}}}"#)
+            format!(
+                r#"{{"type":"content_block_delta","index":0,"delta":{{"type":"{kind}","text":"Hi","thinking":"x"}}}}"#
+            )
         };
         assert_eq!(says(&delta("text_delta")), Ok(Said::Piece("Hi".to_owned())));
         assert_eq!(says(&delta("thinking_delta")), Ok(Said::Nothing));
