@@ -258,3 +258,19 @@ async fn a_turn_that_begins_gets_the_others_ready() {
     asr.say("{\"type\":\"SpeechStarted\"}").await;
     assert_eq!(rig.accept().await.vendor, "llm");
 }
+
+#[tokio::test]
+async fn however_its_bytes_are_split_it_says_the_same() {
+    let mut rig = one();
+    let mut peer = rig.accept().await;
+    peer.upgrade().await;
+    let text = results("hello", true);
+    let frame = [&[0x81, 126][..], &u16::try_from(text.len()).unwrap().to_be_bytes()].concat();
+    let frame = [&frame, text.as_bytes()].concat();
+    for step in [1, 2, 3, 7, 64, frame.len()] {
+        for piece in frame.chunks(step) {
+            peer.write(piece).await;
+        }
+        assert_eq!((rig.told().await, rig.told().await), ("=hello".into(), "TurnEnd".into()));
+    }
+}
