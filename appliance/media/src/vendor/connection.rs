@@ -3,7 +3,7 @@
 //! Name and roots come from the registry. What is said over a connection is not this file's business.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::client::Resumption;
+use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto, version};
@@ -84,8 +85,7 @@ impl Vendors {
         let config = client_config(&terms.roots_pem).ok_or(DialFault::VendorTls)?;
         let name =
             ServerName::try_from(terms.host.clone()).map_err(|_name| DialFault::BadAnswer)?;
-        let connecting =
-            TlsConnector::from(Arc::new(config)).connect(name, Lent { socket, _loan: loan });
+        let connecting = TlsConnector::from(config).connect(name, Lent { socket, _loan: loan });
         let Ok(Ok(stream)) = timeout(limit::VENDOR_TLS_DEADLINE, connecting).await else {
             return Err(DialFault::VendorTls);
         };
@@ -224,24 +224,34 @@ impl AsyncWrite for Lent {
 }
 
 /// TLS 1.2 or later, the registry's roots or those that browsers trust, no resumption.
-fn client_config(roots_pem: &str) -> Option<ClientConfig> {
+fn client_config(roots_pem: &str) -> Option<Arc<ClientConfig>> {
+    /// The one for everybody whose roots are those: they take more memory than all the rest of a connection.
+    static BROWSERS: OnceLock<Option<Arc<ClientConfig>>> = OnceLock::new();
     let mut roots = RootCertStore::empty();
     if roots_pem.is_empty() {
-        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    } else {
-        for certificate in CertificateDer::pem_slice_iter(roots_pem.as_bytes()) {
-            roots.add(certificate.ok()?).ok()?;
-        }
+        let made = BROWSERS.get_or_init(|| {
+            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+            config_with(roots)
+        });
+        return made.clone();
     }
-    let mut config =
-        ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
-            .with_protocol_versions(&[&version::TLS13, &version::TLS12])
-            .ok()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+    for certificate in CertificateDer::pem_slice_iter(roots_pem.as_bytes()) {
+        roots.add(certificate.ok()?).ok()?;
+    }
+    config_with(roots)
+}
+
+fn config_with(roots: RootCertStore) -> Option<Arc<ClientConfig>> {
+    static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
+    let provider = PROVIDER.get_or_init(|| Arc::new(crypto::ring::default_provider()));
+    let mut config = ClientConfig::builder_with_provider(Arc::clone(provider))
+        .with_protocol_versions(&[&version::TLS13, &version::TLS12])
+        .ok()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
     // What is not kept cannot be found.
     config.resumption = Resumption::disabled();
-    Some(config)
+    Some(Arc::new(config))
 }
 
 #[cfg(test)]
