@@ -4,8 +4,6 @@
 //! that the allocator wipes. A token is for the one connection that was asked for: none is kept, none is given twice.
 //! It follows no redirect, and nothing in the request is media's.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1;
@@ -83,7 +81,7 @@ async fn greet(connection: TcpStream, asked: Asked<'_>) -> Option<TlsStream<Tcp>
     let config = client_config(asked.roots_pem)?;
     let name = ServerName::try_from(asked.host.name.clone()).ok()?;
     // One buffer a call: what the filter lets through for a connection.
-    let connecting = TlsConnector::from(Arc::new(config)).connect(name, Tcp::new(connection));
+    let connecting = TlsConnector::from(config).connect(name, Tcp::new(connection));
     connecting.await.ok()
 }
 

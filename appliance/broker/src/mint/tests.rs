@@ -5,6 +5,7 @@ use crate::answer::Answering;
 use crate::keys::Keys;
 use crate::settings::BrokerSettings;
 use std::io::{Read as _, Write as _};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;

@@ -3,7 +3,6 @@
 //! Name and roots come from the registry. What is said over a connection is not this file's business.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -82,8 +81,7 @@ impl Vendors {
         let config = client_config(&terms.roots_pem).ok_or(DialFault::VendorTls)?;
         let name =
             ServerName::try_from(terms.host.clone()).map_err(|_name| DialFault::BadAnswer)?;
-        let connecting =
-            TlsConnector::from(Arc::new(config)).connect(name, Lent { socket, _loan: loan });
+        let connecting = TlsConnector::from(config).connect(name, Lent { socket, _loan: loan });
         let Ok(Ok(stream)) = timeout(limit::VENDOR_TLS_DEADLINE, connecting).await else {
             return Err(DialFault::VendorTls);
         };

@@ -87,7 +87,7 @@ mod tests {
             tried.push_str(
                 route
                     .current()
-                    .map_or("-".to_owned(), |one| one.vendor.as_str().to_owned())
+                    .map_or_else(|| "-".to_owned(), |one| one.vendor.as_str().to_owned())
                     .as_str(),
             );
             if !route.go_on(fault) {

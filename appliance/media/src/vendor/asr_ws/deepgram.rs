@@ -47,6 +47,7 @@ enum Message {
 }
 
 #[derive(Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "as Deepgram has it")]
 struct Results {
     channel: Channel,
     #[serde(default)]

@@ -69,7 +69,7 @@ impl Recogniser {
             let began = Instant::now();
             let wanted = self.route.current();
             let outcome = match wanted {
-                Some(wanted) => self.serve(wanted).await,
+                Some(wanted) => Box::pin(self.serve(wanted)).await,
                 None => Err(ServiceFault::Unreachable),
             };
             let Err(fault) = outcome else { return };

@@ -188,8 +188,7 @@ async fn what_makes_no_sense_is_counted_and_too_much_of_it_is_garbage() {
 }
 
 #[tokio::test]
-async fn a_recogniser_that_says_nothing_to_audio_is_late_and_one_that_is_given_none_is_kept_alive()
-{
+async fn a_recogniser_that_does_not_answer_is_late_and_one_that_is_asked_nothing_is_kept_alive() {
     let mut rig = one();
     let mut peer = rig.accept().await;
     peer.upgrade().await;
@@ -198,8 +197,11 @@ async fn a_recogniser_that_says_nothing_to_audio_is_late_and_one_that_is_given_n
         assert_eq!(peer.text().await, "{\"type\":\"KeepAlive\"}");
     }
     time::resume();
+    // Audio alone asks for nothing: the caller may be silent.
     push(&mut rig, 0..4);
     heard(&mut peer).await;
+    rig.services().send(Request::Finalise);
+    assert_eq!(peer.text().await, "{\"type\":\"Finalize\"}");
     time::pause();
     assert_eq!(rig.told().await, "Failed(asr, 0, service_late)");
     peer.closed().await;
@@ -228,9 +230,8 @@ async fn a_session_that_is_over_is_followed_by_another() {
 #[tokio::test]
 async fn what_an_entry_demands_and_a_websocket_cannot_carry_is_never_left_out() {
     let mut rig = Rig::new(&[("asr", vendor(&[MUST, (RequestPlace::Body, "store", "false")]))]);
-    let peer = rig.accept().await;
+    rig.accept_silence().await;
     assert_eq!(rig.told().await, "Failed(asr, 0, service_unsuited)");
-    peer.closed().await;
     // The rest has its place.
     let musts = [
         MUST,
@@ -258,4 +259,20 @@ async fn a_turn_that_begins_gets_the_others_ready() {
     assert!(!rig.is_dialled(), "nobody asks for anything");
     asr.say("{\"type\":\"SpeechStarted\"}").await;
     assert_eq!(rig.accept().await.vendor, "llm");
+}
+
+#[tokio::test]
+async fn however_its_bytes_are_split_it_says_the_same() {
+    let mut rig = one();
+    let mut peer = rig.accept().await;
+    peer.upgrade().await;
+    let text = results("hello", true);
+    let frame = [&[0x81, 126][..], &u16::try_from(text.len()).unwrap().to_be_bytes()].concat();
+    let frame = [&frame, text.as_bytes()].concat();
+    for step in [1, 2, 3, 7, 64, frame.len()] {
+        for piece in frame.chunks(step) {
+            peer.write(piece).await;
+        }
+        assert_eq!((rig.told().await, rig.told().await), ("=hello".into(), "TurnEnd".into()));
+    }
 }

@@ -25,6 +25,7 @@ use ward_policy::connector::Manner;
 use ward_policy::fault::DialFault;
 use ward_policy::limit;
 use ward_policy::redact::Pseudonym;
+use ward_policy::service::Service;
 use ward_policy::vendor_id::VendorId;
 use ward_sys::readiness::watch;
 use ward_sys::secret::SecretPool;
@@ -84,6 +85,7 @@ impl Vendor {
 pub(super) struct Rig {
     pub(super) services: Option<CallServices>,
     dialled: mpsc::UnboundedReceiver<(VendorId, OwnedFd)>,
+    has_recogniser: bool,
     log: std::io::PipeReader,
 }
 
@@ -100,6 +102,7 @@ impl Rig {
         let all: BTreeMap<String, Vendor> =
             vendors.iter().map(|(name, vendor)| ((*name).to_owned(), vendor.clone())).collect();
         tokio::spawn(answer(theirs, all, dials));
+        let has_recogniser = vendors.iter().any(|(_, vendor)| vendor.class == "audio");
         let wanted = vendors.iter().map(|(name, vendor)| Wanted {
             vendor: id(name),
             class: ward_policy::data_class::DataClass::from_name(vendor.class).unwrap(),
@@ -110,7 +113,7 @@ impl Rig {
         let writer = Log::new(Role::Media, clock, writer.into());
         let vendors = Arc::new(Vendors::new(broker, wanted.collect(), clock, writer));
         let call = Pseudonym::from_keyed_digest(&[7; 8]).unwrap();
-        Self { services: Some(vendors.open(call)), dialled, log }
+        Self { services: Some(vendors.open(call)), dialled, has_recogniser, log }
     }
 
     pub(super) fn services(&mut self) -> &mut CallServices {
@@ -125,6 +128,17 @@ impl Rig {
         Peer { vendor: vendor.as_str().to_owned(), stream, unread: vec![] }
     }
 
+    /// The same for a connection over which nothing may be said.
+    pub(super) async fn accept_silence(&mut self) {
+        let (_, socket) = timeout(PATIENCE, self.dialled.recv()).await.unwrap().unwrap();
+        let socket = UnixStream::from_std(socket.into()).unwrap();
+        let accepting = TlsAcceptor::from(Arc::clone(&IDENTITY.config)).accept(socket);
+        // Who has nothing to say may be gone before the handshake's last bytes are written.
+        let Ok(mut stream) = accepting.await else { return };
+        let read = timeout(PATIENCE, stream.read(&mut [0; 1])).await.unwrap();
+        assert!(!matches!(read, Ok(1)), "something was said");
+    }
+
     /// Whether somebody else was dialled.
     pub(super) fn is_dialled(&mut self) -> bool {
         !self.dialled.is_empty()
@@ -136,9 +150,17 @@ impl Rig {
     }
 
     pub(super) async fn report_if(&mut self, takes_audio: bool) -> Report {
-        let services = self.services.as_mut().unwrap();
-        let next = std::future::poll_fn(|context| services.poll_report(context, takes_audio));
-        timeout(PATIENCE, next).await.expect("no report").expect("no more reports")
+        loop {
+            let services = self.services.as_mut().unwrap();
+            let next = std::future::poll_fn(|context| services.poll_report(context, takes_audio));
+            let report = timeout(PATIENCE, next).await.expect("no report");
+            let report = report.expect("no more reports");
+            // Without a recogniser that is said once, and no test but one asks for it.
+            let is_expected = matches!(report, Report::Failed { service: Service::Recogniser, .. });
+            if self.has_recogniser || !is_expected {
+                return report;
+            }
+        }
     }
 
     /// The next report as text.
