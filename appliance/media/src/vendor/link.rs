@@ -168,8 +168,7 @@ impl Link {
         let State::Resting(stream) = &mut self.state else { return VendorEnd::VendorClosed };
         let until = self.life.good_until();
         tokio::select! {
-            // Nothing was asked, so nothing is expected: whoever says something is not listened to.
-            _any = stream.read_u8() => VendorEnd::VendorClosed,
+            biased;
             () = sleep_until(until) => {
                 self.life.drop_token();
                 if Instant::now() < self.life.session_until() {
@@ -178,6 +177,8 @@ impl Link {
                     VendorEnd::SessionOver
                 }
             }
+            // Nothing was asked, so nothing is expected: whoever says something is not listened to.
+            _any = stream.read_u8() => VendorEnd::VendorClosed,
         }
     }
 
