@@ -159,6 +159,8 @@ impl Connection {
         tokio::pin!(session, token);
         let reason = loop {
             tokio::select! {
+                // The broker cuts what is over as well; whichever is seen first, that is why.
+                biased;
                 () = &mut session => break VendorEnd::SessionOver,
                 () = &mut token, if life.token.is_some() => life.drop_token(),
                 read = stream.read(&mut unread) => match read {

@@ -1,9 +1,10 @@
 //! HTTP/1.1 over one connection to a vendor: one request at a time, its answer piece by piece, or an upgrade.
 //!
-//! hyper is driven by whoever asks, so an answer that nobody reads stays in the vendor's hands. It knows no service.
+//! hyper is driven by whoever asks, so an answer that nobody reads stays in the vendor's hands. Between two requests there
+//! is no hyper: its buffers are most of what a connection takes, and the last request is in them. It knows no service.
 
 use std::pin::{Pin, pin};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use hyper::client::conn::http1;
 use hyper::header::{AUTHORIZATION, HOST, HeaderValue};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use tokio::io::AsyncReadExt as _;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_rustls::client::TlsStream;
 use ward_policy::connector::Manner;
@@ -31,18 +33,58 @@ type Sent = Full<Bytes>;
 
 /// A connection on which requests are made.
 pub(super) struct Link {
-    sender: http1::SendRequest<Sent>,
-    connection: http1::Connection<TokioIo<TlsStream<Lent>>, Sent>,
+    state: State,
     life: Life,
     host: String,
     manner: Manner,
+}
+
+enum State {
+    /// Nothing is asked.
+    Resting(Box<TlsStream<Lent>>),
+    /// Something is asked, or has been.
+    Asking(Box<Http>),
+    /// Nothing can be asked any more.
+    Over,
+}
+
+/// hyper's two ends.
+struct Http {
+    sender: http1::SendRequest<Sent>,
+    connection: http1::Connection<TokioIo<Box<TlsStream<Lent>>>, Sent>,
     is_over: bool,
+}
+
+impl Http {
+    async fn begin(stream: Box<TlsStream<Lent>>) -> Result<Self, ServiceFault> {
+        let (sender, connection) = http1::Builder::new()
+            .max_buf_size(limit::VENDOR_READ_BUFFER_BYTES)
+            .max_headers(limit::VENDOR_HEAD_FIELDS_MAX)
+            // A body is written from where it lies: no copy of a prompt stays in hyper's buffer.
+            .writev(true)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|_hyper| ServiceFault::Closed)?;
+        Ok(Self { sender, connection, is_over: false })
+    }
+
+    /// Lets hyper do what there is to do.
+    fn work(&mut self, context: &mut Context<'_>) {
+        if !self.is_over {
+            self.is_over = self.connection.poll_without_shutdown(context).is_ready();
+        }
+    }
+
+    fn into_parts(self) -> (Box<TlsStream<Lent>>, Bytes) {
+        let http1::Parts { io, read_buf, .. } = self.connection.into_parts();
+        (io.into_inner(), read_buf)
+    }
 }
 
 /// What is left of a link when it was upgraded.
 pub(super) struct Upgraded {
     /// What is written and read.
-    pub(super) stream: TlsStream<Lent>,
+    pub(super) stream: Box<TlsStream<Lent>>,
     /// What has been read of the new protocol already.
     pub(super) early: Vec<u8>,
     /// How long it may be used.
@@ -101,15 +143,7 @@ impl Link {
         let connection = vendors.dial(call, wanted).await.map_err(fault_of)?;
         let Connection { stream, life, host, manner } = connection;
         let manner = manner_for(manner, service)?;
-        let (sender, connection) = http1::Builder::new()
-            .max_buf_size(limit::VENDOR_READ_BUFFER_BYTES)
-            .max_headers(limit::VENDOR_HEAD_FIELDS_MAX)
-            // A body is written from where it lies: no copy of a prompt stays in hyper's buffer.
-            .writev(true)
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(|_hyper| ServiceFault::Closed)?;
-        Ok(Self { sender, connection, life, host, manner, is_over: false })
+        Ok(Self { state: State::Resting(Box::new(stream)), life, host, manner })
     }
 
     /// How the vendor is spoken to.
@@ -126,24 +160,16 @@ impl Link {
     pub(super) fn is_good_for(&self, ahead: Duration) -> bool {
         let at = Instant::now().checked_add(ahead);
         let is_good = at.is_some_and(|at| self.life.is_good_at(at));
-        is_good && !self.is_over && !self.sender.is_closed()
+        is_good && matches!(self.state, State::Resting(_))
     }
 
     /// Keeps it while nothing is asked; returns when it is over, and why.
     pub(super) async fn rest(&mut self) -> VendorEnd {
-        if self.is_over {
-            return VendorEnd::VendorClosed;
-        }
-        let connection = &mut self.connection;
-        let closed = std::future::poll_fn(|context| connection.poll_without_shutdown(context));
+        let State::Resting(stream) = &mut self.state else { return VendorEnd::VendorClosed };
         let until = self.life.good_until();
         tokio::select! {
-            _ = closed => {
-                self.is_over = true;
-                VendorEnd::VendorClosed
-            }
+            biased;
             () = sleep_until(until) => {
-                self.is_over = true;
                 self.life.drop_token();
                 if Instant::now() < self.life.session_until() {
                     VendorEnd::LetGo
@@ -151,6 +177,8 @@ impl Link {
                     VendorEnd::SessionOver
                 }
             }
+            // Nothing was asked, so nothing is expected: whoever says something is not listened to.
+            _any = stream.read_u8() => VendorEnd::VendorClosed,
         }
     }
 
@@ -166,19 +194,22 @@ impl Link {
         asked.judge(&Response::from_parts(head, ()))?;
         loop {
             let piece = patience.wait(asked.has_begun(), self.piece(&mut body)).await??;
-            let Some(piece) = piece else { return asked.end().await };
+            let Some(piece) = piece else { break };
             if asked.take(piece).await? == More::Enough {
-                break;
+                asked.end().await?;
+                self.finish(Some(body)).await;
+                return Ok(());
             }
         }
         asked.end().await?;
-        self.finish(body).await;
+        self.finish(None).await;
         Ok(())
     }
 
     /// Reads what is left of a body, so that the connection can be used again; otherwise it is over.
-    async fn finish(&mut self, mut body: Incoming) {
+    async fn finish(&mut self, rest: Option<Incoming>) {
         let reading = async {
+            let Some(mut body) = rest else { return true };
             // An end is near; whoever goes on talking is not listened to.
             for _ in 0..8 {
                 match self.piece(&mut body).await {
@@ -190,7 +221,21 @@ impl Link {
             false
         };
         let is_read = timeout(limit::VENDOR_BODY_END_DEADLINE, reading).await;
-        self.is_over |= !matches!(is_read, Ok(true));
+        let State::Asking(mut http) = std::mem::replace(&mut self.state, State::Over) else {
+            return;
+        };
+        // Whether the vendor keeps it open is known once hyper has looked at it.
+        std::future::poll_fn(|context| {
+            http.work(context);
+            Poll::Ready(())
+        })
+        .await;
+        if is_read == Ok(true) && !http.is_over {
+            let (stream, unread) = http.into_parts();
+            if unread.is_empty() {
+                self.state = State::Resting(stream);
+            }
+        }
     }
 
     /// Sends a request, with who is asked and who asks, and waits for the head of the answer.
@@ -209,22 +254,23 @@ impl Link {
             value.set_sensitive(true);
             request.headers_mut().insert(AUTHORIZATION, value);
         }
-        let Self { sender, connection, is_over, .. } = self;
-        if *is_over {
+        let State::Resting(stream) = std::mem::replace(&mut self.state, State::Over) else {
             return Err(ServiceFault::Closed);
-        }
-        let mut sending = pin!(sender.send_request(request));
+        };
+        self.state = State::Asking(Box::new(Http::begin(stream).await?));
+        let State::Asking(http) = &mut self.state else { return Err(ServiceFault::Closed) };
+        let mut sending = pin!(http.sender.send_request(request));
         std::future::poll_fn(|context| {
             if let Poll::Ready(answer) = sending.as_mut().poll(context) {
                 return Poll::Ready(answer.map_err(|error| fault_of_error(&error)));
             }
-            if !*is_over {
-                *is_over = connection.poll_without_shutdown(context).is_ready();
+            if !http.is_over {
+                http.is_over = http.connection.poll_without_shutdown(context).is_ready();
             }
             // What the connection has just read may be the answer.
             match sending.as_mut().poll(context) {
                 Poll::Ready(answer) => Poll::Ready(answer.map_err(|error| fault_of_error(&error))),
-                Poll::Pending if *is_over => Poll::Ready(Err(ServiceFault::Closed)),
+                Poll::Pending if http.is_over => Poll::Ready(Err(ServiceFault::Closed)),
                 Poll::Pending => Poll::Pending,
             }
         })
@@ -233,12 +279,12 @@ impl Link {
 
     /// The next bytes of an answer; `None` at its end.
     async fn piece(&mut self, body: &mut Incoming) -> Result<Option<Bytes>, ServiceFault> {
-        let Self { connection, is_over, .. } = self;
+        let State::Asking(http) = &mut self.state else { return Err(ServiceFault::Closed) };
         std::future::poll_fn(|context| {
             loop {
                 let mut frame = Pin::new(&mut *body).poll_frame(context);
-                if frame.is_pending() && !*is_over {
-                    *is_over = connection.poll_without_shutdown(context).is_ready();
+                if frame.is_pending() && !http.is_over {
+                    http.work(context);
                     frame = Pin::new(&mut *body).poll_frame(context);
                 }
                 return Poll::Ready(match frame {
@@ -249,7 +295,7 @@ impl Link {
                         Err(_trailers) => continue,
                     },
                     Poll::Ready(Some(Err(error))) => Err(fault_of_error(&error)),
-                    Poll::Pending if *is_over => Err(ServiceFault::Closed),
+                    Poll::Pending if http.is_over => Err(ServiceFault::Closed),
                     Poll::Pending => return Poll::Pending,
                 });
             }
@@ -258,11 +304,12 @@ impl Link {
     }
 
     /// The connection itself, once an answer has switched it to another protocol.
-    pub(super) fn into_upgraded(self) -> Upgraded {
-        let Self { connection, mut life, .. } = self;
+    pub(super) fn into_upgraded(self) -> Result<Upgraded, ServiceFault> {
+        let Self { state, mut life, .. } = self;
         life.drop_token();
-        let http1::Parts { io, read_buf, .. } = connection.into_parts();
-        Upgraded { stream: io.into_inner(), early: read_buf.to_vec(), life }
+        let State::Asking(http) = state else { return Err(ServiceFault::Closed) };
+        let (stream, early) = http.into_parts();
+        Ok(Upgraded { stream, early: early.to_vec(), life })
     }
 }
 

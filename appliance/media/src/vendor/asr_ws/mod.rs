@@ -69,7 +69,7 @@ impl Recogniser {
             let began = Instant::now();
             let wanted = self.route.current();
             let outcome = match wanted {
-                Some(wanted) => Box::pin(self.serve(wanted)).await,
+                Some(wanted) => self.serve(wanted).await,
                 None => Err(ServiceFault::Unreachable),
             };
             let Err(fault) = outcome else { return };
@@ -95,12 +95,13 @@ impl Recogniser {
         let opened = tokio::select! {
             biased;
             () = self.inbox.closed() => return Ok(()),
-            opened = self.open(wanted) => opened,
+            // Opening takes more memory than all that follows, and none of it for long.
+            opened = Box::pin(self.open(wanted)) => opened,
         };
         let mut socket = opened?;
         let outcome = self.listen(&mut socket).await;
         match outcome {
-            Ok(()) => socket.close(Message::text(deepgram::CLOSE)).await,
+            Ok(()) => Box::pin(socket.close(Message::text(deepgram::CLOSE))).await,
             Err(fault) => socket.life().end(match fault {
                 ServiceFault::Closed => VendorEnd::VendorClosed,
                 ServiceFault::Over => VendorEnd::SessionOver,
@@ -110,7 +111,7 @@ impl Recogniser {
         outcome
     }
 
-    async fn open(&self, wanted: Wanted) -> Result<Socket, ServiceFault> {
+    async fn open(&self, wanted: Wanted) -> Result<Box<Socket>, ServiceFault> {
         let mut link = Link::open(&self.vendors, self.call, wanted, Service::Recogniser).await?;
         link.end(VendorEnd::LetGo);
         let manner = link.manner();
@@ -123,9 +124,8 @@ impl Recogniser {
         let query: Vec<(&str, &str)> = model.into_iter().chain(own).collect();
         let request = head(manner, Method::GET, &query, &CARRIES)?;
         let opening = Socket::open(link, request);
-        timeout(limit::VENDOR_UPGRADE_DEADLINE, opening)
-            .await
-            .map_err(|_late| ServiceFault::Late)?
+        let opened = timeout(limit::VENDOR_UPGRADE_DEADLINE, opening).await;
+        Ok(Box::new(opened.map_err(|_late| ServiceFault::Late)??))
     }
 
     /// Sends what is heard and reports what it means, until the call is over.

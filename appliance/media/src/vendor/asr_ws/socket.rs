@@ -29,7 +29,7 @@ use crate::socket::Wire;
 
 /// A connection that was upgraded.
 pub(super) struct Socket {
-    stream: TlsStream<Lent>,
+    stream: Box<TlsStream<Lent>>,
     protocol: WebSocketContext,
     life: Life,
     is_dirty: bool,
@@ -65,7 +65,7 @@ impl Socket {
             return Err(ServiceFault::Garbage);
         }
         drop(answer);
-        let Upgraded { stream, early, life } = link.into_upgraded();
+        let Upgraded { stream, early, life } = link.into_upgraded()?;
         let config = WebSocketConfig::default()
             .read_buffer_size(limit::READ_BUFFER_BYTES)
             .write_buffer_size(limit::READ_BUFFER_BYTES)
