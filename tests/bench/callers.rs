@@ -41,6 +41,8 @@ pub(crate) struct Seen {
     pub(crate) lost: u64,
     pub(crate) crossed: u64,
     pub(crate) clears: u64,
+    /// Replies before which a recorded phrase was heard.
+    pub(crate) filled: u64,
     pub(crate) ended: u64,
     pub(crate) late_ticks: u64,
 }
@@ -77,6 +79,8 @@ struct Ear {
     /// Whose replies these are, and the next frame of the one that is being heard.
     name: Option<Name>,
     next: u16,
+    /// Something else was heard before it.
+    is_filled: bool,
 }
 
 /// Every caller.
@@ -155,8 +159,9 @@ impl Callers {
 impl Caller {
     fn new(line: Line, number: usize) -> Self {
         let now = Instant::now();
+        let marks = VecDeque::new();
         let ear =
-            Ear { play_end: now, marks: VecDeque::new(), has_heard: false, name: None, next: 0 };
+            Ear { play_end: now, marks, has_heard: false, name: None, next: 0, is_filled: false };
         let mut caller = Self {
             line,
             sequence: 1,
@@ -197,11 +202,13 @@ impl Caller {
                 // Everybody rings at once; their turns are spread over one.
                 let spread = Duration::from_micros(self.next_random() % 6_000_000);
                 self.phase = Phase::Thinking(now + spread);
+                self.ear.is_filled = false;
             }
             Phase::Thinking(at) if at <= now => self.phase = Phase::Speaking(0),
             Phase::Speaking(at) if at == speech.len() => self.phase = Phase::Listening(now),
             Phase::Listening(_) if self.ear.next == SENTENCES * SENTENCE_FRAMES && is_quiet => {
                 seen.replies += 1;
+                seen.filled += u64::from(self.ear.is_filled);
                 self.think(now);
             }
             Phase::Listening(since) if now - since > REPLY_LOST => {
@@ -225,7 +232,7 @@ impl Caller {
     }
 
     fn think(&mut self, now: Instant) {
-        self.ear.next = 0;
+        (self.ear.next, self.ear.is_filled) = (0, false);
         let longer = Duration::from_micros(self.next_random() % THINK.as_micros() as u64);
         self.phase = Phase::Thinking(now + THINK + longer);
     }
@@ -278,6 +285,7 @@ impl Ear {
         seen.audio_in_ms += ms;
         self.has_heard = true;
         self.play_end = self.play_end.max(now) + Duration::from_millis(ms);
+        self.is_filled |= self.next == 0 && !audio.starts_with(&TAG);
         for frame in audio.chunks(FRAME_BYTES).filter(|frame| frame.starts_with(&TAG)) {
             let number = |at: usize| u16::from_be_bytes([frame[at], frame[at + 1]]);
             let name = Name { conversation: number(2), turn: number(4) };
@@ -287,7 +295,8 @@ impl Ear {
             if !is_own || number(6) != self.next {
                 seen.crossed += 1;
             }
-            if self.next == 0 {
+            // A phrase before it, and the reply waits for its end: when it could have been heard is not known.
+            if self.next == 0 && !self.is_filled {
                 turns.note(name, |turn| turn.heard = turn.heard.or(Some(now)));
             }
             (self.name, self.next) = (Some(name), number(6) + 1);

@@ -227,6 +227,7 @@ fn summary(calls: usize, rows: &[&Row]) -> Value {
         "own_share_p99_ms_runs": runs(&|row| percentile(&row.shares[3], 99.0)),
         "turns": total(|row| row.shares[3].len() as u64),
         "replies": total(|row| row.seen.replies),
+        "filled": total(|row| row.seen.filled),
         "lost": total(|row| row.seen.lost),
         "crossed": total(|row| row.seen.crossed),
         "ended": total(|row| row.seen.ended),
@@ -237,8 +238,8 @@ fn summary(calls: usize, rows: &[&Row]) -> Value {
 
 fn markdown(rows: &[Value]) -> String {
     let mut text = String::from(
-        "| conversations | Ward µs a second (media + others) | runs | peer's echo µs a second | runs | conversations per echo call | runs | KiB (media + others) | own share p50 ms | p99 ms | runs | turns | lost | crossed | late |\n\
-         | ---: | ---: | --- | ---: | --- | ---: | --- | ---: | ---: | ---: | --- | ---: | ---: | ---: | ---: |\n",
+        "| conversations | Ward µs a second (media + others) | runs | peer's echo µs a second | runs | conversations per echo call | runs | KiB (media + others) | own share p50 ms | p99 ms | runs | turns | with a filler | lost | crossed | late |\n\
+         | ---: | ---: | --- | ---: | --- | ---: | --- | ---: | ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: |\n",
     );
     for row in rows {
         let number = |name: &str| row[name].as_f64().unwrap_or(0.0);
@@ -247,7 +248,7 @@ fn markdown(rows: &[Value]) -> String {
             all.map(|run| format!("{run:.digits$}")).collect::<Vec<_>>().join(", ")
         };
         text.push_str(&format!(
-            "| {} | {:.0} + {:.0} | {} | {:.0} | {} | **{:.2}** | {} | {:.1} + {:.1} | {:.2} | {:.2} | {} | {} | {} | {} | {} |\n",
+            "| {} | {:.0} + {:.0} | {} | {:.0} | {} | **{:.2}** | {} | {:.1} + {:.1} | {:.2} | {:.2} | {} | {} | {} | {} | {} | {} |\n",
             row["conversations"],
             number("media_us_per_second"),
             number("others_us_per_second"),
@@ -262,6 +263,7 @@ fn markdown(rows: &[Value]) -> String {
             number("own_share_p99_ms"),
             runs("own_share_p99_ms_runs", 1),
             row["turns"],
+            row["filled"],
             row["lost"],
             row["crossed"],
             row["late_ticks"],

@@ -272,7 +272,12 @@ impl Bench {
         await_start(&mut server, &mut log).map_err(|error| error.to_string())?;
         // The log is read, as it would be in production, and thrown away.
         let reader = std::thread::spawn(move || {
-            log.for_each(drop);
+            let is_wanted = std::env::var_os("WARD_BENCH_LOG").is_some();
+            log.for_each(|line| {
+                if is_wanted {
+                    eprintln!("{}", line.text);
+                }
+            });
         });
         Ok((port, Running::Ward(Box::new(server), reader)))
     }

@@ -25,17 +25,18 @@ use ward_twilio::mulaw;
 use http::{Connection, Request};
 pub(crate) use turns::{Counts, Name, Turn, Turns};
 
-/// From the partial text, after the endpointing that Ward asks for, to the final one.
-const FINAL_LATENCY: Duration = Duration::from_millis(150);
+// Quick ones, so that a reply is there before Ward would fill the silence with a phrase of its own (600 ms).
+/// From the partial text to the final one, which so comes with the endpointing that Ward asks for.
+const FINAL_LATENCY: Duration = Duration::from_millis(180);
 /// From the request to the first token, and from token to token.
-const FIRST_TOKEN: Duration = Duration::from_millis(150);
-const TOKEN_STEP: Duration = Duration::from_millis(20);
+const FIRST_TOKEN: Duration = Duration::from_millis(80);
+const TOKEN_STEP: Duration = Duration::from_millis(10);
 /// From the request to the first audio, and from chunk to chunk: four times real time.
-const FIRST_AUDIO: Duration = Duration::from_millis(100);
+const FIRST_AUDIO: Duration = Duration::from_millis(60);
 const CHUNK_STEP: Duration = Duration::from_millis(50);
 const CHUNK_BYTES: usize = 1_600;
-/// Silence that ends an utterance, in frames: the 300 ms that Ward asks for.
-const QUIET_FRAMES: u32 = 15;
+/// Silence after the last word, in frames, before all of its words are there: 160 ms.
+const QUIET_FRAMES: u32 = 8;
 const FRAME_BYTES: usize = 160;
 /// The mean magnitude of a frame of speech, of 32,767.
 const LOUD: u32 = 300;
