@@ -75,8 +75,9 @@ pub(crate) async fn hold(
         tokio::select! {
             ready = connection.ready(Interest::PRIORITY) => {
                 let Ok(mut guard) = ready else { return };
-                // An urgent byte is no end: whoever sends one does not get rid of us.
-                if guard.ready().is_read_closed() && guard.ready().is_write_closed() {
+                // An urgent byte is no end: whoever sends one does not get rid of us. What is watched for here is said
+                // to be closed when it is so both ways, and stays so: asked again, it would answer at once for ever.
+                if guard.ready().is_read_closed() {
                     return;
                 }
                 guard.clear_ready();
@@ -145,6 +146,16 @@ mod tests {
         })
         .await;
         assert!(text.contains("vendor_cut") && text.contains("session_over"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_reset_is_over_at_once_and_nothing_goes_round() {
+        let long = Term { length: Duration::from_secs(100), ..SHORT };
+        let reset = |vendor: std::net::TcpStream| {
+            rustix::net::sockopt::set_socket_linger(&vendor, Some(Duration::ZERO)).unwrap();
+        };
+        let held = tokio::time::timeout(Duration::from_secs(10), check(long, None, reset)).await;
+        assert_eq!(held.as_deref(), Ok(""), "nothing was cut");
     }
 
     #[tokio::test]

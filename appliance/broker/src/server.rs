@@ -9,7 +9,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use rustix::net::{RecvFlags, recv};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use ward_edge::allowance::Allowance;
 use ward_edge::cell;
 use ward_edge::clock::Clock;
@@ -172,8 +172,7 @@ impl Channel {
                     let ended = self.enter(number);
                     let this = Arc::clone(&self);
                     tokio::spawn(async move {
-                        this.dial(number, class, vendor, ended).await;
-                        drop(permit);
+                        this.dial(number, class, vendor, ended, permit).await;
                     });
                 }
                 None => self.refuse(0, None, DialFault::BadQuestion),
@@ -228,6 +227,7 @@ impl Channel {
         class: DataClass,
         vendor: VendorId,
         mut ended: oneshot::Receiver<VendorEnd>,
+        dialling: OwnedSemaphorePermit,
     ) {
         let began = self.shared.clock.now();
         let outcome = async {
@@ -264,6 +264,8 @@ impl Channel {
             token_ttl_s: u32::try_from(terms.token_ttl.as_secs()).unwrap_or(u32::MAX),
         });
         let since = self.shared.clock.now().saturating_sub(began);
+        // Holding is not dialling: those who wait for a place get this one.
+        drop(dialling);
         hold(connection, vendor, term, since, ended, log).await;
         self.lent().remove(&number);
         drop(place);
