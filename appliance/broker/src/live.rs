@@ -75,8 +75,9 @@ pub(crate) async fn hold(
         tokio::select! {
             ready = connection.ready(Interest::PRIORITY) => {
                 let Ok(mut guard) = ready else { return };
-                // An urgent byte is no end: whoever sends one does not get rid of us.
-                if guard.ready().is_read_closed() && guard.ready().is_write_closed() {
+                // An urgent byte is no end: whoever sends one does not get rid of us. Asked for like this, we hear of
+                // no end but one of both directions; it is told as one of reading, and told again for ever.
+                if guard.ready().is_read_closed() {
                     return;
                 }
                 guard.clear_ready();
@@ -145,6 +146,24 @@ mod tests {
         })
         .await;
         assert!(text.contains("vendor_cut") && text.contains("session_over"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_reset_holds_nobody_up() {
+        let long = Term { length: Duration::from_secs(100), ..SHORT };
+        for is_closed_first in [false, true] {
+            let other = move |vendor: std::net::TcpStream| {
+                if is_closed_first {
+                    // An end of one direction alone is none; whoever has the connection too may answer it.
+                    shutdown(&vendor, Shutdown::Write).unwrap();
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+                rustix::net::sockopt::set_socket_linger(&vendor, Some(Duration::ZERO)).unwrap();
+                drop(vendor);
+            };
+            let held = tokio::time::timeout(Duration::from_secs(2), check(long, None, other));
+            assert_eq!(held.await.unwrap(), "", "{is_closed_first}");
+        }
     }
 
     #[tokio::test]

@@ -18,8 +18,8 @@ use crate::local_vendors::{Event, Part};
 
 /// What the caller wants, unless told otherwise.
 pub const WISH: &str = "I would like to book an appointment please";
-/// What the caller hears, by a word of it, and what they say then; the first that fits counts.
-const ANSWERS: [(&str, &str); 10] = [
+/// What the caller hears, by a word of it, and what they say then; the first that fits counts. An empty answer is none.
+const ANSWERS: [(&str, &str); 8] = [
     ("booked", ""),
     ("which day", "on tuesday"),
     ("at what time", "at ten"),
@@ -27,10 +27,10 @@ const ANSWERS: [(&str, &str); 10] = [
     ("date of birth", "march the fifth nineteen eighty"),
     ("is that right", "yes that is right"),
     ("would you like to book one", "no thank you"),
-    ("say it again", WISH),
-    ("still there", WISH),
     ("goodbye", ""),
 ];
+/// What they say their wish again to.
+const AGAIN: [&str; 2] = ["say it again", "still there"];
 /// A booking takes six turns of six seconds or so.
 const HANG_UP_AFTER: Duration = Duration::from_secs(90);
 /// From the end of the stream to the line about it.
@@ -113,9 +113,10 @@ pub fn hold(settings: Settings, console: &Console) -> Result<Held, Failure> {
             log.push(line);
         }
     };
+    let wish = wish.as_deref().unwrap_or(WISH);
     let caller = Caller {
-        wish: wish.as_deref().unwrap_or(WISH),
-        answers: answers(),
+        wish,
+        answers: answers(wish),
         hang_up_after: hang_up_after.unwrap_or(HANG_UP_AFTER),
         packets,
     };
@@ -130,10 +131,12 @@ pub fn hold(settings: Settings, console: &Console) -> Result<Held, Failure> {
     Ok(Held { report, ended: ended?, turns, events, log })
 }
 
-/// What the caller says to what they hear, unless told otherwise.
+/// What a caller who wants `wish` says to what they hear, unless told otherwise.
 #[must_use]
-pub fn answers() -> Answers {
-    ANSWERS.map(|(word, answer)| (word.to_owned(), answer.to_owned())).into()
+pub fn answers(wish: &str) -> Answers {
+    let again = AGAIN.map(|word| (word, wish));
+    let all = ANSWERS.into_iter().chain(again);
+    all.map(|(word, answer)| (word.to_owned(), answer.to_owned())).collect()
 }
 
 /// The media server's own account of the call, which may have been logged already.
