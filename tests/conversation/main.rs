@@ -26,11 +26,23 @@ mod capture;
 mod faults;
 mod phrases;
 mod privacy;
+mod report;
 
 /// What the caller in every call says who they are, and nobody but the clinic may know.
 const NAME: &str = "john smith";
 /// Their date of birth, in their words.
 const BORN: &str = "march the fifth nineteen eighty";
+
+impl Conversation {
+    /// In a line, for whoever runs the test.
+    fn summary(&self) -> String {
+        let names = |phrases: &BTreeSet<Phrase>| {
+            phrases.iter().map(|phrase| phrase.name()).collect::<Vec<_>>().join(" ")
+        };
+        let (took, close) = (self.took.as_secs(), self.close_code.unwrap_or_default());
+        format!("{took} s, {close}, [{}], [{}]", names(&self.recorded), names(&self.recognised))
+    }
+}
 
 /// Calls go by the clock and recognisers take what cores there are: one test at a time.
 fn alone() -> MutexGuard<'static, ()> {
@@ -82,12 +94,19 @@ fn one_call(desk: &Desk<'_>, ear: (Command, PathBuf), patience: Duration) -> Con
         hang_up_after: patience,
         packets: Packets::to(None).unwrap(),
     };
+    let (python, program) = &ear;
+    let mut again = Command::new(python.get_program());
+    again.args(python.get_args()).arg(program);
+    again.envs(python.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let outcome = desk.call(ear, caller, &mut |_at, _what| {}).unwrap().outcome;
+    let mut said = outcome.said.clone();
+    // The last words may follow others without a pause, and are heard once more alone.
+    said.push(phrases::last_words(again, &outcome.recording));
     Conversation {
         // A frame leaves every 20 ms by an absolute clock.
         took: Duration::from_millis(outcome.frames_sent * FRAME_MS),
         close_code: outcome.close_code,
-        recognised: phrases::recognised(&outcome.said),
+        recognised: phrases::recognised(&said),
         recorded: phrases::recorded(&outcome.recording),
     }
 }

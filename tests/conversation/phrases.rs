@@ -1,13 +1,20 @@
 //! Which recorded phrases a caller has heard, found in two ways: by an ear, and byte by byte.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
 use ward::caller::talker::Said;
 use ward_policy::phrase::Phrase;
 use ward_tests::binaries::root;
 
 /// A piece of a recording that is looked for first: a quarter of a second from its middle.
 const PIECE_BYTES: usize = 2_000;
+/// Silence that belongs to the end of a recording.
+const TAIL_BYTES: usize = 1_600;
 
 /// A phrase's words, as an ear has them.
 pub(crate) fn words(phrase: Phrase) -> String {
@@ -54,6 +61,19 @@ pub(crate) fn recorded(heard: &[u8]) -> BTreeSet<Phrase> {
         })
     };
     Phrase::ALL.into_iter().filter(is_in).collect()
+}
+
+/// What an ear hears when it is given no more than as much of the end as the apology takes.
+pub(crate) fn last_words(mut ear: Command, heard: &[u8]) -> Said {
+    let quiet = heard.iter().rev().take_while(|byte| **byte | 0x80 == 0xFF).count();
+    let end = heard.len() - quiet + TAIL_BYTES.min(quiet);
+    let from = end.saturating_sub(recording(Phrase::SorryGoodbye).len());
+    let mut child = ear.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let asked = json!({ "hear": STANDARD.encode(&heard[from..end]) });
+    writeln!(child.stdin.take().unwrap(), "{asked}").unwrap();
+    let output = child.wait_with_output().unwrap();
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    self::heard(answer["text"].as_str().unwrap())
 }
 
 fn heard(text: &str) -> Said {

@@ -5,21 +5,30 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use ward::local_vendors::Part;
-use ward_policy::limit;
 use ward_policy::phrase::Phrase;
 
-use super::faults::{End, Row};
+use super::faults::{CALL_MAX, Row};
+use ward_tests::binaries::root;
 
 /// How it is made again.
-pub(crate) const REGENERATE: &str =
+const REGENERATE: &str =
     "cargo test -p ward-tests --test conversation; cp target/faults.md docs/faults.md";
 
 /// Words that are said while all is well too, and depend on how fast the machine is.
 const ORDINARY: [Phrase; 4] =
     [Phrase::Greeting, Phrase::Filler, Phrase::StillThere, Phrase::Goodbye];
 
+/// Compares what was seen with what is written down.
+pub(crate) fn compare(rows: &[Row]) {
+    let text = document(rows, CALL_MAX);
+    std::fs::create_dir_all(root().join("target")).unwrap();
+    std::fs::write(root().join("target/faults.md"), &text).unwrap();
+    let committed = std::fs::read_to_string(root().join("docs/faults.md")).unwrap_or_default();
+    assert!(committed == text, "docs/faults.md is not what was heard: {REGENERATE}");
+}
+
 /// The document.
-pub(crate) fn document(rows: &[Row], most: Duration) -> String {
+fn document(rows: &[Row], most: Duration) -> String {
     let mut text = format!(
         "# When a vendor fails\n\n\
          Each fault of [tests/vendors](../tests/vendors/README.md) is played for as long as a call lasts, in whole\n\
@@ -54,7 +63,7 @@ pub(crate) fn document(rows: &[Row], most: Duration) -> String {
 }
 
 /// What was heard in every conversation.
-pub(crate) fn heard(heard: &BTreeSet<Phrase>) -> String {
+fn heard(heard: &BTreeSet<Phrase>) -> String {
     let names: Vec<String> = heard
         .iter()
         .filter(|phrase| !ORDINARY.contains(phrase))
