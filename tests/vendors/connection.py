@@ -94,7 +94,8 @@ class Connection:
                 return
             token = self.service.tokens.check(request.headers)
             self.tell("request", method=request.method, path=request.path, flags=request.flags,
-                      headers=sorted(request.headers), token=token)
+                      headers=sorted(request.headers), token=token,
+                      shows_key=self.service.tokens.key.encode() in request.head + request.body)
             await self.service.handle(self, request)
             if self.http.our_state is not h11.DONE or self.http.their_state is not h11.DONE:
                 return

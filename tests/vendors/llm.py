@@ -174,7 +174,8 @@ class Llm(Service):
             return
         body = request.json()
         messages = texts(body["messages"])
-        connection.tell("chat", path=request.path, system=body.get("system"), messages=messages)
+        connection.tell("chat", path=request.path, system=body.get("system"), messages=messages,
+                        members={name: value for name, value in body.items() if name != "messages"})
         reply, done = answer(messages)
         words = (" " + reply.replace(" ", "\n ")).split("\n")
         words[0] = words[0][1:]

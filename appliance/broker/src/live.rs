@@ -75,8 +75,8 @@ pub(crate) async fn hold(
         tokio::select! {
             ready = connection.ready(Interest::PRIORITY) => {
                 let Ok(mut guard) = ready else { return };
-                // An urgent byte is no end: whoever sends one does not get rid of us. What is watched for here is said
-                // to be closed when it is so both ways, and stays so: asked again, it would answer at once for ever.
+                // An urgent byte is no end: whoever sends one does not get rid of us. Asked for like this, we hear of
+                // no end but one of both directions; it is told as one of reading, and told again for ever.
                 if guard.ready().is_read_closed() {
                     return;
                 }
@@ -149,13 +149,21 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_that_is_reset_is_over_at_once_and_nothing_goes_round() {
+    async fn a_reset_holds_nobody_up() {
         let long = Term { length: Duration::from_secs(100), ..SHORT };
-        let reset = |vendor: std::net::TcpStream| {
-            rustix::net::sockopt::set_socket_linger(&vendor, Some(Duration::ZERO)).unwrap();
-        };
-        let held = tokio::time::timeout(Duration::from_secs(10), check(long, None, reset)).await;
-        assert_eq!(held.as_deref(), Ok(""), "nothing was cut");
+        for is_closed_first in [false, true] {
+            let other = move |vendor: std::net::TcpStream| {
+                if is_closed_first {
+                    // An end of one direction alone is none; whoever has the connection too may answer it.
+                    shutdown(&vendor, Shutdown::Write).unwrap();
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+                rustix::net::sockopt::set_socket_linger(&vendor, Some(Duration::ZERO)).unwrap();
+                drop(vendor);
+            };
+            let held = tokio::time::timeout(Duration::from_secs(2), check(long, None, other));
+            assert_eq!(held.await.unwrap(), "", "{is_closed_first}");
+        }
     }
 
     #[tokio::test]

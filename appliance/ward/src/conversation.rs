@@ -3,32 +3,23 @@
 //! A caller asks for an appointment, answers what they are asked, and hangs up when it is booked. What is said goes to
 //! the operator's terminal and nowhere else; the figures hold no word of it.
 
-use std::collections::VecDeque;
 use std::fmt::Write as _;
-use std::net::{IpAddr, Ipv4Addr};
-use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use ward_policy::cell::Target;
-use ward_policy::data_class::DataClass;
-use ward_policy::phi::Secret;
 
-use crate::call::{self, Plan, Report};
+use crate::call::{self, Report};
 use crate::caller::packets::Packets;
-use crate::caller::stream::Script;
-use crate::caller::talker::{Answers, Talker};
-use crate::caller::webhook::{self, Identifiers};
+use crate::caller::talker::Answers;
 use crate::console::{Console, Failure};
-use crate::development_ca::DevelopmentCa;
-use crate::local_vendors::{Event, LocalVendors, Part, Plan as VendorPlan, Service, entries};
-use crate::stage::{Cast, Stage, random_hex};
-use crate::vendors::Vendors;
+use crate::deployment::{Caller, Deployment, Setup};
+use crate::local_vendors::{Event, Part};
 
 /// What the caller wants, unless told otherwise.
 pub const WISH: &str = "I would like to book an appointment please";
-/// What the caller hears, by a word of it, and what they say then; the first that fits counts.
-const ANSWERS: [(&str, &str); 10] = [
+/// What the caller hears, by a word of it, and what they say then; the first that fits counts. An empty answer is none.
+const ANSWERS: [(&str, &str); 8] = [
     ("booked", ""),
     ("which day", "on tuesday"),
     ("at what time", "at ten"),
@@ -36,12 +27,14 @@ const ANSWERS: [(&str, &str); 10] = [
     ("date of birth", "march the fifth nineteen eighty"),
     ("is that right", "yes that is right"),
     ("would you like to book one", "no thank you"),
-    ("say it again", WISH),
-    ("still there", WISH),
     ("goodbye", ""),
 ];
+/// What they say their wish again to.
+const AGAIN: [&str; 2] = ["say it again", "still there"];
 /// A booking takes six turns of six seconds or so.
 const HANG_UP_AFTER: Duration = Duration::from_secs(90);
+/// From the end of the stream to the line about it.
+const END_DEADLINE: Duration = Duration::from_secs(5);
 
 /// How a conversation is to be held.
 #[derive(Debug, Default)]
@@ -108,57 +101,60 @@ impl Held {
 /// # Errors
 /// [`Failure`] when something cannot be installed or started, or the call breaks.
 pub fn hold(settings: Settings, console: &Console) -> Result<Held, Failure> {
-    let ca = DevelopmentCa::new()?;
-    let (mut vendors, events) = start_vendors(&ca, settings.more, console)?;
-    let talker = {
-        let (mut python, program) = vendors.ear();
-        let answers: Answers =
-            ANSWERS.map(|(word, answer)| (word.to_owned(), answer.to_owned())).into();
-        Talker::start(&mut python, &program, settings.wish.as_deref().unwrap_or(WISH), answers)?
-    };
-    let cast = Cast {
-        vendors: vendors.registry.take().unwrap_or_else(Vendors::built_in),
-        media: format!("{}{}", media_settings(), settings.media),
-    };
-    let target = settings.target.unwrap_or_else(crate::launch::target);
-    let mut stage = Stage::set(target, cast, console)?;
-    let script = Script {
-        speak_after: Duration::ZERO,
-        speech: Vec::new(),
-        keys: VecDeque::new(),
-        hang_up_after: Some(settings.hang_up_after.unwrap_or(HANG_UP_AFTER)),
-        talker: Some(talker),
-    };
-    let identifiers = Identifiers::new(&stage.account_sid)?;
+    let Settings { target, wish, media, more, packets, hang_up_after } = settings;
+    let setup = Setup { target, media, more, ..Setup::default() };
+    let mut deployment = Deployment::start(setup, console)?;
     let mut log = Vec::new();
-    let placed = call::block_on(async {
-        let mut timeline = |at: Duration, what: &str| {
-            console.progress(&format!("{:8.3} s  {what}", at.as_secs_f64()));
-            for line in stage.lines.try_iter() {
-                console.progress(&format!("            log  {line}"));
-                log.push(line);
-            }
-        };
-        webhook::post(&stage.client, &stage.url, &identifiers, None).await?;
-        let plan = Plan {
-            client: &stage.client,
-            url: &stage.url,
-            call: &identifiers,
-            token: &stage.token,
-            script,
-            packets: settings.packets,
-        };
-        call::place(plan, &mut timeline).await
-    });
-    let ended = stage.call_ended_among(&mut log);
-    stage.clear();
-    log.extend(stage.lines.try_iter());
-    vendors.running.stop();
-    let report = placed??;
-    let events = events.try_iter().collect();
+    let mut timeline = |at: Duration, what: &str| {
+        console.progress(&format!("{:8.3} s  {what}", at.as_secs_f64()));
+        for line in deployment.lines() {
+            let line = line.said();
+            console.progress(&format!("            log  {line}"));
+            log.push(line);
+        }
+    };
+    let wish = wish.as_deref().unwrap_or(WISH);
+    let caller = Caller {
+        wish,
+        answers: answers(wish),
+        hang_up_after: hang_up_after.unwrap_or(HANG_UP_AFTER),
+        packets,
+    };
+    let placed = deployment.desk().call(deployment.ear(), caller, &mut timeline);
+    let ended = call_ended(&deployment, &mut log);
+    deployment.stop();
+    log.extend(deployment.lines().map(|line| line.said()));
+    let report = placed?;
+    let events = deployment.events(Duration::ZERO);
     let turns = log.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let turns = turns.filter(|line| line["event"] == "turn_answered").map(ledger).collect();
     Ok(Held { report, ended: ended?, turns, events, log })
+}
+
+/// What a caller who wants `wish` says to what they hear, unless told otherwise.
+#[must_use]
+pub fn answers(wish: &str) -> Answers {
+    let again = AGAIN.map(|word| (word, wish));
+    let all = ANSWERS.into_iter().chain(again);
+    all.map(|(word, answer)| (word.to_owned(), answer.to_owned())).collect()
+}
+
+/// The media server's own account of the call, which may have been logged already.
+fn call_ended(deployment: &Deployment, log: &mut Vec<String>) -> Result<Value, Failure> {
+    let is_end = |line: &String| {
+        let event: Value = serde_json::from_str(line).unwrap_or_default();
+        (event["event"] == "call_ended").then_some(event)
+    };
+    let mut ended = log.iter().find_map(is_end);
+    while ended.is_none() {
+        let line = deployment.next_line(END_DEADLINE).ok_or_else(|| {
+            Failure::Checked("the media server did not record the end of the call".to_owned())
+        })?;
+        let line = line.said();
+        ended = is_end(&line);
+        log.push(line);
+    }
+    ended.ok_or_else(|| Failure::Checked("no end".to_owned()))
 }
 
 /// The numbers of a turn, without what names its call.
@@ -169,61 +165,6 @@ fn ledger(mut line: Value) -> Value {
         }
     }
     line
-}
-
-fn media_settings() -> String {
-    let vendors = Part::ALL.map(|part| {
-        let class = match part {
-            Part::Asr => DataClass::Audio,
-            Part::Llm => DataClass::Prompt,
-            Part::Tts => DataClass::SynthText,
-        };
-        format!("{}:{}", part.id(), class.name())
-    });
-    format!("MEDIA_AGENT=conversation\nMEDIA_VENDORS={}\n", vendors.join(" "))
-}
-
-/// Running stand-ins, and what the broker is to know of them.
-struct Running {
-    running: LocalVendors,
-    registry: Option<Vendors>,
-}
-
-impl Running {
-    fn ear(&self) -> (std::process::Command, std::path::PathBuf) {
-        self.running.ear()
-    }
-}
-
-fn start_vendors(
-    ca: &DevelopmentCa,
-    mut more: Vec<(Part, Map<String, Value>)>,
-    console: &Console,
-) -> Result<(Running, Receiver<Event>), Failure> {
-    let mut keys = Secret::new(String::new());
-    let mut services = Vec::new();
-    for part in Part::ALL {
-        let key = Secret::new(random_hex()?);
-        // Writing to a String cannot fail.
-        writeln!(keys.expose_mut(), "{}={}", part.id(), key.expose()).unwrap_or_default();
-        let place = more.iter().position(|(one, _)| *one == part);
-        let more = place.map(|place| more.swap_remove(place).1).unwrap_or_default();
-        services.push(Service { part, host: host(part), port: 0, key, more });
-    }
-    let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let plan = VendorPlan { folder: None, address, ca, services };
-    let (running, events) = LocalVendors::start(&plan, console)?;
-    let hosts = Part::ALL.map(|part| (part, host(part), running.port(part).unwrap_or_default()));
-    let named = hosts.iter().map(|(part, host, port)| (*part, host.as_str(), *port));
-    let registry = entries(&named.collect::<Vec<_>>(), &ca.certificate());
-    let hosts = hosts.iter().map(|(_, host, _)| format!("{host}={address}"));
-    let settings = format!("BROKER_HOSTS={}\n", hosts.collect::<Vec<_>>().join(" "));
-    let registry = Some(Vendors { registry, keys, settings });
-    Ok((Running { running, registry }, events))
-}
-
-fn host(part: Part) -> String {
-    format!("{}.vendor.test", part.name())
 }
 
 /// What was said, line by line, for the operator's terminal.

@@ -124,7 +124,7 @@ async fn perform(
     let mut timeline = |at: Duration, what: &str| {
         console.progress(&format!("{:8.3} s  {what}", at.as_secs_f64()));
         for line in stage.lines.try_iter() {
-            console.progress(&format!("            log  {line}"));
+            console.progress(&format!("            log  {}", line.said()));
         }
     };
     let unsigned = webhook::post(&stage.client, &stage.url, call, None).await?.status;

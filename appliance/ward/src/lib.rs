@@ -20,6 +20,7 @@ pub mod client;
 pub mod wav;
 pub mod caller;
 pub mod call;
+pub mod deployment;
 pub mod conversation;
 pub mod demo;
 pub mod local_vendors;

@@ -32,7 +32,7 @@ pub(crate) struct Stage {
     pub(crate) twiml: Server,
     pub(crate) media: Server,
     /// Log lines of both servers, as they come.
-    pub(crate) lines: Receiver<String>,
+    pub(crate) lines: Receiver<Line>,
     /// What both logged as they started.
     pub(crate) start_lines: Vec<(Role, Line)>,
     pub(crate) folder: PathBuf,
@@ -49,12 +49,14 @@ pub(crate) struct Cast {
     pub(crate) vendors: Vendors,
     /// More of the media server's settings, line by line.
     pub(crate) media: String,
+    /// The folder of the servers as they ship, if this program is not to play them.
+    pub(crate) servers: Option<PathBuf>,
 }
 
 impl Cast {
     /// Nobody.
     pub(crate) fn nobody() -> Self {
-        Self { vendors: Vendors::built_in(), media: String::new() }
+        Self { vendors: Vendors::built_in(), media: String::new(), servers: None }
     }
 }
 
@@ -80,7 +82,7 @@ impl Stage {
         let twiml = launch::Plan {
             role: Role::Twiml,
             target,
-            executable: None,
+            executable: cast.servers.as_ref().map(|folder| folder.join("ward-twiml")),
             listeners: site,
             settings: settings.twiml_document(),
             identity: Some(ca.issue(&["localhost"])?),
@@ -92,7 +94,7 @@ impl Stage {
         let media = launch::Plan {
             role: Role::Media,
             target,
-            executable: None,
+            executable: cast.servers.as_ref().map(|folder| folder.join("ward-media")),
             listeners: media_host,
             settings: settings.media_document(),
             identity: Some(ca.issue(&["localhost"])?),
@@ -125,26 +127,13 @@ impl Stage {
 
     /// The media server's own account of the call.
     pub(crate) fn call_ended(&self) -> Result<Value, Failure> {
-        self.call_ended_among(&mut Vec::new())
-    }
-
-    /// The same, which may have been said already; what else is said goes to `log`.
-    pub(crate) fn call_ended_among(&self, log: &mut Vec<String>) -> Result<Value, Failure> {
         let patience = Duration::from_secs(5);
-        let is_end = |line: &String| {
-            let event: Value = serde_json::from_str(line).unwrap_or_default();
-            (event["event"] == "call_ended").then_some(event)
-        };
-        if let Some(event) = log.iter().find_map(is_end) {
-            return Ok(event);
-        }
         loop {
             let line = self.lines.recv_timeout(patience).map_err(|_late| {
                 Failure::Checked("the media server did not record the end of the call".to_owned())
             })?;
-            let event = is_end(&line);
-            log.push(line);
-            if let Some(event) = event {
+            let event: Value = serde_json::from_str(&line.said()).unwrap_or_default();
+            if event["event"] == "call_ended" {
                 return Ok(event);
             }
         }
@@ -190,7 +179,7 @@ impl Stage {
 fn start(
     plan: launch::Plan,
     console: &Console,
-    sender: &Sender<String>,
+    sender: &Sender<Line>,
     start_lines: &mut Vec<(Role, Line)>,
 ) -> Result<Server, Failure> {
     let role = plan.role;
@@ -217,10 +206,10 @@ fn port(listeners: &[std::net::TcpListener]) -> Result<u16, Failure> {
     Ok(address.port())
 }
 
-fn copy_lines(log: LogLines, lines: &Sender<String>) {
+fn copy_lines(log: LogLines, lines: &Sender<Line>) {
     for line in log {
         // Whoever listened may have all it needs; the log is read to its end all the same.
-        lines.send(line.said()).unwrap_or_default();
+        lines.send(line).unwrap_or_default();
     }
 }
 

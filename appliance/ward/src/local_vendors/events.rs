@@ -1,6 +1,6 @@
 //! What the stand-ins tell, typed. It judges nothing: a test or the demo does.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Part;
 
@@ -39,6 +39,8 @@ pub enum Event {
         headers: Vec<String>,
         /// `good`, or what is wrong with its token.
         token: String,
+        /// Whether the service's long-lived key is anywhere in it.
+        shows_key: bool,
     },
     /// A request was refused.
     Refused {
@@ -65,6 +67,8 @@ pub enum Event {
         path: String,
         /// What it was asked.
         messages: Vec<Message>,
+        /// Every other member of the body.
+        members: Map<String, Value>,
     },
     /// The language model has answered to the end.
     Reply {
@@ -118,6 +122,7 @@ impl Event {
                 flags: line["flags"].as_array()?.iter().filter_map(pair).collect(),
                 headers: line["headers"].as_array()?.iter().filter_map(string).collect(),
                 token: text("token")?,
+                shows_key: line["shows_key"].as_bool()?,
             },
             "refused" => {
                 Self::Refused { part: part()?, status: line["status"].as_u64()?, why: text("why")? }
@@ -127,6 +132,7 @@ impl Event {
             "chat" => Self::Chat {
                 path: text("path")?,
                 messages: line["messages"].as_array()?.iter().filter_map(message).collect(),
+                members: line["members"].as_object()?.clone(),
             },
             "reply" => Self::Reply { text: text("text")? },
             "synthesis" => Self::Synthesis { text: text("text")? },
@@ -165,7 +171,7 @@ mod tests {
         assert_eq!(Event::read(booking), Event::Booking { day, time, name });
         let request = json!({ "event": "request", "service": "asr", "method": "GET",
             "path": "/v1/listen", "flags": [["model", "nova-3"]], "headers": ["host"],
-            "token": "good" });
+            "token": "good", "shows_key": false });
         let Event::Request { part, flags, headers, token, .. } = Event::read(request) else {
             panic!("no request");
         };
@@ -173,7 +179,7 @@ mod tests {
         assert_eq!(flags, [("model".to_owned(), "nova-3".to_owned())]);
         assert_eq!(headers, ["host"]);
         let chat = json!({ "event": "chat", "service": "llm", "path": "/v1/messages",
-            "messages": [{ "role": "user", "content": "hello" }] });
+            "messages": [{ "role": "user", "content": "hello" }], "members": { "store": false } });
         let Event::Chat { messages, .. } = Event::read(chat) else { panic!("no chat") };
         assert_eq!(messages[0].content, "hello");
         for odd in [
