@@ -30,7 +30,8 @@ fn path(part: Part) -> (&'static str, &'static [&'static str]) {
         "upgrade",
         "user-agent",
     ];
-    const POST: [&str; 5] = ["authorization", "content-length", "content-type", "host", "user-agent"];
+    const POST: [&str; 5] =
+        ["authorization", "content-length", "content-type", "host", "user-agent"];
     match part {
         Part::Asr => ("/v1/listen", &UPGRADE),
         Part::Llm => ("/v1/chat/completions", &POST),
@@ -297,7 +298,8 @@ fn controls(events: &[Event]) {
         }),
         ("smith in what the user says", &|event| {
             if let Event::Chat { messages, .. } = event {
-                messages.push(Message { role: "user".to_owned(), content: "John Smith".to_owned() });
+                messages
+                    .push(Message { role: "user".to_owned(), content: "John Smith".to_owned() });
             }
         }),
         ("is of no reply", &|event| {

@@ -12,7 +12,10 @@ use ward::log_lines::Line;
 use ward_policy::limit;
 use ward_policy::phrase::Phrase;
 
-use super::{Conversation, alone, always, await_ends, converse, more, privacy, report, set_fault, setup, start};
+use super::{
+    Conversation, alone, always, await_ends, converse, more, privacy, report, set_fault, setup,
+    start,
+};
 
 /// One way of going wrong.
 pub(crate) struct Case {

@@ -52,7 +52,8 @@ fn document(rows: &[Row], most: Duration) -> String {
             Part::Llm => "Language model",
             Part::Tts => "Speech synthesis",
         };
-        write!(text, "\n## {service}\n\n| fault | the caller hears | the call | at most |\n").unwrap();
+        write!(text, "\n## {service}\n\n| fault | the caller hears | the call | at most |\n")
+            .unwrap();
         text.push_str("| --- | --- | --- | ---: |\n");
         for row in rows {
             let line = [row.name, &heard(&row.heard), row.end.words(), class(row.longest)];

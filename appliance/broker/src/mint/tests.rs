@@ -92,8 +92,8 @@ fn entry(data_port: u16, minter: &Minter, changes: &[(&str, &str)]) -> (Registry
         .replace("status = \"pending\"", &signed)
         .replace("approved_on = \"2026-11-22\"", "approved_on = \"2026-01-01\"")
         .replace("region = \"us\"", &roots)
-        .replacen("port = 443", &format!("port = {data_port}"), 1)
-        .replacen("port = 443", &format!("port = {}", minter.port), 1)
+        .replacen("port = 443\n", &format!("port = {data_port}\n"), 1)
+        .replacen("port = 443\n", &format!("port = {}\n", minter.port), 1)
         .replace("api.deepgram.com", HOST);
     for (from, to) in changes {
         assert!(text.contains(from), "{from}");
