@@ -119,6 +119,7 @@ pub fn hold(settings: Settings, console: &Console) -> Result<Held, Failure> {
     let cast = Cast {
         vendors: vendors.registry.take().unwrap_or_else(Vendors::built_in),
         media: format!("{}{}", media_settings(), settings.media),
+        servers: None,
     };
     let target = settings.target.unwrap_or_else(crate::launch::target);
     let mut stage = Stage::set(target, cast, console)?;
@@ -128,6 +129,7 @@ pub fn hold(settings: Settings, console: &Console) -> Result<Held, Failure> {
         keys: VecDeque::new(),
         hang_up_after: Some(settings.hang_up_after.unwrap_or(HANG_UP_AFTER)),
         talker: Some(talker),
+        ..Script::default()
     };
     let identifiers = Identifiers::new(&stage.account_sid)?;
     let mut log = Vec::new();
@@ -162,7 +164,7 @@ pub fn hold(settings: Settings, console: &Console) -> Result<Held, Failure> {
 }
 
 /// The numbers of a turn, without what names its call.
-fn ledger(mut line: Value) -> Value {
+pub(crate) fn ledger(mut line: Value) -> Value {
     if let Some(fields) = line.as_object_mut() {
         for name in ["boot", "seq", "prev", "role", "event", "call"] {
             fields.remove(name);
@@ -171,7 +173,7 @@ fn ledger(mut line: Value) -> Value {
     line
 }
 
-fn media_settings() -> String {
+pub(crate) fn media_settings() -> String {
     let vendors = Part::ALL.map(|part| {
         let class = match part {
             Part::Asr => DataClass::Audio,
@@ -184,18 +186,18 @@ fn media_settings() -> String {
 }
 
 /// Running stand-ins, and what the broker is to know of them.
-struct Running {
-    running: LocalVendors,
-    registry: Option<Vendors>,
+pub(crate) struct Running {
+    pub(crate) running: LocalVendors,
+    pub(crate) registry: Option<Vendors>,
 }
 
 impl Running {
-    fn ear(&self) -> (std::process::Command, std::path::PathBuf) {
+    pub(crate) fn ear(&self) -> (std::process::Command, std::path::PathBuf) {
         self.running.ear()
     }
 }
 
-fn start_vendors(
+pub(crate) fn start_vendors(
     ca: &DevelopmentCa,
     mut more: Vec<(Part, Map<String, Value>)>,
     console: &Console,

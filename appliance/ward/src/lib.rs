@@ -21,6 +21,7 @@ pub mod wav;
 pub mod caller;
 pub mod call;
 pub mod conversation;
+pub mod rehearsal;
 pub mod demo;
 pub mod local_vendors;
 pub mod signature;

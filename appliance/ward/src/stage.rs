@@ -49,12 +49,14 @@ pub(crate) struct Cast {
     pub(crate) vendors: Vendors,
     /// More of the media server's settings, line by line.
     pub(crate) media: String,
+    /// Where the servers' own executables are; without it, this executable plays every role.
+    pub(crate) servers: Option<PathBuf>,
 }
 
 impl Cast {
     /// Nobody.
     pub(crate) fn nobody() -> Self {
-        Self { vendors: Vendors::built_in(), media: String::new() }
+        Self { vendors: Vendors::built_in(), media: String::new(), servers: None }
     }
 }
 
@@ -77,10 +79,11 @@ impl Stage {
             cast.media
         ));
         let ca = DevelopmentCa::new()?;
+        let executable = |name: &str| cast.servers.as_ref().map(|folder| folder.join(name));
         let twiml = launch::Plan {
             role: Role::Twiml,
             target,
-            executable: None,
+            executable: executable("ward-twiml"),
             listeners: site,
             settings: settings.twiml_document(),
             identity: Some(ca.issue(&["localhost"])?),
@@ -92,7 +95,7 @@ impl Stage {
         let media = launch::Plan {
             role: Role::Media,
             target,
-            executable: None,
+            executable: executable("ward-media"),
             listeners: media_host,
             settings: settings.media_document(),
             identity: Some(ca.issue(&["localhost"])?),
