@@ -56,7 +56,11 @@ pub(crate) struct Measured {
 }
 
 /// Holds calls whose callers interrupt `lines` times each.
-pub(crate) fn measure(speech: &mut Speech, calls: usize, lines: usize) -> Measured {
+pub(crate) fn measure(
+    speech: &mut Speech,
+    partials: (u32, u32),
+    (calls, lines): (usize, usize),
+) -> Measured {
     let mut random = Random(0x5EED);
     let questions = QUESTIONS.map(|question| speech.say(question, CALLER));
     let answer = ANSWER.map(|sentence| speech.say(sentence, CLINIC));
@@ -71,10 +75,11 @@ pub(crate) fn measure(speech: &mut Speech, calls: usize, lines: usize) -> Measur
         std::iter::once(first).chain((0..lines).map(|_| into())).collect()
     };
     let scripts = (0..calls).map(script).collect();
-    let rehearsed = rig::hold(scripts, Latencies::at(0), true);
+    let latencies = Latencies { partials, ..Latencies::at(0) };
+    let rehearsed = rig::hold(scripts, latencies, true);
     let interruptions = rehearsed.calls.iter().flat_map(interruptions).collect();
     let remembered = rehearsed.calls.iter().zip(QUESTIONS).flat_map(|(call, question)| {
-        remembered(call, &last_history(&rehearsed.events, question), &answer)
+        remembered(call, &last_history(&rehearsed.events, question), question, &answer)
     });
     Measured { interruptions, lines: calls * lines, remembered: remembered.collect() }
 }
@@ -132,19 +137,16 @@ fn last_history(events: &[Event], question: &str) -> Vec<Message> {
 }
 
 /// What the ear heard of each answer that was interrupted, beside what the history holds of it.
-fn remembered(call: &Outcome, history: &[Message], answer: &[Spoken]) -> Vec<Remembered> {
+fn remembered(
+    call: &Outcome,
+    history: &[Message],
+    question: &str,
+    answer: &[Spoken],
+) -> Vec<Remembered> {
     let said = hear::utterances(&call.mouth);
-    let questions = history.iter().filter(|message| message.role == "user").count();
+    let told = told(history, question);
     // A line that was taken for two turns, or for none, leaves nothing to pair.
-    if questions != said.len() {
-        return Vec::new();
-    }
-    let told = history.iter().skip_while(|message| message.role != "user");
-    let told: Vec<&str> = told
-        .filter(|message| message.role == "assistant")
-        .map(|one| one.content.as_str())
-        .collect();
-    if told.len() + 1 != questions {
+    if told.len() + 1 != said.len() {
         return Vec::new();
     }
     let ends = said.iter().skip(1).map(|next| next.end);
@@ -152,12 +154,32 @@ fn remembered(call: &Outcome, history: &[Message], answer: &[Spoken]) -> Vec<Rem
         let ear = call.recording.get(line.end..end).unwrap_or_default();
         answer.iter().map(|sentence| words_heard(sentence, ear)).sum()
     });
-    let pair = |(heard, told): (usize, &str)| Remembered {
+    let pair = |(heard, told): (usize, String)| Remembered {
         heard,
         told: told.split_whitespace().count(),
-        is_beginning: ANSWER.join(" ").starts_with(told),
+        is_beginning: ANSWER.join(" ").starts_with(&told),
     };
     heard.zip(told).map(pair).collect()
+}
+
+/// What the history holds of each answer that a question came after; nothing where two questions are one line of it.
+fn told(history: &[Message], question: &str) -> Vec<String> {
+    let mut told: Vec<String> = Vec::new();
+    let mut has_asked = false;
+    let mut last = String::new();
+    for message in history {
+        if message.role != "user" {
+            last.clone_from(&message.content);
+            continue;
+        }
+        for _ in message.content.matches(question) {
+            if std::mem::replace(&mut has_asked, true) {
+                told.push(std::mem::take(&mut last));
+            }
+            last.clear();
+        }
+    }
+    told
 }
 
 /// Words of a sentence that were heard whole.

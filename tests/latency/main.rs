@@ -50,7 +50,12 @@ fn main() -> ExitCode {
         println!();
     }
     if is_asked("interruptions") {
-        println!("{}", interruptions::measure(&mut speech, CALLS, given.unwrap_or(18)).written());
+        // Words as soon as they can be recognised, and so late that the voice is always first.
+        for (name, partials) in [("at once", (0, 0)), ("500 ms late", (500, 500))] {
+            let lines = given.unwrap_or(18);
+            let measured = interruptions::measure(&mut speech, partials, (CALLS, lines));
+            println!("Partials {name}:\n\n{}\n", measured.written());
+        }
     }
     ExitCode::SUCCESS
 }

@@ -72,6 +72,8 @@ impl Utterance {
         }
         if !same_words(self.partial.expose(), text) {
             self.changed_at = now;
+            // They have gone on.
+            self.is_probably_ended = false;
         }
         self.partial = Phi::new(text.to_owned());
     }
@@ -124,6 +126,11 @@ impl Utterance {
     /// Whether there are any words.
     pub(super) fn is_empty(&self) -> bool {
         self.settled.expose().is_empty() && self.partial.expose().is_empty()
+    }
+
+    /// Whether there are words, and none of them may change.
+    pub(super) fn is_settled(&self) -> bool {
+        self.partial.expose().is_empty() && !self.settled.expose().is_empty()
     }
 
     /// Whether there are words, and all of them only say "I am listening".

@@ -76,7 +76,7 @@ impl Hearing {
     ) -> Result<(), Bad> {
         match serde_json::from_str(text).map_err(|_json| Bad)? {
             Message::Results(results) => self.results(results, reports)?,
-            // A pause that was told already is no second one.
+            // An end that was told already is no second one.
             Message::UtteranceEnd {} => {
                 reports.extend(std::mem::take(&mut self.is_open).then_some(Report::TurnEnd));
             }
@@ -98,10 +98,12 @@ impl Hearing {
             reports.extend([report]);
         }
         // Whoever asked for what there is waits for an answer, even if that is nothing.
-        let is_end = results.from_finalize || (results.speech_final && self.is_open);
-        if is_end {
+        if results.from_finalize {
             self.is_open = false;
             reports.extend([Report::TurnEnd]);
+        } else if results.speech_final && self.is_open {
+            // A pause as short as was asked for; who speaks on has not ended their turn.
+            reports.extend([Report::EagerEnd]);
         }
         Ok(())
     }
@@ -148,11 +150,12 @@ mod tests {
             "SpeechBegan",
             "~my leg",
             "=my leg hurts",
+            "EagerEnd",
             "TurnEnd",
             "=since monday",
             "TurnEnd",
             "=since monday",
-            "TurnEnd",
+            "EagerEnd",
             "TurnEnd",
         ];
         assert_eq!(read(&all), expected);
