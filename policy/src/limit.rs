@@ -127,9 +127,9 @@ pub const NAME_SERVERS_MAX: usize = 4;
 /// Audio in one message to a recogniser, in milliseconds. Each message is one `send`, the dearest thing about it; vendors
 /// advise 20 to 100 ms.
 pub const RECOGNISER_PIECE_MS: u64 = 80;
-/// Silence after which a recogniser settles its words, in milliseconds. It is a pause and no end of a turn: that is the
-/// call's to say, by [`TURN_SETTLED_MS`].
-pub const RECOGNISER_ENDPOINTING_MS: u64 = 200;
+/// Silence after which a recogniser settles its words by itself, in milliseconds. It is a pause and no end of a turn: that
+/// is the call's to say, by [`TURN_SETTLED_MS`].
+pub const RECOGNISER_ENDPOINTING_MS: u64 = 300;
 /// Silence between words after which a recogniser says that an utterance is over, in milliseconds: the least that
 /// Deepgram takes.
 pub const RECOGNISER_UTTERANCE_END_MS: u64 = 1_000;
@@ -388,12 +388,15 @@ pub const TURN_EDGE_MS: u64 = 1_000;
 /// Silence after which a turn is over whose words the recogniser has settled in a pause, in milliseconds. Callers pause
 /// for 300 within a sentence; docs/latency.md has what this costs and saves.
 pub const TURN_SETTLED_MS: u64 = 400;
-/// Silence after which a reply may be begun before the turn is known to be over, in milliseconds.
-pub const GUESS_PAUSE_MS: u64 = 40;
+/// Silence after which the recogniser is asked to settle what it has, in milliseconds: its own ear for the end is slower.
+pub const FINALISE_AFTER_MS: u64 = 160;
+/// Silence after which a reply may be begun before the turn is known to be over, in milliseconds. Shorter, the stops
+/// within words begin replies; each that is thrown away costs a request and a connection.
+pub const GUESS_PAUSE_MS: u64 = 60;
 /// The same while the caller speaks on: since the words changed last.
-pub const GUESS_STABLE: Duration = Duration::from_millis(120);
+pub const GUESS_STABLE: Duration = Duration::from_millis(300);
 /// Replies that are begun in one turn before it is known to be over.
-pub const GUESSES_MAX: u32 = 6;
+pub const GUESSES_MAX: u32 = 4;
 /// Silence after the caller's turn before a filler, in milliseconds.
 pub const FILLER_AFTER_MS: u64 = 600;
 /// The same when the voice has been asked for the reply: a filler would be heard instead of it, for longer than it takes.

@@ -17,7 +17,9 @@ use rig::{Latencies, Speech};
 use turns::Row;
 
 /// Calls at once: a recogniser each, and cores left for the servers.
-const CALLS: usize = 3;
+const CALLS: usize = 5;
+/// The same for interruptions: each caller asks in their own words.
+const QUESTIONS: usize = 3;
 
 fn main() -> ExitCode {
     let part = std::env::args().nth(1).unwrap_or_default();
@@ -26,24 +28,24 @@ fn main() -> ExitCode {
     let mut speech = Speech::start();
     if is_asked("turns") {
         let partials = Latencies { partials: (80, 350), ..Latencies::PUBLISHED };
-        rows(&mut speech, &[("drawn from the ranges", Latencies::PUBLISHED, given.unwrap_or(18))]);
+        rows(&mut speech, &[("drawn from the ranges", Latencies::PUBLISHED, given.unwrap_or(11))]);
         rows(
             &mut speech,
-            &[("drawn, and partials as late as finals", partials, given.unwrap_or(18))],
+            &[("drawn, and partials as late as finals", partials, given.unwrap_or(11))],
         );
     }
     if is_asked("ends") {
         let ends = [("low end", 0), ("middle", 50), ("high end", 100)];
         rows(
             &mut speech,
-            &ends.map(|(name, percent)| (name, Latencies::at(percent), given.unwrap_or(8))),
+            &ends.map(|(name, percent)| (name, Latencies::at(percent), given.unwrap_or(5))),
         );
     }
     if is_asked("pauses") {
         println!("| pause inside the line, ms | lines | turns taken | answered before the end |");
         println!("| ---: | ---: | ---: | ---: |");
         for ms in [300, 400, 500] {
-            let row = turns::with_a_pause(&mut speech, ms, (CALLS, given.unwrap_or(8)));
+            let row = turns::with_a_pause(&mut speech, ms, (CALLS, given.unwrap_or(5)));
             let cut_off = row.turns.iter().filter(|turn| turn.is_cut_off).count();
             println!("| {ms} | {} | {} | {cut_off} |", row.lines, row.taken);
         }
@@ -53,7 +55,7 @@ fn main() -> ExitCode {
         // Words as soon as they can be recognised, and so late that the voice is always first.
         for (name, partials) in [("at once", (0, 0)), ("500 ms late", (500, 500))] {
             let lines = given.unwrap_or(18);
-            let measured = interruptions::measure(&mut speech, partials, (CALLS, lines));
+            let measured = interruptions::measure(&mut speech, partials, (QUESTIONS, lines));
             println!("Partials {name}:\n\n{}\n", measured.written());
         }
     }

@@ -56,6 +56,19 @@ impl Conversation {
         voice.stop();
     }
 
+    /// In a pause, the recogniser is asked once for what it has: sooner than it finds the pause itself.
+    pub(super) fn consider_finalising(&mut self, voice: &Voice<'_>) {
+        let silence_ms = voice.caller().silence_ms;
+        if silence_ms == 0 {
+            self.utterance.is_finalised = false;
+        } else if silence_ms >= limit::FINALISE_AFTER_MS
+            && self.utterance.is_changing()
+            && !std::mem::replace(&mut self.utterance.is_finalised, true)
+        {
+            self.requests.push_back(Request::Finalise);
+        }
+    }
+
     /// The caller has said something, and may have finished.
     pub(super) fn consider_turn(&mut self, voice: &mut Voice<'_>) {
         if self.utterance.is_empty() || self.interrupted_at.is_some() {

@@ -25,6 +25,8 @@ pub(super) struct Utterance {
     pub(super) is_ended: bool,
     /// It thinks so.
     pub(super) is_probably_ended: bool,
+    /// In this pause it was asked to settle its words.
+    pub(super) is_finalised: bool,
     /// When the words changed last.
     pub(super) changed_at: Duration,
     /// When a key was pressed last.
@@ -41,6 +43,7 @@ impl Default for Utterance {
             taken: Phi::new(String::new()),
             is_ended: false,
             is_probably_ended: false,
+            is_finalised: false,
             changed_at: Duration::ZERO,
             pressed_at: None,
             voiced_ms: 0,
@@ -126,6 +129,11 @@ impl Utterance {
     /// Whether there are any words.
     pub(super) fn is_empty(&self) -> bool {
         self.settled.expose().is_empty() && self.partial.expose().is_empty()
+    }
+
+    /// Whether there are words that may change.
+    pub(super) fn is_changing(&self) -> bool {
+        !self.partial.expose().is_empty()
     }
 
     /// Whether there are words, and none of them may change.

@@ -97,12 +97,9 @@ impl Hearing {
             let report = if results.is_final { Report::Final(text) } else { Report::Partial(text) };
             reports.extend([report]);
         }
-        // Whoever asked for what there is waits for an answer, even if that is nothing.
-        if results.from_finalize {
-            self.is_open = false;
-            reports.extend([Report::TurnEnd]);
-        } else if results.speech_final && self.is_open {
-            // A pause as short as was asked for; who speaks on has not ended their turn.
+        // A pause as short as was asked for, or what we asked for in one: who speaks on has not ended their turn. Whoever
+        // asked waits for an answer, even if that is nothing.
+        if results.from_finalize || (results.speech_final && self.is_open) {
             reports.extend([Report::EagerEnd]);
         }
         Ok(())
@@ -156,7 +153,7 @@ mod tests {
             "TurnEnd",
             "=since monday",
             "EagerEnd",
-            "TurnEnd",
+            "EagerEnd",
         ];
         assert_eq!(read(&all), expected);
     }
