@@ -127,8 +127,8 @@ pub const NAME_SERVERS_MAX: usize = 4;
 /// Audio in one message to a recogniser, in milliseconds. Each message is one `send`, the dearest thing about it; vendors
 /// advise 20 to 100 ms.
 pub const RECOGNISER_PIECE_MS: u64 = 80;
-/// Silence after which a recogniser says that somebody has paused, in milliseconds; whether that is the end of a turn is
-/// the call's to say.
+/// Silence after which a recogniser settles its words by itself, in milliseconds. It is a pause and no end of a turn: that
+/// is the call's to say, by [`TURN_SETTLED_MS`].
 pub const RECOGNISER_ENDPOINTING_MS: u64 = 300;
 /// Silence between words after which a recogniser says that an utterance is over, in milliseconds: the least that
 /// Deepgram takes.
@@ -385,10 +385,22 @@ pub const BARGE_IN_MS: u64 = 300;
 pub const FALSE_INTERRUPTION_MS: u64 = 1_000;
 /// A listening noise this shortly before our end is an answer, in milliseconds.
 pub const TURN_EDGE_MS: u64 = 1_000;
+/// Silence after which a turn is over whose words the recogniser has settled in a pause, in milliseconds. Callers pause
+/// for 300 within a sentence; docs/latency.md has what this costs and saves.
+pub const TURN_SETTLED_MS: u64 = 400;
+/// Silence after which the recogniser is asked to settle what it has, in milliseconds: its own ear for the end is slower.
+pub const FINALISE_AFTER_MS: u64 = 160;
+/// Silence after which a reply may be begun before the turn is known to be over, in milliseconds. Shorter, the stops
+/// within words begin replies; each that is thrown away costs a request and a connection.
+pub const GUESS_PAUSE_MS: u64 = 60;
+/// The same while the caller speaks on: since the words changed last.
+pub const GUESS_STABLE: Duration = Duration::from_millis(300);
 /// Replies that are begun in one turn before it is known to be over.
-pub const GUESSES_MAX: u32 = 3;
+pub const GUESSES_MAX: u32 = 4;
 /// Silence after the caller's turn before a filler, in milliseconds.
 pub const FILLER_AFTER_MS: u64 = 600;
+/// The same when the voice has been asked for the reply: a filler would be heard instead of it, for longer than it takes.
+pub const FILLER_NEAR_MS: u64 = 1_000;
 /// The caller's turn is over and nothing was said: the call is in trouble, and says so.
 pub const REPLY_LATE: Duration = Duration::from_secs(5);
 /// The same: the call ends.

@@ -252,6 +252,8 @@ class Stream:
                 await self.socket.close(1000)
                 continue
             delay = 0
+            if kind == "Results" and not message["is_final"]:
+                delay = self.service.between("partial_latency_ms", (0, 0))
             if kind == "Results" and message["is_final"]:
                 delay = self.service.between("final_latency_ms", (0, 0))
                 alternative = message["channel"]["alternatives"][0]

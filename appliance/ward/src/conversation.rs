@@ -158,7 +158,7 @@ fn call_ended(deployment: &Deployment, log: &mut Vec<String>) -> Result<Value, F
 }
 
 /// The numbers of a turn, without what names its call.
-fn ledger(mut line: Value) -> Value {
+pub(crate) fn ledger(mut line: Value) -> Value {
     if let Some(fields) = line.as_object_mut() {
         for name in ["boot", "seq", "prev", "role", "event", "call"] {
             fields.remove(name);

@@ -79,7 +79,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<bool, Failure> {
         speech,
         keys: KEYS.chars().collect(),
         hang_up_after: Some(HANG_UP_AFTER),
-        talker: None,
+        ..Script::default()
     };
     let (unsigned_status, report) =
         call::block_on(perform(&stage, &call, script, packets, console))??;

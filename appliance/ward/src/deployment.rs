@@ -236,20 +236,23 @@ impl Desk<'_> {
             keys: VecDeque::new(),
             hang_up_after: Some(caller.hang_up_after),
             talker: Some(talker),
+            ..Script::default()
         };
+        call::block_on(self.place(script, caller.packets, timeline))?
+    }
+
+    /// Holds one call by a script.
+    pub(crate) async fn place(
+        &self,
+        script: Script,
+        packets: Packets,
+        timeline: &mut Timeline<'_>,
+    ) -> Result<Report, Failure> {
         let identifiers = Identifiers::new(self.account_sid)?;
-        call::block_on(async {
-            webhook::post(self.client, self.url, &identifiers, None).await?;
-            let plan = Plan {
-                client: self.client,
-                url: self.url,
-                call: &identifiers,
-                token: self.token,
-                script,
-                packets: caller.packets,
-            };
-            call::place(plan, timeline).await
-        })?
+        let (client, url, token) = (self.client, self.url, self.token);
+        webhook::post(client, url, &identifiers, None).await?;
+        let plan = Plan { client, url, call: &identifiers, token, script, packets };
+        Box::pin(call::place(plan, timeline)).await
     }
 }
 

@@ -22,6 +22,7 @@ pub mod caller;
 pub mod call;
 pub mod deployment;
 pub mod conversation;
+pub mod rehearsal;
 pub mod demo;
 pub mod local_vendors;
 pub mod signature;

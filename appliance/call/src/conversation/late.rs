@@ -35,7 +35,7 @@ impl Conversation {
                 self.has_said_trouble = true;
                 self.say(Phrase::Trouble, voice);
             } else if !self.times.has_filler
-                && silent >= Duration::from_millis(limit::FILLER_AFTER_MS)
+                && silent >= Duration::from_millis(self.filler_after_ms())
                 && !voice.is_speaking()
             {
                 self.times.has_filler = true;
@@ -61,6 +61,11 @@ impl Conversation {
         } else {
             self.quiet_since = now;
         }
+    }
+
+    const fn filler_after_ms(&self) -> u64 {
+        let is_near = self.times.said_at.is_some();
+        if is_near { limit::FILLER_NEAR_MS } else { limit::FILLER_AFTER_MS }
     }
 
     pub(super) fn miss(&mut self, voice: &mut Voice<'_>) {

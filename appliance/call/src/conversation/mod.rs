@@ -118,6 +118,7 @@ impl Conversation {
     fn tick(&mut self, voice: &mut Voice<'_>) {
         self.ticked_at = voice.now();
         self.consider_interruption(voice);
+        self.consider_finalising(voice);
         self.consider_turn(voice);
         if !self.is_leaving {
             self.consider_lateness(voice);

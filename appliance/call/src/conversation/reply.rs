@@ -118,6 +118,10 @@ impl Conversation {
             Report::Audio { sentence, audio } => {
                 let spoken = self.spoken.iter_mut().find(|one| one.number == sentence);
                 if let Some(spoken) = spoken.filter(|one| !one.is_complete) {
+                    let audio = spoken.without_head(audio);
+                    if audio.expose().is_empty() {
+                        return;
+                    }
                     spoken.note(audio.expose());
                     voice.speak(sentence, audio.expose());
                     self.times.audio_at.get_or_insert_with(|| voice.now());
@@ -128,6 +132,11 @@ impl Conversation {
             Report::SentenceEnd { sentence } => {
                 let spoken = self.spoken.iter_mut().find(|one| one.number == sentence);
                 if let Some(spoken) = spoken.filter(|one| !one.is_complete) {
+                    let head = spoken.take_head();
+                    if !head.expose().is_empty() {
+                        spoken.note(head.expose());
+                        voice.speak(sentence, head.expose());
+                    }
                     spoken.is_complete = true;
                     voice.end_sentence(sentence);
                     self.finish_reply(voice);
@@ -177,9 +186,11 @@ impl Conversation {
             }
             match self.gate.outbound(text.expose(), &attempt.inbound) {
                 Ok(filled) => {
-                    attempt.has_words = true;
+                    let is_first = !std::mem::replace(&mut attempt.has_words, true);
                     let sentence = self.next_number();
-                    self.spoken.push_back(Sentence::new(sentence, text, filled.expose()));
+                    let spoken = Sentence::new(sentence, text, filled.expose());
+                    let spoken = if is_first { spoken.waited_for() } else { spoken };
+                    self.spoken.push_back(spoken);
                     self.requests.push_back(Request::Say { sentence, text: filled });
                     self.times.said_at.get_or_insert_with(|| voice.now());
                 }

@@ -472,6 +472,106 @@ fn silence_takes_a_turn_that_the_recogniser_does_not_end() {
     assert_eq!(scene.asked(), ["cancel 1", "ask 2 caller: on thursday"]);
 }
 
+/// What a recogniser says of a pause: words that will not change, and that the caller has probably finished.
+fn pause(scene: &mut Scene, text: &str) {
+    scene.report(Report::Final(Phi::new(text.to_owned())));
+    scene.report(Report::EagerEnd);
+}
+
+#[test]
+fn settled_words_and_400_milliseconds_of_silence_take_a_turn() {
+    let mut scene = Scene::new(false);
+    scene.speak("on tuesday", 600);
+    scene.silence(140);
+    assert!(scene.requests.is_empty());
+    scene.silence(60);
+    let finalised = scene.requests.iter().filter(|one| matches!(one, Request::Finalise)).count();
+    assert_eq!(finalised, 1, "the recogniser is asked once in a pause");
+    pause(&mut scene, "on tuesday");
+    scene.silence(180);
+    assert!(scene.asked().is_empty(), "380 ms are no end");
+    scene.silence(20);
+    assert_eq!(scene.asked(), ["ask 1 caller: on tuesday"]);
+    // Without settled words it takes the whole silence.
+    let mut scene = Scene::new(false);
+    scene.speak("on tuesday", 600);
+    scene.silence(580);
+    assert!(scene.asked().is_empty());
+    scene.silence(20);
+    assert_eq!(scene.asked(), ["ask 1 caller: on tuesday"]);
+}
+
+#[test]
+fn a_pause_of_300_milliseconds_inside_a_sentence_ends_no_turn() {
+    for is_guessing in [false, true] {
+        let mut scene = Scene::new(is_guessing);
+        scene.speak("on tuesday", 600);
+        scene.silence(240);
+        pause(&mut scene, "on tuesday");
+        scene.silence(60);
+        scene.speak("at ten please", 600);
+        assert_eq!(scene.call.counts().of(Count::Turn), 0);
+        scene.silence(240);
+        pause(&mut scene, "at ten please");
+        scene.silence(160);
+        let last = scene.asked().pop().unwrap();
+        assert!(last.ends_with("caller: on tuesday at ten please"), "{last}");
+        assert_eq!(scene.call.counts().of(Count::Turn), 1);
+    }
+}
+
+#[test]
+fn a_reply_is_begun_to_words_that_stay_while_the_caller_is_still_heard() {
+    let mut scene = Scene::new(true);
+    scene.speak("I need an appointment", 600);
+    for _ in 0..14 {
+        scene.frame(LOUD);
+    }
+    assert!(scene.asked().is_empty());
+    (0..2).for_each(|_| scene.frame(LOUD));
+    assert_eq!(scene.asked(), ["ask 1 caller: I need an appointment"]);
+    // An emergency is not taken out of the caller's mouth.
+    let mut scene = Scene::new(true);
+    scene.speak("I have chest pain", 600);
+    (0..30).for_each(|_| scene.frame(LOUD));
+    assert_eq!(scene.call.counts().of(Count::Emergency), 0);
+    scene.silence(140);
+    assert_eq!(scene.call.counts().of(Count::Emergency), 1);
+}
+
+#[test]
+fn no_filler_is_begun_when_the_reply_is_about_to_be_spoken() {
+    let mut scene = Scene::new(false);
+    scene.turn("opening hours");
+    scene.asked();
+    scene.silence(440);
+    scene.reply(1, "At six.");
+    scene.silence(400);
+    assert_eq!(scene.count_heard(Phrase::Filler), 0);
+    // A voice that is slow is covered all the same.
+    scene.silence(1_000);
+    assert_eq!(scene.count_heard(Phrase::Filler), 25);
+}
+
+#[test]
+fn silence_before_a_reply_is_not_waited_for() {
+    let mut scene = Scene::new(false);
+    scene.turn("opening hours");
+    scene.reply(1, "At six. Or at ten.");
+    scene.asked();
+    let now = scene.now;
+    let audio = [vec![SILENT; 160 * 12], vec![SPEECH; 160 * 10]].concat();
+    for sentence in [2, 3] {
+        scene.report(Report::Audio { sentence, audio: Phi::new(audio.clone()) });
+        scene.report(Report::SentenceEnd { sentence });
+    }
+    scene.silence(1_000);
+    // One quiet frame stays, of the first sentence alone.
+    let spoken: Vec<u64> =
+        scene.heard.iter().filter(|(_, byte)| *byte == SPEECH).map(|(at, _)| at - now).collect();
+    assert_eq!((spoken[0], spoken[9], spoken[10]), (20, 200, 200 + 260));
+}
+
 #[test]
 fn a_caller_who_goes_on_is_answered_as_a_whole() {
     let mut scene = Scene::new(false);

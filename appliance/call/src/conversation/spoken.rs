@@ -23,6 +23,10 @@ pub(super) struct Sentence {
     sum: u32,
     samples: usize,
     pub(super) is_complete: bool,
+    /// Silence at its beginning is left out: the caller is waiting.
+    is_waited_for: bool,
+    /// The latest quiet frame of that silence, which is the beginning of a soft sound.
+    head: Phi<Vec<u8>>,
 }
 
 impl Sentence {
@@ -34,8 +38,49 @@ impl Sentence {
         let gaps = filled.matches(' ').count();
         let rest = filled.len().saturating_sub(others).saturating_sub(gaps);
         let placeholder_chars = rest.checked_div(places).unwrap_or(0).max(1);
-        let (loud, sum, samples) = (Vec::new(), 0, 0);
-        Self { number, text, placeholder_chars, loud, sum, samples, is_complete: false }
+        Self {
+            number,
+            text,
+            placeholder_chars,
+            loud: Vec::new(),
+            sum: 0,
+            samples: 0,
+            is_complete: false,
+            is_waited_for: false,
+            head: Phi::new(Vec::new()),
+        }
+    }
+
+    /// The same for the first of a reply: silence at the beginning of its audio is left out.
+    pub(super) fn waited_for(self) -> Self {
+        Self { is_waited_for: true, ..self }
+    }
+
+    /// What is said of the next audio that has come: all of it, once something was loud.
+    pub(super) fn without_head(&mut self, audio: Phi<Vec<u8>>) -> Phi<Vec<u8>> {
+        if !self.is_waited_for {
+            return audio;
+        }
+        let come = Phi::new([self.head.expose().as_slice(), audio.expose()].concat());
+        let come = come.expose();
+        let frames = come.chunks(limit::FRAME_BYTES);
+        let quiet = frames.take_while(|frame| is_quiet(frame)).count();
+        let all = quiet.saturating_mul(limit::FRAME_BYTES) >= come.len();
+        // A word may begin softer than what is called loud.
+        let from = quiet.saturating_sub(1).saturating_mul(limit::FRAME_BYTES);
+        let rest = Phi::new(come.get(from..).unwrap_or_default().to_vec());
+        if all {
+            self.head = rest;
+            return Phi::new(Vec::new());
+        }
+        (self.is_waited_for, self.head) = (false, Phi::new(Vec::new()));
+        rest
+    }
+
+    /// What was kept back of a sentence in which nothing was loud.
+    pub(super) fn take_head(&mut self) -> Phi<Vec<u8>> {
+        self.is_waited_for = false;
+        std::mem::replace(&mut self.head, Phi::new(Vec::new()))
     }
 
     /// Notes audio that has come of it.
@@ -91,6 +136,13 @@ impl Sentence {
     }
 }
 
+fn is_quiet(frame: &[u8]) -> bool {
+    let square = |byte: &u8| SQUARES.get(usize::from(*byte)).copied().unwrap_or(0);
+    let sum = frame.iter().map(square).fold(0_u32, u32::saturating_add);
+    let length = u32::try_from(frame.len()).unwrap_or(u32::MAX);
+    sum.checked_div(length).is_none_or(|mean| mean <= SILENCE)
+}
+
 /// Whether a token is a placeholder, whatever stop follows it.
 fn is_placeholder(token: &str) -> bool {
     token.starts_with('[') && token.contains(']')
@@ -137,6 +189,28 @@ mod tests {
         assert_eq!(sentence.heard(4_000), "");
         assert_eq!(sentence.heard(4_000 + 500 * 8), "aaaaa");
         assert_eq!(sentence.heard(4_000 + 1_000 * 8), "aaaaa bbbbb");
+    }
+
+    #[test]
+    fn the_silence_before_what_is_waited_for_is_left_out_in_any_division() {
+        let audio = [vec![0xFF; 1_650], loud(100), vec![0xFF; 800], loud(100)].concat();
+        for size in [1, 159, 160, 161, 1_600, 9_999] {
+            let mut sentence = Sentence::new(1, Phi::new("a b".to_owned()), "a b").waited_for();
+            let mut heard = Vec::new();
+            for piece in audio.chunks(size) {
+                let piece = sentence.without_head(Phi::new(piece.to_vec()));
+                heard.extend_from_slice(piece.expose());
+            }
+            let left_out = audio.len() - heard.len();
+            assert!((1_280..=1_650).contains(&left_out), "{size}: {left_out}");
+            assert_eq!(heard, audio[left_out..], "{size}");
+        }
+        // Nothing is kept back of any other sentence, and nothing is lost of one that is all silence.
+        let mut other = sentence("a", "a", &[]);
+        assert_eq!(other.without_head(Phi::new(vec![0xFF; 99])).expose().len(), 99);
+        let mut silent = Sentence::new(1, Phi::new("a".to_owned()), "a").waited_for();
+        assert!(silent.without_head(Phi::new(vec![0xFF; 900])).expose().is_empty());
+        assert!(!silent.take_head().expose().is_empty());
     }
 
     #[test]

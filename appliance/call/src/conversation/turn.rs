@@ -56,6 +56,19 @@ impl Conversation {
         voice.stop();
     }
 
+    /// In a pause, the recogniser is asked once for what it has: sooner than it finds the pause itself.
+    pub(super) fn consider_finalising(&mut self, voice: &Voice<'_>) {
+        let silence_ms = voice.caller().silence_ms;
+        if silence_ms == 0 {
+            self.utterance.is_finalised = false;
+        } else if silence_ms >= limit::FINALISE_AFTER_MS
+            && self.utterance.is_changing()
+            && !std::mem::replace(&mut self.utterance.is_finalised, true)
+        {
+            self.requests.push_back(Request::Finalise);
+        }
+    }
+
     /// The caller has said something, and may have finished.
     pub(super) fn consider_turn(&mut self, voice: &mut Voice<'_>) {
         if self.utterance.is_empty() || self.interrupted_at.is_some() {
@@ -66,7 +79,10 @@ impl Conversation {
         // The recogniser's word counts once nothing is heard any more, or when the line is just noisy.
         let since_words = voice.now().saturating_sub(self.utterance.changed_at);
         let is_quiet = caller.silence_ms > 0 || since_words >= limit::NOISE_PATIENCE;
-        let is_over = is_silent || (self.utterance.is_ended && is_quiet);
+        let is_settled = self.utterance.is_probably_ended && self.utterance.is_settled();
+        let is_over = is_silent
+            || (self.utterance.is_ended && is_quiet)
+            || (is_settled && caller.silence_ms >= limit::TURN_SETTLED_MS);
         if voice.is_speaking() {
             // A listening noise: an answer when it comes at our end, nothing otherwise.
             if is_over && voice.left_ms() > limit::TURN_EDGE_MS {
@@ -86,8 +102,9 @@ impl Conversation {
             }
             return;
         }
-        let may_be_over =
-            self.utterance.is_probably_ended || caller.silence_ms >= limit::SPEECH_PAUSE_MS;
+        let may_be_over = self.utterance.is_probably_ended
+            || caller.silence_ms >= limit::GUESS_PAUSE_MS
+            || since_words >= limit::GUESS_STABLE;
         if is_over {
             self.take_turn(voice);
         } else if self.script.is_guessing() && may_be_over && self.guesses < limit::GUESSES_MAX {
@@ -102,6 +119,8 @@ impl Conversation {
             return;
         }
         match self.gate.inbound(text.expose()) {
+            // Who has not paused has not said what it is.
+            Inbound::Emergency(_) if voice.caller().silence_ms < limit::SPEECH_PAUSE_MS => {}
             Inbound::Emergency(_) => self.take_turn(voice),
             forward @ Inbound::Forward(_) => {
                 self.guesses = self.guesses.saturating_add(1);

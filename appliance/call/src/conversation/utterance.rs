@@ -25,6 +25,8 @@ pub(super) struct Utterance {
     pub(super) is_ended: bool,
     /// It thinks so.
     pub(super) is_probably_ended: bool,
+    /// In this pause it was asked to settle its words.
+    pub(super) is_finalised: bool,
     /// When the words changed last.
     pub(super) changed_at: Duration,
     /// When a key was pressed last.
@@ -41,6 +43,7 @@ impl Default for Utterance {
             taken: Phi::new(String::new()),
             is_ended: false,
             is_probably_ended: false,
+            is_finalised: false,
             changed_at: Duration::ZERO,
             pressed_at: None,
             voiced_ms: 0,
@@ -72,6 +75,8 @@ impl Utterance {
         }
         if !same_words(self.partial.expose(), text) {
             self.changed_at = now;
+            // They have gone on.
+            self.is_probably_ended = false;
         }
         self.partial = Phi::new(text.to_owned());
     }
@@ -124,6 +129,16 @@ impl Utterance {
     /// Whether there are any words.
     pub(super) fn is_empty(&self) -> bool {
         self.settled.expose().is_empty() && self.partial.expose().is_empty()
+    }
+
+    /// Whether there are words that may change.
+    pub(super) fn is_changing(&self) -> bool {
+        !self.partial.expose().is_empty()
+    }
+
+    /// Whether there are words, and none of them may change.
+    pub(super) fn is_settled(&self) -> bool {
+        self.partial.expose().is_empty() && !self.settled.expose().is_empty()
     }
 
     /// Whether there are words, and all of them only say "I am listening".

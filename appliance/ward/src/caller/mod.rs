@@ -4,5 +4,7 @@
 pub mod webhook;
 pub mod speaker;
 pub mod talker;
+pub mod lines;
+pub(crate) mod leg;
 pub mod stream;
 pub mod packets;

@@ -19,11 +19,13 @@ use tungstenite::protocol::CloseFrame;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::{Error, Message};
 use ward_edge::clock::Clock;
-use ward_policy::limit::{FRAME_BYTES, FRAME_MS};
+use ward_policy::limit::{BYTES_PER_MS, FRAME_BYTES, FRAME_MS};
 use ward_twilio::mulaw;
 use ward_twilio::signature::AuthToken;
 use ward_twilio::url::{Origin, Scheme};
 
+use crate::caller::leg::Leg;
+use crate::caller::lines::{Heard, Line, Lines};
 use crate::caller::packets::Packets;
 use crate::caller::speaker::Speaker;
 use crate::caller::talker::{Said, Talker};
@@ -44,6 +46,10 @@ pub struct Script {
     pub hang_up_after: Option<Duration>,
     /// Who listens and answers, instead of the speech.
     pub talker: Option<Talker>,
+    /// What is said at its cue, instead of the speech; then the caller hangs up.
+    pub lines: VecDeque<Line>,
+    /// How long everything takes between telephone and server, each way.
+    pub leg: Duration,
 }
 
 /// Without `hang_up_after`, a call ends at the latest after this long.
@@ -54,6 +60,9 @@ const QUIET_BEFORE_KEY: Duration = Duration::from_millis(600);
 const ANSWER_WAIT: Duration = Duration::from_millis(1_500);
 /// Quiet after which what was heard is an utterance.
 const UTTERANCE_GAP: Duration = Duration::from_millis(500);
+/// Quiet after the answer to the last line before the caller hangs up, and how long they wait for one.
+const LAST_QUIET: Duration = Duration::from_secs(1);
+const LAST_WAIT: Duration = Duration::from_secs(8);
 /// A frame is speech from this magnitude on, of 32,767.
 const SPEECH_PEAK: u16 = 1_000;
 
@@ -78,6 +87,10 @@ pub struct Outcome {
     pub close_code: Option<u16>,
     /// Everything heard, µ-law at 8,000 Hz.
     pub recording: Vec<u8>,
+    /// Everything said, by the same clock: what is at one place in both was at one time at the caller's ear and mouth.
+    pub mouth: Vec<u8>,
+    /// When `clear` silenced something at the caller's ear.
+    pub silenced: Vec<Duration>,
     /// What was said on both sides, as far as the caller knows.
     pub said: Vec<Said>,
     /// For each answer to something the caller said, from the end of their speech to its first audio.
@@ -133,6 +146,8 @@ where
         socket,
         call,
         clock: Clock::start(),
+        there: Leg::new(script.leg),
+        back: Leg::new(script.leg),
         packets,
         speaker: Speaker::default(),
         outcome: Outcome::default(),
@@ -140,6 +155,7 @@ where
         speech_at: None,
         quiet_since: Duration::ZERO,
         heard: 0,
+        played: 0,
         spoke_at: Duration::ZERO,
         was_speaking: false,
         asked_at: None,
@@ -154,6 +170,9 @@ struct Caller<'a, S> {
     socket: WebSocketStream<S>,
     call: &'a Identifiers,
     clock: Clock,
+    /// Messages on their way to the server, and from it.
+    there: Leg<String>,
+    back: Leg<String>,
     packets: Packets,
     speaker: Speaker,
     outcome: Outcome,
@@ -163,6 +182,8 @@ struct Caller<'a, S> {
     quiet_since: Duration,
     /// How much of the recording the talker has been given.
     heard: usize,
+    /// Audio that had come when the caller's last line began, in bytes.
+    played: usize,
     /// The caller's last spoken frame.
     spoke_at: Duration,
     was_speaking: bool,
@@ -195,6 +216,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Caller<'_, S> {
     async fn talk(&mut self, mut script: Script) -> Result<(), Failure> {
         let mut frames = Frames::new(&script);
         let mut talker = script.talker.take();
+        let has_lines = !script.lines.is_empty();
+        let mut lines = Lines::new(std::mem::take(&mut script.lines));
         let deadline = script.hang_up_after.unwrap_or(DURATION_MAX);
         let mut frame_number = 0_u64;
         loop {
@@ -220,8 +243,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Caller<'_, S> {
                 self.spoke(frames.is_speaking());
             }
             self.advance(now).await?;
+            if has_lines && !frames.is_speaking() {
+                if lines.is_over() && self.is_answered(now) {
+                    return self.hang_up().await;
+                }
+                if let Some(speech) = lines.next(self.heard_since(now)) {
+                    frames.say(speech);
+                    self.played = self.outcome.audio_bytes_received;
+                }
+            }
             self.send_frame(&mut frames, frame_number).await?;
-            if talker.is_none() && frames.is_over(now) && self.is_quiet(now) {
+            if talker.is_none() && !has_lines && frames.is_over(now) && self.is_quiet(now) {
                 self.press(&mut script).await?;
             }
             frame_number = frame_number.saturating_add(1);
@@ -240,6 +272,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Caller<'_, S> {
             if self.speech_at.is_none() && self.speaker.is_playing() {
                 self.speech_at = Some(now);
             }
+        }
+        // A frame leaves when all of it has been spoken: what leaves at 0 was spoken before the stream began.
+        if number > 0 {
+            self.outcome.mouth.extend_from_slice(&payload);
         }
         let timestamp = number.saturating_mul(FRAME_MS).to_string();
         let chunk = number.saturating_add(1).to_string();
@@ -272,6 +308,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Caller<'_, S> {
         } else if std::mem::take(&mut self.was_speaking) {
             self.asked_at = Some(self.clock.now());
         }
+    }
+
+    /// What came of the other side since the caller's last line.
+    fn heard_since(&self, now: Duration) -> Heard {
+        let come = self.outcome.audio_bytes_received.saturating_sub(self.played);
+        let bytes = come.saturating_sub(self.speaker.waiting_bytes());
+        let ms = u64::try_from(bytes / BYTES_PER_MS).unwrap_or(u64::MAX);
+        let quiet = now.saturating_sub(self.quiet_since);
+        let quiet = (!self.speaker.is_playing()).then_some(quiet);
+        Heard { audio: Duration::from_millis(ms), quiet }
+    }
+
+    /// Whether the last line was answered, or never will be.
+    fn is_answered(&self, now: Duration) -> bool {
+        let heard = self.heard_since(now);
+        let is_quiet = heard.quiet.is_some_and(|quiet| quiet >= LAST_QUIET);
+        let has_come = heard.audio >= Duration::from_secs(1);
+        is_quiet && (has_come || now.saturating_sub(self.spoke_at) >= LAST_WAIT)
     }
 
     fn is_quiet(&self, now: Duration) -> bool {
@@ -324,13 +378,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Caller<'_, S> {
     /// Handles messages until `until`; `false` when the server has closed.
     async fn read_until(&mut self, until: Instant) -> Result<bool, Failure> {
         loop {
+            self.arrive().await?;
+            let under_way = [self.there.next_at(), self.back.next_at()];
+            let arrival = under_way.into_iter().flatten().min().map(|at| self.clock.instant(at));
             let message = tokio::select! {
                 biased;
                 () = sleep_until(until) => return Ok(true),
+                () = sleep_until(arrival.unwrap_or(until)), if arrival.is_some() => continue,
                 message = self.socket.next() => message,
             };
             match message {
-                Some(Ok(Message::Text(text))) => self.on_text(text.as_str()).await?,
+                Some(Ok(Message::Text(text))) => {
+                    self.back.push(self.clock.now(), text.as_str().to_owned());
+                }
                 Some(Ok(Message::Close(frame))) => {
                     self.outcome.close_code = frame.map(|frame| u16::from(frame.code));
                     self.note("media → caller  closes");
@@ -344,6 +404,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Caller<'_, S> {
                 }
             }
         }
+    }
+
+    /// What has arrived at either end by now.
+    async fn arrive(&mut self) -> Result<(), Failure> {
+        while let Some(text) = self.back.arrived(self.clock.now()) {
+            self.on_text(&text).await?;
+        }
+        self.arrive_there().await
+    }
+
+    async fn arrive_there(&mut self) -> Result<(), Failure> {
+        while let Some(text) = self.there.arrived(self.clock.now()) {
+            match self.socket.send(Message::text(text)).await {
+                // The server may close between two frames; the next read reports it.
+                Ok(()) | Err(Error::ConnectionClosed | Error::AlreadyClosed) => {}
+                Err(Error::Protocol(_)) => {}
+                Err(error) => {
+                    return Err(Failure::Checked(format!("the stream broke: {error}")));
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn on_text(&mut self, text: &str) -> Result<(), Failure> {
@@ -388,6 +470,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Caller<'_, S> {
     async fn on_clear(&mut self, now: Duration) -> Result<(), Failure> {
         self.note("media → caller  clear");
         self.outcome.clears = self.outcome.clears.saturating_add(1);
+        if self.speaker.is_playing() {
+            self.outcome.silenced.push(now);
+        }
         let flushed = self.speaker.clear(now);
         if let (Some(spoke), None) = (self.speech_at, self.outcome.barge_in_to_silence) {
             self.outcome.barge_in_to_silence = Some(now.saturating_sub(spoke));
@@ -406,12 +491,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Caller<'_, S> {
     async fn send(&mut self, message: &Value) -> Result<(), Failure> {
         let text = message.to_string();
         self.packets.record(self.clock.now(), "sent", &text);
-        match self.socket.send(Message::text(text)).await {
-            // The server may close between two frames; the next read reports it.
-            Ok(()) | Err(Error::ConnectionClosed | Error::AlreadyClosed) => Ok(()),
-            Err(Error::Protocol(_)) => Ok(()),
-            Err(error) => Err(Failure::Checked(format!("the stream broke: {error}"))),
-        }
+        self.there.push(self.clock.now(), text);
+        self.arrive_there().await
     }
 
     fn note(&mut self, what: &str) {

@@ -77,7 +77,7 @@ impl Hearing {
     ) -> Result<(), Bad> {
         match serde_json::from_str(text).map_err(|_json| Bad)? {
             Message::Results(results) => self.results(results, reports)?,
-            // A pause that was told already is no second one.
+            // An end that was told already is no second one.
             Message::UtteranceEnd {} => {
                 reports.extend(std::mem::take(&mut self.is_open).then_some(Report::TurnEnd));
             }
@@ -98,11 +98,10 @@ impl Hearing {
             let report = if results.is_final { Report::Final(text) } else { Report::Partial(text) };
             reports.extend([report]);
         }
-        // Whoever asked for what there is waits for an answer, even if that is nothing.
-        let is_end = results.from_finalize || (results.speech_final && self.is_open);
-        if is_end {
-            self.is_open = false;
-            reports.extend([Report::TurnEnd]);
+        // A pause as short as was asked for, or what we asked for in one: who speaks on has not ended their turn. Whoever
+        // asked waits for an answer, even if that is nothing.
+        if results.from_finalize || (results.speech_final && self.is_open) {
+            reports.extend([Report::EagerEnd]);
         }
         Ok(())
     }
@@ -149,12 +148,13 @@ mod tests {
             "SpeechBegan",
             "~my leg",
             "=my leg hurts",
+            "EagerEnd",
             "TurnEnd",
             "=since monday",
             "TurnEnd",
             "=since monday",
-            "TurnEnd",
-            "TurnEnd",
+            "EagerEnd",
+            "EagerEnd",
         ];
         assert_eq!(read(&all), expected);
     }

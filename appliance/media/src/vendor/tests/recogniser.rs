@@ -55,7 +55,7 @@ async fn audio_goes_in_and_what_was_said_comes_out() {
     peer.say("{\"type\":\"SpeechStarted\"}").await;
     peer.say(&results("my", false)).await;
     peer.say(&results("my leg", true)).await;
-    for expected in ["SpeechBegan", "~my", "=my leg", "TurnEnd"] {
+    for expected in ["SpeechBegan", "~my", "=my leg", "EagerEnd"] {
         assert_eq!(rig.told().await, expected);
     }
     push(&mut rig, 4..5);
@@ -112,7 +112,7 @@ async fn a_drop_is_followed_by_one_reconnection_and_then_by_the_next_vendor() {
     assert!(peer.upgrade().await.head.contains("mip_opt_out=true"));
     assert_eq!(peer.vendor, "spare");
     peer.say(&results("hello", true)).await;
-    assert_eq!((rig.told().await, rig.told().await), ("=hello".into(), "TurnEnd".into()));
+    assert_eq!((rig.told().await, rig.told().await), ("=hello".into(), "EagerEnd".into()));
     drop(peer);
     assert_eq!(rig.told().await, "Failed(asr, 0, service_closed)");
     assert!(!rig.is_dialled());
@@ -172,7 +172,7 @@ async fn what_makes_no_sense_is_counted_and_too_much_of_it_is_garbage() {
     let bad = rig.services().take_counts().of(Count::VendorBadMessage);
     assert_eq!(bad, limit::RECOGNISER_BAD_MESSAGES_MAX);
     peer.say("nonsense").await;
-    assert_eq!(rig.told().await, "TurnEnd");
+    assert_eq!(rig.told().await, "EagerEnd");
     assert_eq!(rig.told().await, "Failed(asr, 0, service_garbage)");
     // Longer than anything is.
     let mut rig = one();
