@@ -82,14 +82,21 @@ impl Endpointing {
 
     /// Hears `audio` and reports each change in it through `report`.
     pub fn hear(&mut self, audio: &[u8], mut report: impl FnMut(Turn)) {
-        for byte in audio {
+        let mut rest = audio;
+        while !rest.is_empty() {
+            let missing = BLOCK_SAMPLES.saturating_sub(self.samples);
+            let missing = usize::try_from(missing).unwrap_or(usize::MAX);
+            let (piece, later) = rest.split_at(missing.min(rest.len()));
+            rest = later;
             if let Some(detector) = &mut self.detector {
-                detector.push(*byte);
+                detector.push(piece);
             }
-            let square = SQUARES.get(usize::from(*byte)).copied().unwrap_or(0);
-            self.sum = self.sum.saturating_add(u64::from(square));
-            self.samples = self.samples.saturating_add(1);
-            if self.samples == BLOCK_SAMPLES {
+            let square = |byte: &u8| SQUARES.get(usize::from(*byte)).copied().unwrap_or(0);
+            let sum: u64 = piece.iter().map(|byte| u64::from(square(byte))).sum();
+            self.sum = self.sum.saturating_add(sum);
+            let samples = u64::try_from(piece.len()).unwrap_or(u64::MAX);
+            self.samples = self.samples.saturating_add(samples);
+            if self.samples >= BLOCK_SAMPLES {
                 let energy = self.sum / BLOCK_SAMPLES;
                 (self.sum, self.samples) = (0, 0);
                 if let Some(turn) = self.block(energy) {

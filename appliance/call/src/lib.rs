@@ -15,7 +15,7 @@ pub mod call;
 pub mod intake;
 pub mod backlog;
 mod linear;
-pub mod resample;
+mod resample;
 pub mod detector;
 pub mod endpointing;
 pub mod playout;

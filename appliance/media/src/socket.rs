@@ -169,7 +169,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         for _ in 0..limit::MESSAGES_PER_TURN_MAX {
             let is_empty = !self.receive(now, context)?;
             self.meet();
-            self.serve_services(now, context);
+            // Services are heard once a turn, whatever has come of the caller.
+            if is_empty {
+                self.serve_services(now, context);
+            }
             self.send_due(now, context)?;
             self.ask_services();
             if is_empty {

@@ -38,8 +38,8 @@ const CHUNK_BYTES: usize = 1_600;
 /// Silence after the last word, in frames, before all of its words are there: 160 ms.
 const QUIET_FRAMES: u32 = 8;
 const FRAME_BYTES: usize = 160;
-/// The mean magnitude of a frame of speech, of 32,767.
-const LOUD: u32 = 300;
+/// The mean magnitude of a frame that is not silent, of 32,767: the line's noise has 10.
+const LOUD: u32 = 60;
 /// Each sentence of a reply, in frames: 1.5 s.
 pub(crate) const SENTENCE_FRAMES: u16 = 75;
 /// Sentences of a reply.
