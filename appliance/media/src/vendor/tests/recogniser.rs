@@ -273,6 +273,6 @@ async fn however_its_bytes_are_split_it_says_the_same() {
         for piece in frame.chunks(step) {
             peer.write(piece).await;
         }
-        assert_eq!((rig.told().await, rig.told().await), ("=hello".into(), "TurnEnd".into()));
+        assert_eq!((rig.told().await, rig.told().await), ("=hello".into(), "EagerEnd".into()));
     }
 }
