@@ -514,6 +514,9 @@ pub const DRAIN_DEADLINE: Duration = Duration::from_secs(15 * 60);
 
 /// Past the deadline, for sessions to notice it and for their Close frames to be answered.
 pub const LAST_WORDS: Duration = Duration::from_secs(3);
+/// After its drain, or a second signal, a server has this long to end by itself: its last words, its workers' ends,
+/// the Close frames of its calls, and something for a busy machine.
+pub const END_DEADLINE: Duration = Duration::from_secs(10);
 /// How often the number of live calls is looked at while draining.
 pub const IDLE_POLL: Duration = Duration::from_millis(20);
 

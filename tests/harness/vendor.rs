@@ -93,6 +93,10 @@ impl Vendor {
             }
             let mut buffer = [0; 1_024];
             while stream.read(&mut buffer).is_ok_and(|count| count > 0) {}
+        } else {
+            // Whoever cannot shake hands is told so, and still holds a connection until they or the broker end it.
+            let mut buffer = [0; 1_024];
+            while stream.sock.read(&mut buffer).is_ok_and(|count| count > 0) {}
         }
         drop(stream);
         self.note(|seen| seen.ended += 1);

@@ -277,7 +277,8 @@ fn a_media_server_that_was_taken_over_gets_what_the_registry_allows_and_no_more(
     // It never lets go; the broker ends it all the same.
     let ended = lines.next().unwrap();
     let after: u64 = ended.split(' ').nth(2).unwrap().parse().unwrap_or_else(|_| panic!("{ended}"));
-    assert!(after < 10_000, "{ended}");
+    // Three seconds, less what it took to come here: the vendor and it hold on for as long as they can.
+    assert!((500..10_000).contains(&after), "{ended}");
     assert_eq!(server.logs.first("vendor_cut")["reason"], "session_over");
     standin.wait("the end", |seen| seen.ended == 1);
     drop(names);

@@ -32,7 +32,7 @@ use ward_sys::readiness::watch;
 use crate::answer::{Answered, Answering};
 use crate::dial::Dialler;
 use crate::keys::Keys;
-use crate::live::{Lent, Live, hold};
+use crate::live::{Held, Lent, Live, hold};
 use crate::settings::BrokerSettings;
 
 /// Runs the role until it is ended.
@@ -154,6 +154,8 @@ impl Channel {
             clock.now(),
         );
         while let Some(question) = self.question().await {
+            // The broker has one thread: whoever asks without end does not keep it from the others.
+            tokio::task::coop::consume_budget().await;
             match question {
                 Some(Question::Done { number }) => self.end(number),
                 _ if !allowance.allows(clock.now()) => {
@@ -247,6 +249,11 @@ impl Channel {
             }
         };
         let Answered { connection, terms, token, term } = answered;
+        // Before anybody has it: what cannot be cut is not given.
+        let Some(connection) = Held::new(connection) else {
+            self.lent().remove(&number);
+            return self.refuse(number, Some(vendor), DialFault::ConnectFailed);
+        };
         let (channel, bytes) = (self.channel.get_ref().as_fd(), token.expose().as_bytes());
         let sent = send_grant(channel, number, &terms, bytes, connection.as_fd());
         // Media's from here on: a connection is held for as long as an hour.
