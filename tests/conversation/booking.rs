@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 use serde_json::Value;
 use ward_tests::binaries::{release, root};
 
-use super::{BORN, NAME, alone, servers};
+use super::{BORN, NAME, servers};
 
 /// Sentences that have nothing to do with a clinic, of the set that nothing was chosen with.
 const UNRELATED: usize = 3;
@@ -33,7 +33,6 @@ fn words_in(text: &str) -> Vec<&'static str> {
 
 #[test]
 fn the_demo_books_and_its_figures_hold_no_word_of_it() {
-    let _alone = alone();
     drop(servers());
     let output = demo(None);
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -57,7 +56,6 @@ fn the_demo_books_and_its_figures_hold_no_word_of_it() {
 
 #[test]
 fn who_wants_something_else_books_nothing() {
-    let _alone = alone();
     drop(servers());
     let file = std::fs::read_to_string(root().join("tests/vendors/sentences.json")).unwrap();
     let sentences: Value = serde_json::from_str(&file).unwrap();

@@ -12,7 +12,7 @@ use ward::log_lines::Line;
 use ward_policy::audit::Role;
 use ward_tests::memory::{Needles, scan};
 
-use super::{BORN, NAME, alone, converse, more, privacy, setup, start};
+use super::{BORN, NAME, converse, more, privacy, setup, start};
 
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -30,7 +30,8 @@ fn path(part: Part) -> (&'static str, &'static [&'static str]) {
         "upgrade",
         "user-agent",
     ];
-    const POST: [&str; 5] = ["authorization", "content-length", "content-type", "host", "user-agent"];
+    const POST: [&str; 5] =
+        ["authorization", "content-length", "content-type", "host", "user-agent"];
     match part {
         Part::Asr => ("/v1/listen", &UPGRADE),
         Part::Llm => ("/v1/chat/completions", &POST),
@@ -216,7 +217,6 @@ fn strict() -> Setup {
 
 #[test]
 fn every_vendor_gets_what_it_needs_protected_and_nothing_else() {
-    let _alone = alone();
     let deployment = start(strict());
     let keys = keys(&deployment);
     let media = deployment.process(Role::Media).unwrap();
@@ -297,7 +297,8 @@ fn controls(events: &[Event]) {
         }),
         ("smith in what the user says", &|event| {
             if let Event::Chat { messages, .. } = event {
-                messages.push(Message { role: "user".to_owned(), content: "John Smith".to_owned() });
+                messages
+                    .push(Message { role: "user".to_owned(), content: "John Smith".to_owned() });
             }
         }),
         ("is of no reply", &|event| {
@@ -314,7 +315,6 @@ fn controls(events: &[Event]) {
 
 #[test]
 fn an_entry_without_its_flag_is_noticed_by_the_stand_in_and_by_the_check() {
-    let _alone = alone();
     let flag = "[[request_must]]\nwhere = \"query\"\nname = \"mip_opt_out\"\nvalue = \"true\"\n";
     let terms = vec![(Part::Tts, flag, String::new())];
     let deployment = start(Setup { terms, ..setup() });

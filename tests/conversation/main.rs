@@ -44,7 +44,7 @@ impl Conversation {
     }
 }
 
-/// Calls go by the clock and recognisers take what cores there are: one test at a time.
+/// Many calls at once take what cores there are, and go by the clock: one test of that kind at a time.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)

@@ -52,8 +52,7 @@ pub(crate) fn problems(lines: &[Line], keys: &[String]) -> Vec<String> {
 
 /// The same of everything that a deployment has logged; at least the calls must be in it.
 pub(crate) fn check(deployment: &Deployment, lines: &[Line], calls: usize) {
-    let keys: Vec<String> =
-        deployment.keys().iter().map(|(_, key)| key.expose().clone()).collect();
+    let keys: Vec<String> = deployment.keys().iter().map(|(_, key)| key.expose().clone()).collect();
     let found = problems(lines, &keys);
     assert!(found.is_empty(), "{}", found.join("\n"));
     let ended = lines.iter().filter(|line| line.is_event("call_ended")).count();

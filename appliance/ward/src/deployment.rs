@@ -94,8 +94,11 @@ impl Deployment {
     pub fn start(setup: Setup, console: &Console) -> Result<Self, Failure> {
         let ca = DevelopmentCa::new()?;
         let mut keys = Vec::new();
-        let mut vendors =
-            Vendors { registry: Vec::new(), keys: Secret::new(String::new()), settings: String::new() };
+        let mut vendors = Vendors {
+            registry: Vec::new(),
+            keys: Secret::new(String::new()),
+            settings: String::new(),
+        };
         let mut hosts = Vec::new();
         let mut wanted = Vec::new();
         let mut start = |which: &Which, parts: &[Part], more| {
