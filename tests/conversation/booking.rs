@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 use serde_json::Value;
 use ward_tests::binaries::{release, root};
 
-use super::{BORN, NAME, servers};
+use super::{BORN, NAME, alone, servers};
 
 /// Sentences that have nothing to do with a clinic, of the set that nothing was chosen with.
 const UNRELATED: usize = 3;
@@ -33,6 +33,7 @@ fn words_in(text: &str) -> Vec<&'static str> {
 
 #[test]
 fn the_demo_books_and_its_figures_hold_no_word_of_it() {
+    let _alone = alone();
     drop(servers());
     let output = demo(None);
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -43,7 +44,7 @@ fn the_demo_books_and_its_figures_hold_no_word_of_it() {
     // A booking is six turns; each has its ledger, with numbers alone.
     let turns = figures["turns"].as_array().unwrap();
     assert!(turns.len() >= 6, "{turns:?}");
-    assert_eq!(Some(turns.len() as u64), figures["server_counts"]["turns"].as_u64());
+    assert_eq!(Some(turns.len() as u64), figures["server_counts"]["turn"].as_u64());
     for turn in turns {
         let fields = turn.as_object().unwrap();
         assert!(fields.len() >= 4, "{turn}");
@@ -56,6 +57,7 @@ fn the_demo_books_and_its_figures_hold_no_word_of_it() {
 
 #[test]
 fn who_wants_something_else_books_nothing() {
+    let _alone = alone();
     drop(servers());
     let file = std::fs::read_to_string(root().join("tests/vendors/sentences.json")).unwrap();
     let sentences: Value = serde_json::from_str(&file).unwrap();
@@ -65,7 +67,8 @@ fn who_wants_something_else_books_nothing() {
             scope.spawn(move || {
                 let output = demo(Some(sentence));
                 let figures = figures(&output);
-                assert_eq!(figures["is_booked"], false, "{sentence}");
+                let told = String::from_utf8_lossy(&output.stderr).into_owned();
+                assert_eq!(figures["is_booked"], false, "{sentence}\n{told}");
                 assert_eq!(output.status.code(), Some(1), "{sentence}");
             });
         }

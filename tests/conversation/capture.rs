@@ -12,7 +12,7 @@ use ward::log_lines::Line;
 use ward_policy::audit::Role;
 use ward_tests::memory::{Needles, scan};
 
-use super::{BORN, NAME, converse, more, privacy, setup, start};
+use super::{BORN, NAME, alone, converse, more, privacy, setup, start};
 
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -210,13 +210,14 @@ fn strict() -> Setup {
         if part == Part::Asr {
             settings["ready"] = json!(2);
         }
-        (part, more(settings))
+        (part, more(&settings))
     };
     Setup { more: Part::ALL.map(settings).into(), ..setup() }
 }
 
 #[test]
 fn every_vendor_gets_what_it_needs_protected_and_nothing_else() {
+    let _alone = alone();
     let deployment = start(strict());
     let keys = keys(&deployment);
     let media = deployment.process(Role::Media).unwrap();
@@ -245,8 +246,7 @@ fn every_vendor_gets_what_it_needs_protected_and_nothing_else() {
     privacy::check(&deployment, &lines, conversations.len());
 
     let events = deployment.events(Duration::ZERO);
-    let booked = events.iter().filter(|event| matches!(event, Event::Booking { .. })).count();
-    assert_eq!(booked, conversations.len(), "conversations that booked");
+    assert!(conversations.iter().all(|one| one.is_booked), "a conversation did not book");
     let seen = judge(&events);
     println!("connections {:?}, requests for data {:?}", seen.connections, seen.requests);
     assert!(seen.problems.is_empty(), "{:#?}", seen.problems);
@@ -257,6 +257,9 @@ fn every_vendor_gets_what_it_needs_protected_and_nothing_else() {
     controls(&events);
 }
 
+/// Something wrong, and how it gets into events.
+type Planted<'p> = (&'p str, &'p dyn Fn(&mut Event));
+
 /// The same events with one thing wrong each: every one is noticed.
 fn controls(events: &[Event]) {
     let spoil = |change: &dyn Fn(&mut Event)| {
@@ -264,7 +267,7 @@ fn controls(events: &[Event]) {
         events.iter_mut().for_each(change);
         judge(&events).problems
     };
-    let cases: [(&str, &dyn Fn(&mut Event)); 8] = [
+    let cases: [Planted<'_>; 8] = [
         ("TLSv1.1", &|event| {
             if let Event::Connection { tls, .. } = event {
                 *tls = "TLSv1.1".to_owned();
@@ -315,6 +318,7 @@ fn controls(events: &[Event]) {
 
 #[test]
 fn an_entry_without_its_flag_is_noticed_by_the_stand_in_and_by_the_check() {
+    let _alone = alone();
     let flag = "[[request_must]]\nwhere = \"query\"\nname = \"mip_opt_out\"\nvalue = \"true\"\n";
     let terms = vec![(Part::Tts, flag, String::new())];
     let deployment = start(Setup { terms, ..setup() });

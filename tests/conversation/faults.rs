@@ -70,7 +70,7 @@ pub(crate) struct Row {
 /// Calls on one deployment at once: its recogniser has as many ears.
 const CALLS_AT_ONCE: usize = 4;
 /// Calls at once on all deployments together.
-const ALL_CALLS_AT_ONCE: usize = 24;
+const ALL_CALLS_AT_ONCE: usize = 12;
 
 /// What a caller and the clinic say in one turn, and turns of a booking with one that was not understood.
 const TURN: Duration = Duration::from_secs(10);
@@ -171,9 +171,9 @@ fn conversations() -> usize {
 /// Stand-ins that take their time, so that an answer has a middle.
 fn slowly(setup: Setup) -> Setup {
     let more = vec![
-        (Part::Asr, more(json!({ "ready": CALLS_AT_ONCE }))),
-        (Part::Llm, more(json!({ "token_ms": [40, 40] }))),
-        (Part::Tts, more(json!({ "speed": 4, "chunk_bytes": 800 }))),
+        (Part::Asr, more(&json!({ "ready": CALLS_AT_ONCE }))),
+        (Part::Llm, more(&json!({ "token_ms": [40, 40] }))),
+        (Part::Tts, more(&json!({ "speed": 4, "chunk_bytes": 800 }))),
     ];
     Setup { more, ..setup }
 }
@@ -218,15 +218,13 @@ fn judge(case: &Case, conversations: &[Conversation], lines: &[Line], events: &[
         assert!(one.took <= CALL_MAX, "longer than {CALL_MAX:?}: {what}");
         assert_eq!(one.close_code, Some(1000), "{what}");
         for phrase in case.hears {
-            assert!(one.recorded.contains(phrase), "{} was not heard: {what}", phrase.name());
+            assert!(one.has_heard(*phrase), "{} was not heard: {what}", phrase.name());
         }
-        let has_apology = one.recorded.contains(&Phrase::SorryGoodbye);
-        assert_eq!(has_apology, case.end == End::Ended, "{what}");
-        // Whoever listens understands it, too.
-        assert!(!has_apology || one.recognised.contains(&Phrase::SorryGoodbye), "{what}");
+        assert_eq!(one.has_heard(Phrase::SorryGoodbye), case.end == End::Ended, "{what}");
+        assert_eq!(one.is_booked, case.end == End::Booked, "{what}");
     }
-    let expected = if case.end == End::Booked { conversations.len() } else { 0 };
-    assert_eq!(booked, expected, "{what}");
+    // A reply may be made for a guess, too, and is not heard then.
+    assert!(case.end == End::Booked || booked == 0, "{what}");
     let reason = if case.end == End::GoesOn { "peer_ended" } else { "agent_finished" };
     assert_eq!(reasons, BTreeSet::from([reason.to_owned()]), "{what}");
     Row {
@@ -331,19 +329,17 @@ fn play_unnoticed(deployment: &mut Deployment, part: Part, fault: &Value) {
     let events = set_fault(deployment, part, None);
     let others = deployment.events_of_the_second();
     privacy::check(deployment, &lines, count);
-    let is_booking = |event: &&Event| matches!(event, Event::Booking { .. });
-    let booked = events.iter().chain(&others).filter(is_booking).count();
     assert!(events.iter().any(|event| matches!(event, Event::Fault { .. })), "{what}: no fault");
     // The control: without the second vendor, the same fault is the end of the call.
     assert!(others.iter().any(|event| matches!(event, Event::Request { .. })), "{what}");
     for one in conversations {
         println!("{what}: {}", one.summary());
         for phrase in [Phrase::Trouble, Phrase::SorryGoodbye, Phrase::NotUnderstood] {
-            assert!(!one.recorded.contains(&phrase), "{what}: {}", phrase.name());
+            assert!(!one.has_heard(phrase), "{what}: {}", phrase.name());
         }
+        assert!(one.is_booked, "{what}");
         assert!(one.took <= CALL_MAX, "{what}");
     }
-    assert_eq!(booked, count, "{what}");
 }
 
 #[test]
@@ -360,6 +356,7 @@ fn another_end_other_words_and_a_fault_that_was_not_there_are_noticed() {
         Conversation {
             took,
             close_code: Some(1000),
+            is_booked: false,
             recognised: phrases.clone(),
             recorded: phrases,
         }
