@@ -34,11 +34,11 @@ fn document(rows: &[Row], most: Duration) -> String {
          [stand-ins](../tests/vendors/README.md), each played for as long as the call lasts. There is one vendor for each\n\
          service here. With a second one for model and voice, a fault of the first costs no caller their booking\n\
          (`tests/conversation/faults.rs`).\n\n\
-         No call may last longer than {} s: {}.\n\n\
-         The recorded phrases are those of `policy/dialogue/phrases.toml` that every caller heard from the first byte to\n\
-         the last. A greeting, fillers and the question whether somebody is still there are heard besides; an apology\n\
-         that comes while something else is said cuts it short. The last column is a class of the longest call, coarse\n\
-         enough for any machine.\n\n\
+         No call may last longer than {} s:\n{}.\n\n\
+         The recorded phrases are those of `policy/dialogue/phrases.toml` that every caller heard, by every byte of the\n\
+         recording or by its words. A greeting, fillers and the question whether somebody is still there are heard\n\
+         besides; an apology that comes while something else is said cuts it short. The last column is a class of the\n\
+         longest call, coarse enough for any machine.\n\n\
          Made by `cargo test -p ward-tests --test conversation`, then `cp target/faults.md docs/faults.md`; do not edit.\n",
         most.as_secs(),
         "seven turns of ten seconds, `REPLY_DEADLINE` as often as `FAILURES_MAX`, and the last words",
