@@ -30,8 +30,8 @@ fn path(part: Part) -> (&'static str, &'static [&'static str]) {
         "upgrade",
         "user-agent",
     ];
-    const POST: [&str; 5] =
-        ["authorization", "content-length", "content-type", "host", "user-agent"];
+    const POST: [&str; 6] =
+        ["accept", "authorization", "content-length", "content-type", "host", "user-agent"];
     match part {
         Part::Asr => ("/v1/listen", &UPGRADE),
         Part::Llm => ("/v1/chat/completions", &POST),
