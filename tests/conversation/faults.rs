@@ -311,7 +311,8 @@ fn with_a_second_vendor_no_fault_is_noticed() {
     std::thread::scope(|scope| {
         for (part, fault) in &cases {
             scope.spawn(move || {
-                let seconds = vec![Part::Llm, Part::Tts];
+                // A call has four vendors at most.
+                let seconds = vec![*part];
                 let mut deployment = start(slowly(Setup { seconds, ..setup() }));
                 play_unnoticed(&mut deployment, *part, fault);
             });
