@@ -375,6 +375,10 @@ pub const REPLY_CHARS_MAX: usize = 1_000;
 pub const SENTENCE_FRAMES_MAX: usize = 1_500;
 /// Speech takes about this long per letter, in milliseconds: 160 words a minute.
 pub const SPEECH_MS_PER_CHAR: usize = 75;
+/// Speech of a sentence may take so many times as long as [`SPEECH_MS_PER_CHAR`] has it.
+pub const SPEECH_SLOWNESS_MAX: usize = 4;
+/// And this much longer, in milliseconds: silence around it, and sentences of one letter.
+pub const SPEECH_MORE_MS_MAX: usize = 3_000;
 /// Lines of a conversation that a model is told.
 pub const HISTORY_LINES_MAX: usize = 60;
 /// The same, in bytes.

@@ -44,7 +44,7 @@ fn the_demo_books_and_its_figures_hold_no_word_of_it() {
     // A booking is six turns; each has its ledger, with numbers alone.
     let turns = figures["turns"].as_array().unwrap();
     assert!(turns.len() >= 6, "{turns:?}");
-    assert_eq!(Some(turns.len() as u64), figures["server_counts"]["turns"].as_u64());
+    assert_eq!(Some(turns.len() as u64), figures["server_counts"]["turn"].as_u64());
     for turn in turns {
         let fields = turn.as_object().unwrap();
         assert!(fields.len() >= 4, "{turn}");
@@ -67,7 +67,8 @@ fn who_wants_something_else_books_nothing() {
             scope.spawn(move || {
                 let output = demo(Some(sentence));
                 let figures = figures(&output);
-                assert_eq!(figures["is_booked"], false, "{sentence}");
+                let told = String::from_utf8_lossy(&output.stderr).into_owned();
+                assert_eq!(figures["is_booked"], false, "{sentence}\n{told}");
                 assert_eq!(output.status.code(), Some(1), "{sentence}");
             });
         }

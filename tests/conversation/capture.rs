@@ -30,8 +30,8 @@ fn path(part: Part) -> (&'static str, &'static [&'static str]) {
         "upgrade",
         "user-agent",
     ];
-    const POST: [&str; 5] =
-        ["authorization", "content-length", "content-type", "host", "user-agent"];
+    const POST: [&str; 6] =
+        ["accept", "authorization", "content-length", "content-type", "host", "user-agent"];
     match part {
         Part::Asr => ("/v1/listen", &UPGRADE),
         Part::Llm => ("/v1/chat/completions", &POST),
@@ -210,7 +210,7 @@ fn strict() -> Setup {
         if part == Part::Asr {
             settings["ready"] = json!(2);
         }
-        (part, more(settings))
+        (part, more(&settings))
     };
     Setup { more: Part::ALL.map(settings).into(), ..setup() }
 }
@@ -246,8 +246,7 @@ fn every_vendor_gets_what_it_needs_protected_and_nothing_else() {
     privacy::check(&deployment, &lines, conversations.len());
 
     let events = deployment.events(Duration::ZERO);
-    let booked = events.iter().filter(|event| matches!(event, Event::Booking { .. })).count();
-    assert_eq!(booked, conversations.len(), "conversations that booked");
+    assert!(conversations.iter().all(|one| one.is_booked), "a conversation did not book");
     let seen = judge(&events);
     println!("connections {:?}, requests for data {:?}", seen.connections, seen.requests);
     assert!(seen.problems.is_empty(), "{:#?}", seen.problems);
@@ -258,6 +257,9 @@ fn every_vendor_gets_what_it_needs_protected_and_nothing_else() {
     controls(&events);
 }
 
+/// Something wrong, and how it gets into events.
+type Planted<'p> = (&'p str, &'p dyn Fn(&mut Event));
+
 /// The same events with one thing wrong each: every one is noticed.
 fn controls(events: &[Event]) {
     let spoil = |change: &dyn Fn(&mut Event)| {
@@ -265,7 +267,7 @@ fn controls(events: &[Event]) {
         events.iter_mut().for_each(change);
         judge(&events).problems
     };
-    let cases: [(&str, &dyn Fn(&mut Event)); 8] = [
+    let cases: [Planted<'_>; 8] = [
         ("TLSv1.1", &|event| {
             if let Event::Connection { tls, .. } = event {
                 *tls = "TLSv1.1".to_owned();

@@ -61,15 +61,16 @@ pub(crate) struct Row {
     pub(crate) part: Part,
     pub(crate) name: &'static str,
     pub(crate) calls: usize,
-    /// What all callers heard, whole.
-    pub(crate) heard: BTreeSet<Phrase>,
+    /// What every caller heard, whole.
+    pub(crate) heard: &'static [Phrase],
     pub(crate) end: End,
     pub(crate) longest: Duration,
 }
 
-/// How many deployments there are at once, and calls on each.
-const DEPLOYMENTS: usize = 6;
+/// Calls on one deployment at once: its recogniser has as many ears.
 const CALLS_AT_ONCE: usize = 4;
+/// Calls at once on all deployments together.
+const ALL_CALLS_AT_ONCE: usize = 12;
 
 /// What a caller and the clinic say in one turn, and turns of a booking with one that was not understood.
 const TURN: Duration = Duration::from_secs(10);
@@ -106,7 +107,11 @@ fn cases() -> Vec<Case> {
             ("half_close", "half_close", 0),
             ("half_close in the middle", "half_close", middle),
         ] {
-            add(part, name, json!({ "kind": kind, "after_ms": after_ms }), SORRY, End::Ended);
+            // Long enough a wait, or a reply that breaks off: they are told that something is wrong first.
+            let is_told =
+                matches!((part, name), (Part::Llm, "stall") | (Part::Tts, "stall in the middle"));
+            let hears = if is_told { TROUBLE } else { SORRY };
+            add(part, name, json!({ "kind": kind, "after_ms": after_ms }), hears, End::Ended);
         }
         for kind in ["refuse", "http_429", "http_402", "http_500", "unauthorized"] {
             add(part, kind, json!({ "kind": kind }), SORRY, End::Ended);
@@ -154,6 +159,8 @@ fn cases() -> Vec<Case> {
 
 /// What is said when a call cannot go on.
 const SORRY: &[Phrase] = &[Phrase::SorryGoodbye];
+/// The same after another try.
+const TROUBLE: &[Phrase] = &[Phrase::Trouble, Phrase::SorryGoodbye];
 
 /// How many conversations each fault gets.
 fn conversations() -> usize {
@@ -164,9 +171,9 @@ fn conversations() -> usize {
 /// Stand-ins that take their time, so that an answer has a middle.
 fn slowly(setup: Setup) -> Setup {
     let more = vec![
-        (Part::Asr, more(json!({ "ready": CALLS_AT_ONCE }))),
-        (Part::Llm, more(json!({ "token_ms": [40, 40] }))),
-        (Part::Tts, more(json!({ "speed": 4, "chunk_bytes": 800 }))),
+        (Part::Asr, more(&json!({ "ready": CALLS_AT_ONCE }))),
+        (Part::Llm, more(&json!({ "token_ms": [40, 40] }))),
+        (Part::Tts, more(&json!({ "speed": 4, "chunk_bytes": 800 }))),
     ];
     Setup { more, ..setup }
 }
@@ -211,23 +218,20 @@ fn judge(case: &Case, conversations: &[Conversation], lines: &[Line], events: &[
         assert!(one.took <= CALL_MAX, "longer than {CALL_MAX:?}: {what}");
         assert_eq!(one.close_code, Some(1000), "{what}");
         for phrase in case.hears {
-            assert!(one.recorded.contains(phrase), "{} was not heard: {what}", phrase.name());
+            assert!(one.has_heard(*phrase), "{} was not heard: {what}", phrase.name());
         }
-        let has_apology = one.recorded.contains(&Phrase::SorryGoodbye);
-        assert_eq!(has_apology, case.end == End::Ended, "{what}");
-        // Whoever listens understands it, too.
-        assert!(!has_apology || one.recognised.contains(&Phrase::SorryGoodbye), "{what}");
+        assert_eq!(one.has_heard(Phrase::SorryGoodbye), case.end == End::Ended, "{what}");
+        assert_eq!(one.is_booked, case.end == End::Booked, "{what}");
     }
-    let expected = if case.end == End::Booked { conversations.len() } else { 0 };
-    assert_eq!(booked, expected, "{what}");
+    // A reply may be made for a guess, too, and is not heard then.
+    assert!(case.end == End::Booked || booked == 0, "{what}");
     let reason = if case.end == End::GoesOn { "peer_ended" } else { "agent_finished" };
     assert_eq!(reasons, BTreeSet::from([reason.to_owned()]), "{what}");
-    let heard = |phrase: &Phrase| conversations.iter().all(|one| one.recorded.contains(phrase));
     Row {
         part: case.part,
         name: case.name,
         calls: conversations.len(),
-        heard: Phrase::ALL.into_iter().filter(heard).collect(),
+        heard: case.hears,
         end: case.end,
         longest: conversations.iter().map(|one| one.took).max().unwrap(),
     }
@@ -267,7 +271,7 @@ fn play_all(cases: Vec<Case>, count: usize) -> (Vec<Row>, Vec<String>) {
         }
     };
     std::thread::scope(|scope| {
-        for _ in 0..DEPLOYMENTS {
+        for _ in 0..ALL_CALLS_AT_ONCE / count.min(CALLS_AT_ONCE) {
             scope.spawn(work);
         }
     });
@@ -305,13 +309,12 @@ fn with_a_second_vendor_no_fault_is_noticed() {
         (Part::Tts, json!({ "kind": "half_close" })),
     ];
     std::thread::scope(|scope| {
-        for cases in cases.chunks(cases.len() / 4) {
+        for (part, fault) in &cases {
             scope.spawn(move || {
-                let seconds = vec![Part::Llm, Part::Tts];
+                // A call has four vendors at most.
+                let seconds = vec![*part];
                 let mut deployment = start(slowly(Setup { seconds, ..setup() }));
-                for (part, fault) in cases {
-                    play_unnoticed(&mut deployment, *part, fault);
-                }
+                play_unnoticed(&mut deployment, *part, fault);
             });
         }
     });
@@ -320,26 +323,24 @@ fn with_a_second_vendor_no_fault_is_noticed() {
 fn play_unnoticed(deployment: &mut Deployment, part: Part, fault: &Value) {
     let what = format!("{} {fault}", part.name());
     drop(set_fault(deployment, part, Some(&always(fault))));
-    let count = conversations().min(2);
+    let count = conversations().min(CALLS_AT_ONCE);
     let conversations = converse(deployment, count, PATIENCE);
     let mut lines = Vec::new();
     await_ends(deployment, &mut lines, count);
     let events = set_fault(deployment, part, None);
     let others = deployment.events_of_the_second();
     privacy::check(deployment, &lines, count);
-    let is_booking = |event: &&Event| matches!(event, Event::Booking { .. });
-    let booked = events.iter().chain(&others).filter(is_booking).count();
     assert!(events.iter().any(|event| matches!(event, Event::Fault { .. })), "{what}: no fault");
     // The control: without the second vendor, the same fault is the end of the call.
     assert!(others.iter().any(|event| matches!(event, Event::Request { .. })), "{what}");
     for one in conversations {
         println!("{what}: {}", one.summary());
         for phrase in [Phrase::Trouble, Phrase::SorryGoodbye, Phrase::NotUnderstood] {
-            assert!(!one.recorded.contains(&phrase), "{what}: {}", phrase.name());
+            assert!(!one.has_heard(phrase), "{what}: {}", phrase.name());
         }
+        assert!(one.is_booked, "{what}");
         assert!(one.took <= CALL_MAX, "{what}");
     }
-    assert_eq!(booked, count, "{what}");
 }
 
 #[test]
@@ -356,6 +357,7 @@ fn another_end_other_words_and_a_fault_that_was_not_there_are_noticed() {
         Conversation {
             took,
             close_code: Some(1000),
+            is_booked: false,
             recognised: phrases.clone(),
             recorded: phrases,
         }

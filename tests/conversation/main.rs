@@ -34,6 +34,12 @@ const NAME: &str = "john smith";
 const BORN: &str = "march the fifth nineteen eighty";
 
 impl Conversation {
+    /// Whether they heard the phrase: every byte of its recording in a row, or its words although a busy machine has
+    /// put silence between them.
+    fn has_heard(&self, phrase: Phrase) -> bool {
+        self.recorded.contains(&phrase) || self.recognised.contains(&phrase)
+    }
+
     /// In a line, for whoever runs the test.
     fn summary(&self) -> String {
         let names = |phrases: &BTreeSet<Phrase>| {
@@ -44,7 +50,7 @@ impl Conversation {
     }
 }
 
-/// Calls go by the clock and recognisers take what cores there are: one test at a time.
+/// Many calls at once take what cores there are, and go by the clock: one test of that kind at a time.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
@@ -61,7 +67,7 @@ fn setup() -> Setup {
 }
 
 /// Settings of a stand-in.
-fn more(settings: Value) -> Map<String, Value> {
+fn more(settings: &Value) -> Map<String, Value> {
     settings.as_object().unwrap().clone()
 }
 
@@ -69,6 +75,8 @@ fn more(settings: Value) -> Map<String, Value> {
 struct Conversation {
     took: Duration,
     close_code: Option<u16>,
+    /// They were told that their appointment is booked.
+    is_booked: bool,
     /// The recorded phrases that were recognised in what was heard.
     recognised: BTreeSet<Phrase>,
     /// Those whose recording is in what was heard from its first byte to its last.
@@ -106,6 +114,7 @@ fn one_call(desk: &Desk<'_>, ear: (Command, PathBuf), patience: Duration) -> Con
         // A frame leaves every 20 ms by an absolute clock.
         took: Duration::from_millis(outcome.frames_sent * FRAME_MS),
         close_code: outcome.close_code,
+        is_booked: said.iter().any(|one| !one.is_caller && one.text.contains("is booked")),
         recognised: phrases::recognised(&said),
         recorded: phrases::recorded(&outcome.recording),
     }

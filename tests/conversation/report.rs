@@ -1,6 +1,6 @@
 //! `docs/faults.md`: what a caller hears when a vendor fails, as it was heard.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -14,9 +14,8 @@ use ward_tests::binaries::root;
 const REGENERATE: &str =
     "cargo test -p ward-tests --test conversation; cp target/faults.md docs/faults.md";
 
-/// Words that are said while all is well too, and depend on how fast the machine is.
-const ORDINARY: [Phrase; 4] =
-    [Phrase::Greeting, Phrase::Filler, Phrase::StillThere, Phrase::Goodbye];
+/// Calls that end in their first turn are shorter.
+const SHORT: Duration = Duration::from_secs(28);
 
 /// Compares what was seen with what is written down.
 pub(crate) fn compare(rows: &[Row]) {
@@ -31,15 +30,18 @@ pub(crate) fn compare(rows: &[Row]) {
 fn document(rows: &[Row], most: Duration) -> String {
     let mut text = format!(
         "# When a vendor fails\n\n\
-         Each fault of [tests/vendors](../tests/vendors/README.md) is played for as long as a call lasts, in whole\n\
-         conversations through the real deployment, by `tests/conversation`. This file is made by it and compared\n\
-         with what it sees. There is one vendor for each service here; with a second one, no fault below is\n\
-         noticed but by a moment's wait (`with_a_second_vendor_no_fault_is_noticed`).\n\n\
-         No call of these was longer than {} s: {}.\n\n\
-         What is heard besides the greeting, fillers, and questions whether the caller is still there; the longest of\n\
-         the calls, as a class.\n",
+         What a caller hears, in whole conversations through the real deployment with the faults of the\n\
+         [stand-ins](../tests/vendors/README.md), each played for as long as the call lasts. There is one vendor for each\n\
+         service here. With a second one for model and voice, a fault of the first costs no caller their booking\n\
+         (`tests/conversation/faults.rs`).\n\n\
+         No call may last longer than {} s:\n{}.\n\n\
+         The recorded phrases are those of `policy/dialogue/phrases.toml` that every caller heard, by every byte of the\n\
+         recording or by its words. A greeting, fillers and the question whether somebody is still there are heard\n\
+         besides; an apology that comes while something else is said cuts it short. The last column is a class of the\n\
+         longest call, coarse enough for any machine.\n\n\
+         Made by `cargo test -p ward-tests --test conversation`, then `cp target/faults.md docs/faults.md`; do not edit.\n",
         most.as_secs(),
-        "what the clinic and the caller say, and every deadline of `policy/src/limit.rs` that applies once",
+        "seven turns of ten seconds, `REPLY_DEADLINE` as often as `FAILURES_MAX`, and the last words",
     );
     let mut parts: BTreeMap<Part, Vec<&Row>> = BTreeMap::new();
     for row in rows {
@@ -56,29 +58,20 @@ fn document(rows: &[Row], most: Duration) -> String {
             .unwrap();
         text.push_str("| --- | --- | --- | ---: |\n");
         for row in rows {
-            let line = [row.name, &heard(&row.heard), row.end.words(), class(row.longest)];
+            let line = [row.name, &heard(row.heard), row.end.words(), &class(row.longest)];
             writeln!(text, "| {} |", line.join(" | ").trim_end()).unwrap();
         }
     }
     text
 }
 
-/// What was heard in every conversation.
-fn heard(heard: &BTreeSet<Phrase>) -> String {
-    let names: Vec<String> = heard
-        .iter()
-        .filter(|phrase| !ORDINARY.contains(phrase))
-        .map(|phrase| format!("`{}`", phrase.name()))
-        .collect();
+fn heard(heard: &[Phrase]) -> String {
+    let names: Vec<String> = heard.iter().map(|phrase| format!("`{}`", phrase.name())).collect();
     if names.is_empty() { "nothing of it".to_owned() } else { names.join(", ") }
 }
 
 /// A class of durations, coarse enough for any machine.
-fn class(took: Duration) -> &'static str {
-    let whole = took.as_secs();
-    match whole {
-        0..45 => "45 s",
-        45..90 => "90 s",
-        _ => "longer",
-    }
+fn class(took: Duration) -> String {
+    let class = if took < SHORT { SHORT } else { CALL_MAX };
+    format!("{} s", class.as_secs())
 }

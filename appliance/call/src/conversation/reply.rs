@@ -123,6 +123,9 @@ impl Conversation {
                         return;
                     }
                     spoken.note(audio.expose());
+                    if spoken.is_too_long() {
+                        return self.speech_too_long(voice);
+                    }
                     voice.speak(sentence, audio.expose());
                     self.times.audio_at.get_or_insert_with(|| voice.now());
                     self.starved_since = None;
@@ -149,6 +152,16 @@ impl Conversation {
             | Report::Resumed
             | Report::TurnEnd
             | Report::Failed { .. } => {}
+        }
+    }
+
+    /// The voice does not stop: what it says is not what it was asked for.
+    fn speech_too_long(&mut self, voice: &mut Voice<'_>) {
+        if self.is_owed() {
+            voice.stop();
+            self.fail_turn(voice);
+        } else {
+            self.drop_attempt(voice);
         }
     }
 

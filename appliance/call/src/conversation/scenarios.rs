@@ -424,6 +424,32 @@ fn a_service_that_says_nothing_ends_the_call_in_time() {
 }
 
 #[test]
+fn a_voice_that_does_not_stop_is_a_voice_that_fails() {
+    let mut scene = Scene::new(false);
+    scene.turn("I need an appointment");
+    scene.asked();
+    for (request, sentence) in [(1, 2), (3, 4)] {
+        scene.reply(request, "Certainly.");
+        scene.silence(20);
+        assert_eq!(scene.asked(), [format!("say {sentence} Certainly.")]);
+        for _ in 0..60 {
+            let audio = Phi::new(vec![SPEECH; 8_000]);
+            scene.report(Report::Audio { sentence, audio });
+            scene.silence(1_000);
+            if scene.asked().iter().any(|asked| asked.starts_with("ask")) {
+                break;
+            }
+        }
+    }
+    // Ten letters: six seconds each time, at most.
+    let heard = scene.speech_heard();
+    assert!((10_000..=12_000).contains(&heard), "{heard}");
+    assert_eq!(scene.count_heard(Phrase::Trouble), 25);
+    assert_eq!(scene.count_heard(Phrase::SorryGoodbye), 25);
+    assert_eq!(scene.ended, Some(CallEnd::AgentFinished));
+}
+
+#[test]
 fn without_a_recogniser_the_call_ends_at_once() {
     let mut scene = Scene::new(false);
     let (service, fault) = (Service::Recogniser, ServiceFault::Closed);

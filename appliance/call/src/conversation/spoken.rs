@@ -22,6 +22,8 @@ pub(super) struct Sentence {
     loud: Vec<bool>,
     sum: u32,
     samples: usize,
+    /// All audio of it, in bytes.
+    bytes: usize,
     pub(super) is_complete: bool,
     /// Silence at its beginning is left out: the caller is waiting.
     is_waited_for: bool,
@@ -45,6 +47,7 @@ impl Sentence {
             loud: Vec::new(),
             sum: 0,
             samples: 0,
+            bytes: 0,
             is_complete: false,
             is_waited_for: false,
             head: Phi::new(Vec::new()),
@@ -85,6 +88,7 @@ impl Sentence {
 
     /// Notes audio that has come of it.
     pub(super) fn note(&mut self, audio: &[u8]) {
+        self.bytes = self.bytes.saturating_add(audio.len());
         for byte in audio {
             let square = SQUARES.get(usize::from(*byte)).copied().unwrap_or(0);
             self.sum = self.sum.saturating_add(square);
@@ -97,6 +101,13 @@ impl Sentence {
                 }
             }
         }
+    }
+
+    /// Whether nobody would take so long to say it: the voice says something else, or does not stop.
+    pub(super) fn is_too_long(&self) -> bool {
+        let ms = self.chars().saturating_mul(limit::SPEECH_MS_PER_CHAR);
+        let most = ms.saturating_mul(limit::SPEECH_SLOWNESS_MAX);
+        self.bytes / limit::BYTES_PER_MS > most.saturating_add(limit::SPEECH_MORE_MS_MAX)
     }
 
     /// The words that were heard when `bytes` of its audio were.
@@ -129,10 +140,12 @@ impl Sentence {
         if is_placeholder(word) { self.placeholder_chars } else { word.len() }
     }
 
+    fn chars(&self) -> usize {
+        self.text.expose().split_whitespace().map(|word| self.chars_of(word)).sum()
+    }
+
     fn guessed_frames(&self) -> usize {
-        let chars: usize =
-            self.text.expose().split_whitespace().map(|word| self.chars_of(word)).sum();
-        chars.saturating_mul(limit::SPEECH_MS_PER_CHAR) / 20
+        self.chars().saturating_mul(limit::SPEECH_MS_PER_CHAR) / 20
     }
 }
 
