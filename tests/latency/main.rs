@@ -17,7 +17,7 @@ use rig::{Latencies, Speech};
 use turns::Row;
 
 /// Calls at once: a recogniser each, and cores left for the servers.
-const CALLS: usize = 5;
+const CALLS: usize = 2;
 /// The same for interruptions: each caller asks in their own words.
 const QUESTIONS: usize = 3;
 
@@ -28,10 +28,10 @@ fn main() -> ExitCode {
     let mut speech = Speech::start();
     if is_asked("turns") {
         let partials = Latencies { partials: (80, 350), ..Latencies::PUBLISHED };
-        rows(&mut speech, &[("drawn from the ranges", Latencies::PUBLISHED, given.unwrap_or(11))]);
+        rows(&mut speech, &[("drawn from the ranges", Latencies::PUBLISHED, given.unwrap_or(26))]);
         rows(
             &mut speech,
-            &[("drawn, and partials as late as finals", partials, given.unwrap_or(11))],
+            &[("drawn, and partials as late as finals", partials, given.unwrap_or(26))],
         );
     }
     if is_asked("ends") {

@@ -68,6 +68,7 @@ class Listener(threading.Thread):
         self.recent = deque(maxlen=LEAD_FRAMES)
         self.flags_of_speech = deque(maxlen=5)
         self.owes_utterance_end = None
+        self.asked_at = None
 
     def run(self):
         recogniser = self.decoders.take()
@@ -76,8 +77,11 @@ class Listener(threading.Thread):
             item = self.waiting.get()
             if isinstance(item, bytes):
                 self.hear(item)
-            elif item == "finalize":
+            elif isinstance(item, float):
+                # Finalize, and when it came: what recognition takes is part of what a final text waits.
+                self.asked_at = item
                 self.finish(from_finalize=True)
+                self.asked_at = None
             else:
                 if item == "close":
                     self.finish()
@@ -204,7 +208,7 @@ class Stream:
         self.outgoing = asyncio.Queue()
         loop = asyncio.get_running_loop()
         self.listener = Listener(service.decoders, flags, lambda kind, message: loop.call_soon_threadsafe(
-            self.outgoing.put_nowait, (kind, message, time.monotonic())))
+            self.outgoing.put_nowait, (kind, message, self.listener.asked_at or time.monotonic())))
 
     async def run(self):
         self.listener.start()
@@ -241,7 +245,7 @@ class Stream:
             kind = None
         self.connection.tell("control", type=kind)
         if kind in ("Finalize", "CloseStream"):
-            self.listener.waiting.put("finalize" if kind == "Finalize" else "close")
+            self.listener.waiting.put(time.monotonic() if kind == "Finalize" else "close")
         return kind in ("KeepAlive", "Finalize", "CloseStream")
 
     async def write(self):

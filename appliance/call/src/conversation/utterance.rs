@@ -14,6 +14,7 @@ const BACK_CHANNELS: [&str; 14] =
     ["mhm", "mm", "hmm", "hm", "uh", "huh", "um", "ah", "oh", "okay", "ok", "right", "yeah", "yes"];
 
 /// The caller's turn in the making.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts of a turn")]
 pub(super) struct Utterance {
     /// What will not change.
     settled: Phi<String>,
