@@ -71,6 +71,10 @@ impl Conversation {
 
     /// The caller has said something, and may have finished.
     pub(super) fn consider_turn(&mut self, voice: &mut Voice<'_>) {
+        if self.utterance.is_empty() && self.attempt.as_ref().is_some_and(|one| !one.is_confirmed) {
+            // What was guessed at was nothing after all.
+            self.drop_attempt(voice);
+        }
         if self.utterance.is_empty() || self.interrupted_at.is_some() {
             return;
         }
@@ -230,6 +234,10 @@ impl Conversation {
         }
         self.drop_attempt(voice);
         self.history.take_back_caller();
+        if text.expose().is_empty() {
+            // There were no words at all.
+            return self.miss(voice);
+        }
         self.utterance.settle(voice.now(), text.expose());
         self.utterance.is_ended = true;
     }

@@ -87,7 +87,7 @@ impl Utterance {
         let text = clip(text);
         if !self.taken.expose().is_empty() {
             let taken = std::mem::replace(&mut self.taken, Phi::new(String::new()));
-            if text.is_empty() || same_words(taken.expose(), text) {
+            if same_words(taken.expose(), text) {
                 return News::Old;
             }
             if self.settled.expose().is_empty() && self.partial.expose().is_empty() {

@@ -34,6 +34,8 @@ pub(super) struct Bad;
 pub(super) struct Hearing {
     /// Something was said since the last end of a turn.
     is_open: bool,
+    /// Words have been guessed and are not final.
+    has_partial: bool,
 }
 
 #[derive(Deserialize)]
@@ -93,8 +95,11 @@ impl Hearing {
         if text.expose().len() > limit::RECOGNISER_TEXT_BYTES_MAX {
             return Err(Bad);
         }
-        if !text.expose().is_empty() {
-            self.is_open = true;
+        // Words that were guessed and are none after all: their final is empty.
+        let is_taken_back = results.is_final && std::mem::take(&mut self.has_partial);
+        if !text.expose().is_empty() || is_taken_back {
+            self.is_open |= !text.expose().is_empty();
+            self.has_partial = !results.is_final;
             let report = if results.is_final { Report::Final(text) } else { Report::Partial(text) };
             reports.extend([report]);
         }
