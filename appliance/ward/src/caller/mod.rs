@@ -6,5 +6,6 @@ pub mod speaker;
 pub mod talker;
 pub mod lines;
 pub(crate) mod leg;
+mod frames;
 pub mod stream;
 pub mod packets;

@@ -19,11 +19,12 @@ use tungstenite::protocol::CloseFrame;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::{Error, Message};
 use ward_edge::clock::Clock;
-use ward_policy::limit::{BYTES_PER_MS, FRAME_BYTES, FRAME_MS};
+use ward_policy::limit::{BYTES_PER_MS, FRAME_MS};
 use ward_twilio::mulaw;
 use ward_twilio::signature::AuthToken;
 use ward_twilio::url::{Origin, Scheme};
 
+use crate::caller::frames::Frames;
 use crate::caller::leg::Leg;
 use crate::caller::lines::{Heard, Line, Lines};
 use crate::caller::packets::Packets;
@@ -57,14 +58,14 @@ const DURATION_MAX: Duration = Duration::from_secs(120);
 /// The other side must be quiet this long before a key is pressed.
 const QUIET_BEFORE_KEY: Duration = Duration::from_millis(600);
 /// After the speech, the other side gets this long to answer before a key is pressed.
-const ANSWER_WAIT: Duration = Duration::from_millis(1_500);
+pub(super) const ANSWER_WAIT: Duration = Duration::from_millis(1_500);
 /// Quiet after which what was heard is an utterance.
 const UTTERANCE_GAP: Duration = Duration::from_millis(500);
 /// Quiet after the answer to the last line before the caller hangs up, and how long they wait for one.
 const LAST_QUIET: Duration = Duration::from_secs(1);
 const LAST_WAIT: Duration = Duration::from_secs(8);
 /// A frame is speech from this magnitude on, of 32,767.
-const SPEECH_PEAK: u16 = 1_000;
+pub(super) const SPEECH_PEAK: u16 = 1_000;
 
 /// What happened.
 #[derive(Debug, Default)]
@@ -503,54 +504,5 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Caller<'_, S> {
         self.speaker.advance(self.clock.now());
         self.outcome.recording = self.speaker.recording().to_vec();
         self.outcome
-    }
-}
-
-/// The caller's frames: silence, the speech, silence.
-struct Frames {
-    speak_after: Duration,
-    speech: Vec<u8>,
-    position: usize,
-    over_at: Option<Duration>,
-}
-
-impl Frames {
-    fn new(script: &Script) -> Self {
-        Self {
-            speak_after: script.speak_after,
-            speech: script.speech.clone(),
-            position: 0,
-            over_at: None,
-        }
-    }
-
-    /// Speaks this from the next frame on.
-    fn say(&mut self, speech: Vec<u8>) {
-        (self.speech, self.position, self.over_at) = (speech, 0, None);
-    }
-
-    const fn is_speaking(&self) -> bool {
-        self.position < self.speech.len()
-    }
-
-    /// The frame for `now`, and whether anything can be heard in it.
-    fn next(&mut self, now: Duration) -> ([u8; FRAME_BYTES], bool) {
-        let mut frame = [0xFF; FRAME_BYTES];
-        if now < self.speak_after {
-            return (frame, false);
-        }
-        let rest = self.speech.get(self.position..).unwrap_or_default();
-        for (slot, byte) in frame.iter_mut().zip(rest) {
-            *slot = *byte;
-        }
-        self.position = self.position.saturating_add(FRAME_BYTES);
-        if self.position >= self.speech.len() && self.over_at.is_none() {
-            self.over_at = Some(now);
-        }
-        (frame, frame.iter().any(|byte| mulaw::decode(*byte).unsigned_abs() >= SPEECH_PEAK))
-    }
-
-    fn is_over(&self, now: Duration) -> bool {
-        self.over_at.is_some_and(|at| now >= at.saturating_add(ANSWER_WAIT))
     }
 }
