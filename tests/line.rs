@@ -325,10 +325,19 @@ fn damaged(line: &str, random: &mut Random) -> Vec<u8> {
     bytes
 }
 
+/// A line with every fault that is not its reason's: too rare a damage to be left to chance.
+fn with_other_faults(line: &str) -> Vec<Vec<u8>> {
+    let all = ["peer", "operator", "host", "bug"].map(|fault| format!("\"fault\":\"{fault}\""));
+    let own = all.iter().find(|fault| line.contains(*fault));
+    let others = all.iter().filter(|fault| own.is_some_and(|own| own != *fault));
+    others.map(|other| line.replace(own.unwrap(), other).into_bytes()).collect()
+}
+
 fn damaged_lines() -> Vec<Vec<u8>> {
     let mut lines: Vec<Vec<u8>> =
         shortest().iter().flat_map(|line| damaged_everywhere(line)).collect();
     let samples = samples();
+    lines.extend(samples.iter().flat_map(|line| with_other_faults(line)));
     let mut random = Random(0x5EED_10C5_11C0_FFEE);
     for _ in 0..RANDOM_LINES {
         let line = &samples[random.below(samples.len())];

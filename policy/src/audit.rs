@@ -9,10 +9,12 @@ pub(crate) use render::Fields;
 use crate::cell::{Layer, Outcome, Target};
 use crate::count::Counts;
 use crate::fault::{
-    CallEnd, ConnectionEnd, DialFault, LineFault, Refusal, SigningFault, VendorEnd,
+    CallEnd, ConnectionEnd, DialFault, LineFault, Refusal, ServiceFault, SigningFault, VendorEnd,
 };
+use crate::ledger::Ledger;
 use crate::redact::Pseudonym;
 use crate::scrub::Class;
+use crate::service::Service;
 use crate::vendor_id::VendorId;
 
 mod render;
@@ -172,6 +174,15 @@ pub enum Event {
         /// Everything counted in it.
         counts: Counts,
     },
+    /// A vendor minted a token for the broker. What is asked for at the same time may still fail.
+    VendorMinted {
+        /// Which.
+        vendor: VendorId,
+        /// How long the token lives, in seconds.
+        token_ttl_s: u32,
+        /// From dialling to the end of the answer, in milliseconds.
+        took_ms: u64,
+    },
     /// The broker dialled a vendor and gave the connection away.
     VendorDialled {
         /// Which.
@@ -221,6 +232,24 @@ pub enum Event {
         vendor: VendorId,
         /// Why.
         reason: VendorEnd,
+    },
+    /// The caller has had an answer to a turn.
+    TurnAnswered {
+        /// The call.
+        call: Pseudonym,
+        /// Where the time went.
+        ledger: Ledger,
+    },
+    /// A service of a conversation failed a call, which may have got it elsewhere or with another try.
+    ServiceFailed {
+        /// The call.
+        call: Pseudonym,
+        /// The vendor.
+        vendor: VendorId,
+        /// What it should have done.
+        service: Service,
+        /// Why.
+        reason: ServiceFault,
     },
     /// A panic was contained, or is about to abort the process.
     Panicked {
@@ -327,12 +356,15 @@ impl Event {
             Self::UpgradeAccepted { .. } => "upgrade_accepted",
             Self::CallStarted { .. } => "call_started",
             Self::CallEnded { .. } => "call_ended",
+            Self::VendorMinted { .. } => "vendor_minted",
             Self::VendorDialled { .. } => "vendor_dialled",
             Self::VendorRefused { .. } => "vendor_refused",
             Self::VendorCut { .. } => "vendor_cut",
             Self::VendorConnected { .. } => "vendor_connected",
             Self::VendorFailed { .. } => "vendor_failed",
             Self::VendorEnded { .. } => "vendor_ended",
+            Self::TurnAnswered { .. } => "turn_answered",
+            Self::ServiceFailed { .. } => "service_failed",
             Self::Panicked { .. } => "panicked",
             Self::LineRefused { .. } => "line_refused",
             Self::ScrubberAlarm { .. } => "scrubber_alarm",

@@ -63,6 +63,8 @@ counters! {
     OverRateMs = "over_rate_ms",
     /// Milliseconds of audio dropped because its recogniser was slow.
     BacklogDroppedMs = "backlog_dropped_ms",
+    /// Messages of vendors that make no sense.
+    VendorBadMessage = "vendor_bad_message",
     /// Times that the caller spoke.
     Utterance = "utterance",
     /// Times that the caller interrupted.
@@ -85,6 +87,22 @@ counters! {
     MarkLost = "mark_lost",
     /// Mark names longer than we read.
     MarkNameLong = "mark_name_long",
+    /// Turns of the caller that were taken.
+    Turn = "turn",
+    /// Replies begun before the turn was over.
+    Guess = "guess",
+    /// The same, thrown away.
+    GuessDropped = "guess_dropped",
+    /// Interruptions without a word, after which we went on.
+    FalseInterruption = "false_interruption",
+    /// Fillers played.
+    Filler = "filler",
+    /// Replies that the gate stopped.
+    ReplyStopped = "reply_stopped",
+    /// Emergencies named by the caller.
+    Emergency = "emergency",
+    /// Times that the caller spoke and no word came.
+    NotUnderstood = "not_understood",
     /// Audio that the play-out queue refused, in milliseconds.
     PlayoutRefusedMs = "playout_refused_ms",
     /// Messages after `stop`.

@@ -227,6 +227,16 @@ reasons! {
         TooManyTokens = "too_many_tokens", Host;
         /// The vendor's certificate or its TLS could not be accepted.
         VendorTls = "vendor_tls", Host;
+        /// Whoever mints the vendor's tokens refused our key or our request: any 4xx.
+        MintRefused = "mint_refused", Operator;
+        /// Whoever mints them could not be spoken to, or failed itself.
+        MintFailed = "mint_failed", Host;
+        /// What was answered has no token in it that can be used, or is too long.
+        MintGarbage = "mint_garbage", Host;
+        /// The token took too long.
+        MintLate = "mint_late", Host;
+        /// The token was over already when it came.
+        MintOver = "mint_over", Host;
     }
 }
 
@@ -243,6 +253,8 @@ reasons! {
         EntryExpired = "entry_expired", Operator;
         /// The media server that had it is gone.
         MediaGone = "media_gone", Host;
+        /// We closed it: what it was doing was not wanted any more, or it had failed.
+        LetGo = "let_go", Peer;
     }
 }
 
@@ -282,6 +294,34 @@ reasons! {
         Trailing = "line_trailing", Bug;
         /// Too many lines of the role's in a short time.
         Flood = "line_flood", Bug;
+    }
+}
+
+reasons! {
+    /// Why a service of a conversation failed, as far as its connector can tell.
+    ServiceFault {
+        /// No connection: the broker refused, or nobody could be reached.
+        Unreachable = "service_unreachable", Host;
+        /// The connection ended in the middle.
+        Closed = "service_closed", Host;
+        /// It took too long to answer.
+        Late = "service_late", Host;
+        /// It refused our credential: 401 or 403.
+        Unauthorized = "service_unauthorized", Operator;
+        /// It refused our request: any other 4xx.
+        Rejected = "service_rejected", Operator;
+        /// It wants no more from us: 402 or 429.
+        Quota = "service_quota", Operator;
+        /// It has failed itself: 5xx.
+        Broken = "service_broken", Host;
+        /// What it answered is no answer.
+        Garbage = "service_garbage", Host;
+        /// What it answered is longer than its limit.
+        TooLong = "service_too_long", Host;
+        /// The time of its entry or of its session is over.
+        Over = "service_over", Operator;
+        /// Its entry asks for what its connector cannot do, so nothing was asked of it.
+        Unsuited = "service_unsuited", Operator;
     }
 }
 

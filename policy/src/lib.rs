@@ -15,11 +15,18 @@ pub mod count;
 pub mod date;
 pub mod address;
 pub mod data_class;
+pub mod service;
+pub mod connector;
+pub mod ledger;
 pub mod vendor_id;
 #[cfg(feature = "vendors")]
 pub mod vendor;
 pub mod audit;
+mod spoken;
 pub mod scrub;
+pub mod phrase;
+#[cfg(feature = "gate")]
+pub mod gate;
 pub mod cell;
 pub mod line;
 pub mod metric;

@@ -4,7 +4,11 @@
 //! has read this file knows how much memory, time and patience one peer can cost. It never decides what
 //! happens at a limit.
 
+mod conversation;
+
 use std::time::Duration;
+
+pub use conversation::*;
 
 // --- Before a request is believed ---
 
@@ -98,6 +102,25 @@ pub const TOKEN_PLACE_PAUSE: Duration = Duration::from_millis(50);
 pub const VENDOR_KEYS_BYTES_MAX: usize = 16 * 1024;
 /// Certificates that one vendor's must lead to, in bytes of PEM.
 pub const ROOTS_BYTES_MAX: usize = 32 * 1024;
+/// The path of a vendor's service or of its tokens, in characters, with its query.
+pub const VENDOR_PATH_CHARS_MAX: usize = 256;
+/// A vendor's name of a model, in characters; the longest known are under 80.
+pub const MODEL_CHARS_MAX: usize = 128;
+/// How a vendor is spoken to and what every request must carry, as media is told it, in bytes of JSON.
+pub const MANNER_BYTES_MAX: usize = 4 * 1024;
+/// A token of the vendor's own, from dialling whoever mints it to the end of the answer: the vendor itself is dialled
+/// meanwhile, and the question must be answered in time.
+pub const MINT_DEADLINE: Duration = Duration::from_secs(5);
+/// The answer with a token in it, in bytes: head and body each. `OpenAI`'s repeats the session's settings, a few KiB.
+pub const MINT_ANSWER_BYTES_MAX: usize = 16 * 1024;
+/// Header fields of that answer.
+pub const MINT_ANSWER_FIELDS_MAX: usize = 64;
+/// What is sent for a token, in bytes of JSON.
+pub const MINT_BODY_BYTES_MAX: usize = 1024;
+/// Header fields with a fixed value that are sent for a token.
+pub const MINT_HEADERS_MAX: usize = 8;
+/// Name or value of one of those, the words before the key, or the place of a member in the answer, in characters.
+pub const MINT_WORD_CHARS_MAX: usize = 128;
 /// Vendors whose connections a call has.
 pub const VENDORS_PER_CALL_MAX: usize = 4;
 /// Name servers that are asked.
@@ -254,6 +277,10 @@ pub const AUDIO_FLOOD_MS_MAX: u64 = 20_000;
 pub const PLAYOUT_LEAD_MS: u64 = 240;
 /// Audio in one outbound message, in milliseconds. The `send` call is the dearest thing per message.
 pub const PLAYOUT_MESSAGE_MS: u64 = 80;
+/// A message that more may join leaves this long before the caller would hear a gap, in milliseconds.
+pub const PLAYOUT_URGENT_MS: u64 = 60;
+/// Sentences of which it is known how far they were spoken.
+pub const SENTENCES_KEPT_MAX: usize = 32;
 /// Audio waiting to be played, in milliseconds.
 pub const PLAYOUT_QUEUE_MS_MAX: u64 = 60_000;
 /// Marks on their way at once.
@@ -266,6 +293,8 @@ pub const CLEAR_INTERVAL: Duration = Duration::from_millis(500);
 pub const GOODBYE_MAX: Duration = Duration::from_secs(15);
 /// Speech before it counts as the caller's turn, in milliseconds.
 pub const SPEECH_ONSET_MS: u64 = 60;
+/// Silence after which the caller may have finished, in milliseconds: a hint, to begin what can be thrown away.
+pub const SPEECH_PAUSE_MS: u64 = 120;
 /// Silence before the caller's turn counts as over, in milliseconds.
 pub const SPEECH_END_MS: u64 = 600;
 
@@ -306,6 +335,42 @@ pub const BASE64_RUN_MAX: usize = 64;
 /// Digits in words, one after the other: a postal code has five.
 pub const SPOKEN_DIGITS_MIN: usize = 6;
 
+// --- What is said to and by the language model ---
+
+/// What a caller said in one turn, or one sentence of a reply, in bytes: what is behind it is neither judged nor
+/// sent on. An utterance of 30 s is about 90 words, 600 bytes.
+pub const GATE_TEXT_BYTES_MAX: usize = 4 * 1024;
+/// Values of one call that stand behind placeholders. A call has a name, a birth date, a few numbers; a value past
+/// them is still kept from the model, and does not come back.
+pub const GATE_SLOTS_MAX: usize = 32;
+/// Digits, said one after the other, that are no time, price or count: from here on they are kept from the model.
+pub const GATE_DIGITS_MIN: usize = 5;
+/// The same right after a word such as `insurance number`.
+pub const GATE_CUED_DIGITS_MIN: usize = 3;
+/// Digits of a telephone number without its area.
+pub const GATE_PHONE_DIGITS_MIN: usize = 7;
+/// Words of one number, so that looking for one takes the same time wherever it begins: a card's has 16. A longer one is
+/// taken for two.
+pub const GATE_NUMBER_WORDS_MAX: usize = 40;
+/// Words between a cue such as `date of birth` and what it announces.
+pub const GATE_CUE_WORDS_MAX: usize = 6;
+/// Words of one name.
+pub const GATE_NAME_WORDS_MAX: usize = 4;
+/// Words of one street's name, and of one place's.
+pub const GATE_PLACE_WORDS_MAX: usize = 4;
+/// Words in front of the `at` of an e-mail address that is said.
+pub const GATE_EMAIL_WORDS_MAX: usize = 12;
+/// Letters said one after the other that are a word being spelled.
+pub const GATE_LETTERS_MIN: usize = 3;
+/// Turns of a caller in which a bare answer to a question of ours is taken for its answer: a "sorry?" may come first.
+pub const GATE_ASKED_TURNS_MAX: u8 = 2;
+/// Steps of one pattern of the rules, each word between counted: they are the bits of one word of memory.
+pub const GATE_PATTERN_STEPS_MAX: usize = 60;
+/// One file of the rules, in bytes.
+pub const GATE_FILE_BYTES_MAX: usize = 64 * 1024;
+/// What a sentence and a reply may be limited to by the rules, at most, in characters: a minute of speech.
+pub const GATE_REPLY_CHARS_MAX: usize = 1_000;
+
 // --- Ending ---
 
 /// From the stop signal to the end of the last call. A close of ours hangs up on a patient.
@@ -313,6 +378,9 @@ pub const DRAIN_DEADLINE: Duration = Duration::from_secs(15 * 60);
 
 /// Past the deadline, for sessions to notice it and for their Close frames to be answered.
 pub const LAST_WORDS: Duration = Duration::from_secs(3);
+/// After its drain, or a second signal, a server has this long to end by itself: its last words, its workers' ends,
+/// the Close frames of its calls, and something for a busy machine.
+pub const END_DEADLINE: Duration = Duration::from_secs(10);
 /// How often the number of live calls is looked at while draining.
 pub const IDLE_POLL: Duration = Duration::from_millis(20);
 
@@ -323,6 +391,18 @@ pub const DOCUMENT_BYTES_MAX: usize = 64 * 1024;
 /// Expected handshake signatures in one set: four URL spellings for each of two tokens, twice over.
 pub const HANDSHAKE_VALUES_MAX: usize = 16;
 
+// --- The stand-ins for vendors, of the tool and tests only ---
+
+/// From the start of the stand-ins to their listening. Two recognisers are loaded, 0.7 s each where nothing
+/// else runs.
+pub const LOCAL_VENDORS_START_DEADLINE: Duration = Duration::from_secs(30);
+/// From the end of their input to their own end, before they are ended.
+pub const LOCAL_VENDORS_STOP_DEADLINE: Duration = Duration::from_secs(5);
+/// One line of theirs, in bytes: a request to a language model holds the whole conversation.
+pub const LOCAL_VENDORS_LINE_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Events of theirs that wait to be looked at; a call causes some hundreds.
+pub const LOCAL_VENDORS_EVENTS_MAX: usize = 10_000;
+
 // The figures agree with each other, or nothing compiles.
 const _: () = {
     assert!(FRAME_BYTES as u64 == FRAME_MS * BYTES_PER_MS as u64);
@@ -331,6 +411,9 @@ const _: () = {
     assert!(WRITE_BUFFER_BYTES < WRITE_BUFFER_BYTES_MAX);
     assert!(PAYLOAD_BYTES_MAX * 4 / 3 < MESSAGE_BYTES_MAX);
     assert!(METRICS_LINE_BYTES_MAX + LOG_CHAIN_BYTES_MAX < LOG_LINE_BYTES_MAX);
+    assert!(RECOGNISER_PIECE_MS >= 2 * FRAME_MS && RECOGNISER_PIECE_MS <= BACKLOG_MS_MAX);
+    assert!(VENDOR_READ_BUFFER_BYTES >= 8 * 1024);
+    assert!(MINT_DEADLINE.as_millis() < DIAL_ANSWER_DEADLINE.as_millis());
     assert!(SILENT_REPLACEABLE_AFTER.as_millis() < SILENT_PING_AFTER.as_millis());
     assert!(SILENT_PING_AFTER.as_millis() < SILENT_DROP_AFTER.as_millis());
 };

@@ -269,6 +269,8 @@ fn reason(event: &Event) -> Option<&'static str> {
         Some(reason.code())
     } else if let Event::VendorCut { reason, .. } | Event::VendorEnded { reason, .. } = event {
         Some(reason.code())
+    } else if let Event::ServiceFailed { reason, .. } = event {
+        Some(reason.code())
     } else if let Event::LineRefused { reason, .. } = event {
         Some(reason.code())
     } else {

@@ -5,26 +5,14 @@
 //! byte, so a frame that is lost, damaged or crossed with another call is seen.
 
 use std::collections::VecDeque;
-use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::TcpStream;
-use std::os::fd::AsFd as _;
-use std::sync::Arc;
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustix::event::epoll;
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
-use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, ServerName};
-use ward_policy::phi::Secret;
-use ward_twilio::signature::AuthToken;
 
-/// Where to call.
-pub(crate) struct Target {
-    pub(crate) port: u16,
-    pub(crate) ca: String,
-}
+use crate::line::{Line, Target, client_config, ready, string_of};
 
 /// One frame every 20 ms.
 const PERIOD: Duration = Duration::from_millis(20);
@@ -32,9 +20,6 @@ const PERIOD: Duration = Duration::from_millis(20);
 const LATE: Duration = Duration::from_millis(5);
 /// Base64 of 160 bytes.
 const PAYLOAD_CHARS: usize = 216;
-/// The key that the client's frames are masked with; any will do.
-const MASK: [u8; 4] = [0x5A, 0xC3, 0x17, 0x9E];
-
 /// What was seen in one window.
 #[derive(Default)]
 pub(crate) struct Seen {
@@ -54,10 +39,7 @@ impl Seen {
 }
 
 struct Caller {
-    stream: TcpStream,
-    tls: ClientConnection,
-    stream_sid: String,
-    received: Vec<u8>,
+    line: Line,
     sequence: u64,
     random: u64,
     due: Instant,
@@ -67,7 +49,7 @@ struct Caller {
 /// Every caller.
 pub(crate) struct Load {
     callers: Vec<Caller>,
-    poll: std::os::fd::OwnedFd,
+    poll: OwnedFd,
     seen: Seen,
     is_begun: bool,
 }
@@ -80,17 +62,14 @@ impl Load {
         for number in 0..calls {
             let caller = Caller::connect(target.port, &config, number)
                 .map_err(|error| format!("call {number}: {error}"))?;
-            let data = epoll::EventData::new_u64(number as u64);
-            epoll::add(&poll, caller.stream.as_fd(), data, epoll::EventFlags::IN)
-                .map_err(|error| error.to_string())?;
+            caller.line.watch(&poll, number)?;
             callers.push(caller);
         }
         Ok(Self { callers, poll, seen: Seen::default(), is_begun: false })
     }
 
     pub(crate) fn cipher(&self) -> String {
-        let suite = self.callers.first().and_then(|caller| caller.tls.negotiated_cipher_suite());
-        suite.map_or_else(String::new, |suite| format!("{:?}", suite.suite()))
+        self.callers.first().map(|caller| caller.line.cipher()).unwrap_or_default()
     }
 
     /// Loads the server for `window`.
@@ -136,16 +115,8 @@ impl Load {
     }
 
     fn receive(&mut self, now: Instant) {
-        let mut events = [epoll::Event {
-            flags: epoll::EventFlags::empty(),
-            data: epoll::EventData::new_u64(0),
-        }; 64];
-        let zero = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
-        let count = epoll::wait(&self.poll, &mut events, Some(&zero)).unwrap_or(0);
-        for event in &events[..count] {
-            let index = event.data.u64() as usize;
-            self.callers[index].receive(now, &mut self.seen);
-        }
+        let (callers, seen) = (&mut self.callers, &mut self.seen);
+        ready(&self.poll, |index| callers[index].receive(now, seen));
     }
 
     /// Waits for what is still on its way; what does not come within two seconds is lost.
@@ -163,43 +134,18 @@ impl Load {
 }
 
 impl Caller {
-    fn connect(port: u16, config: &Arc<ClientConfig>, number: usize) -> Result<Self, String> {
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).map_err(|e| e.to_string())?;
-        stream.set_nodelay(true).map_err(|error| error.to_string())?;
-        stream.set_read_timeout(Some(Duration::from_secs(20))).map_err(|e| e.to_string())?;
-        let name = ServerName::try_from("localhost").map_err(|error| error.to_string())?;
-        let mut tls =
-            ClientConnection::new(Arc::clone(config), name).map_err(|error| error.to_string())?;
-        let mut wire = rustls::Stream::new(&mut tls, &mut stream);
-        wire.write_all(upgrade_request(port).as_bytes()).map_err(|error| error.to_string())?;
-        let mut head = Vec::new();
-        let mut byte = [0];
-        while !head.ends_with(b"\r\n\r\n") {
-            wire.read_exact(&mut byte).map_err(|error| format!("no 101: {error}"))?;
-            head.push(byte[0]);
-        }
-        if !head.starts_with(b"HTTP/1.1 101 ") {
-            return Err(String::from_utf8_lossy(&head).into_owned());
-        }
-        let stream_sid = format!("MZ{number:032x}");
-        let mut caller = Self {
-            stream,
-            tls,
-            stream_sid,
-            received: Vec::with_capacity(4_096),
+    fn connect(
+        port: u16,
+        config: &std::sync::Arc<rustls::ClientConfig>,
+        number: usize,
+    ) -> Result<Self, String> {
+        Ok(Self {
+            line: Line::connect(port, config, number)?,
             sequence: 1,
             random: 0x9E37_79B9_7F4A_7C15 ^ (number as u64 + 1).wrapping_mul(0xD134_2543_DE82_EF95),
             due: Instant::now(),
             in_flight: VecDeque::with_capacity(64),
-        };
-        caller.send_text(r#"{"event":"connected","protocol":"Call","version":"1.0.0"}"#);
-        let start = format!(
-            r#"{{"event":"start","sequenceNumber":"1","start":{{"accountSid":"AC00000000000000000000000000000000","streamSid":"{sid}","callSid":"CA{number:032x}","tracks":["inbound"],"mediaFormat":{{"encoding":"audio/x-mulaw","sampleRate":8000,"channels":1}},"customParameters":{{}}}},"streamSid":"{sid}"}}"#,
-            sid = caller.stream_sid
-        );
-        caller.send_text(&start);
-        caller.stream.set_nonblocking(true).map_err(|error| error.to_string())?;
-        Ok(caller)
+        })
     }
 
     /// xorshift64: audio that no two frames share.
@@ -219,120 +165,27 @@ impl Caller {
         drop(STANDARD.encode_slice(audio, &mut payload));
         let chars = String::from_utf8_lossy(&payload);
         self.sequence += 1;
-        let text = format!(
-            r#"{{"event":"media","sequenceNumber":"{}","media":{{"track":"inbound","chunk":"{}","timestamp":"{}","payload":"{chars}"}},"streamSid":"{}"}}"#,
-            self.sequence,
-            self.sequence - 1,
-            (self.sequence - 2) * 20,
-            self.stream_sid
-        );
-        self.send_text(&text);
+        self.line.send_media(self.sequence, self.sequence - 1, &chars);
         self.in_flight.push_back((now, payload));
         self.due += PERIOD;
     }
 
-    fn send_text(&mut self, text: &str) {
-        let mut frame = Vec::with_capacity(text.len() + 8);
-        frame.push(0x81);
-        match u8::try_from(text.len()) {
-            Ok(length) if length < 126 => frame.push(0x80 | length),
-            _ => {
-                frame.push(0x80 | 126);
-                frame.extend_from_slice(&(text.len() as u16).to_be_bytes());
-            }
-        }
-        frame.extend_from_slice(&MASK);
-        frame.extend(text.bytes().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
-        drop(self.tls.writer().write_all(&frame));
-        while self.tls.wants_write() {
-            match self.tls.write_tls(&mut self.stream) {
-                Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                Err(_) => return,
-            }
-        }
-    }
-
     fn receive(&mut self, now: Instant, seen: &mut Seen) {
-        match self.tls.read_tls(&mut self.stream) {
-            Ok(count) if count > 0 => {}
-            _ => return,
-        }
-        let Ok(state) = self.tls.process_new_packets() else {
-            return;
-        };
-        let from = self.received.len();
-        self.received.resize(from + state.plaintext_bytes_to_read(), 0);
-        drop(self.tls.reader().read_exact(&mut self.received[from..]));
-        let mut at = 0;
-        while let Some((head, length)) = frame_at(&self.received[at..]) {
-            let message = &self.received[at + head..at + head + length];
-            if self.received[at] & 0x0F == 1 {
-                let sent = self.in_flight.pop_front();
-                let expected = sent.as_ref().map(|(_, payload)| &payload[..]);
-                if expected == payload_of(message) && contains(message, self.stream_sid.as_bytes())
-                {
-                    seen.echoed += 1;
-                } else {
-                    seen.crossed += 1;
-                }
-                if let Some((sent_at, _)) = sent {
-                    let micros = now.saturating_duration_since(sent_at).as_micros();
-                    seen.latencies_us.push(u32::try_from(micros).unwrap_or(u32::MAX));
-                }
+        let (line, in_flight) = (&mut self.line, &mut self.in_flight);
+        let stream_sid = line.stream_sid.clone();
+        line.receive(|message| {
+            let sent = in_flight.pop_front();
+            let expected = sent.as_ref().map(|(_, payload)| &payload[..]);
+            let is_own = string_of(message, "\"streamSid\"") == Some(stream_sid.as_bytes());
+            if expected == string_of(message, "\"payload\"") && is_own {
+                seen.echoed += 1;
+            } else {
+                seen.crossed += 1;
             }
-            at += head + length;
-        }
-        self.received.drain(..at);
+            if let Some((sent_at, _)) = sent {
+                let micros = now.saturating_duration_since(sent_at).as_micros();
+                seen.latencies_us.push(u32::try_from(micros).unwrap_or(u32::MAX));
+            }
+        });
     }
-}
-
-/// Length of a whole frame's head and body at the beginning of `bytes`.
-fn frame_at(bytes: &[u8]) -> Option<(usize, usize)> {
-    let second = usize::from(*bytes.get(1)? & 0x7F);
-    let (head, length) = if second == 126 {
-        (4, usize::from(u16::from_be_bytes([*bytes.get(2)?, *bytes.get(3)?])))
-    } else {
-        (2, second)
-    };
-    (bytes.len() >= head + length).then_some((head, length))
-}
-
-fn payload_of(message: &[u8]) -> Option<&[u8]> {
-    let key = b"\"payload\":";
-    let at = message.windows(key.len()).position(|window| window == key)? + key.len();
-    let rest = message.get(at..)?;
-    let open = rest.iter().position(|byte| *byte == b'"')? + 1;
-    rest.get(open..open + PAYLOAD_CHARS)
-}
-
-fn contains(message: &[u8], needle: &[u8]) -> bool {
-    message.windows(needle.len()).any(|window| window == needle)
-}
-
-fn upgrade_request(port: u16) -> String {
-    let signature = AuthToken::new(&Secret::new("12345".to_owned()))
-        .map(|token| token.sign_url("wss://localhost/rtm/voice").to_base64())
-        .unwrap_or_default();
-    format!(
-        "GET /rtm/voice HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: Upgrade\r\n\
-         Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nX-Twilio-Signature: {signature}\r\n\r\n"
-    )
-}
-
-/// TLS 1.3 with AES-128-GCM for everyone: peers must not win by a cheaper cipher.
-fn client_config(ca: &str) -> Result<Arc<ClientConfig>, String> {
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(ca.as_bytes()).flatten() {
-        roots.add(certificate).map_err(|error| error.to_string())?;
-    }
-    let mut provider = rustls::crypto::ring::default_provider();
-    provider.cipher_suites = vec![rustls::crypto::ring::cipher_suite::TLS13_AES_128_GCM_SHA256];
-    let config = ClientConfig::builder_with_provider(Arc::new(provider))
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Arc::new(config))
 }

@@ -4,9 +4,13 @@
 //! to a peer of the same run; absolute ones belong to the machine of the day.
 #![forbid(unsafe_code)]
 
+mod callers;
+mod conversation;
 mod generator;
+mod line;
 mod report;
 mod server;
+mod vendors;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -17,6 +21,7 @@ use server::{Bench, ServerKind};
 
 /// What to measure.
 struct Plan {
+    workload: Workload,
     calls: Vec<usize>,
     runs: usize,
     seconds: u64,
@@ -25,9 +30,21 @@ struct Plan {
     json: bool,
 }
 
+/// What callers do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Workload {
+    /// Every frame comes back.
+    Echo,
+    /// They speak and are answered.
+    Conversation,
+}
+
 impl Plan {
     fn from_arguments() -> Result<Self, String> {
+        let mut arguments = std::env::args().skip(1).peekable();
+        let is_conversation = arguments.next_if(|word| word == "conversation").is_some();
         let mut plan = Self {
+            workload: Workload::Echo,
             calls: vec![100, 250, 500, 1_000],
             runs: 3,
             seconds: 6,
@@ -35,7 +52,11 @@ impl Plan {
             capacity: vec![100, 250, 500, 750, 1_000, 1_250, 1_500, 2_000],
             json: false,
         };
-        let mut arguments = std::env::args().skip(1);
+        if is_conversation {
+            // A turn lasts six seconds, and every third opens a new connection to a voice.
+            (plan.workload, plan.calls) = (Workload::Conversation, vec![100, 200, 250, 500]);
+            plan.seconds = 20;
+        }
         while let Some(argument) = arguments.next() {
             if argument == "--json" {
                 plan.json = true;
@@ -77,6 +98,11 @@ fn main() -> ExitCode {
 
 fn run(plan: &Plan) -> Result<bool, String> {
     let bench = Bench::prepare()?;
+    if plan.workload == Workload::Conversation {
+        let (calls, runs, json) = (plan.calls.clone(), plan.runs, plan.json);
+        let window = Duration::from_secs(plan.seconds);
+        return conversation::run(&bench, &conversation::Plan { calls, runs, window, json });
+    }
     let mut rows: BTreeMap<(usize, ServerKind), Vec<Row>> = BTreeMap::new();
     for calls in &plan.calls {
         // Interleaved, so that a machine that slows down slows everyone.

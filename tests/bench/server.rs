@@ -13,8 +13,10 @@ use ward::settings::AllSettings;
 use ward::vendors::Vendors;
 use ward_policy::audit::Role;
 
-use crate::generator::{Load, Target};
+use crate::generator::Load;
+use crate::line::Target;
 use crate::report::Row;
+use crate::vendors::Vendors as VendorsOfLoad;
 
 /// Whom to measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,23 +67,24 @@ pub(crate) struct Bench {
     root: PathBuf,
     server_core: usize,
     generator_core: usize,
+    vendors_core: usize,
 }
 
 /// A server that runs.
-enum Running {
+pub(crate) enum Running {
     Ward(Box<launch::Server>, std::thread::JoinHandle<()>),
     Peer(Child),
 }
 
 impl Running {
-    fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         match self {
             Self::Ward(server, _) => server.process(Role::Media).unwrap_or_default(),
             Self::Peer(child) => child.id(),
         }
     }
 
-    fn stop(self) {
+    pub(crate) fn stop(self) {
         match self {
             Self::Ward(mut server, log) => {
                 server.stop(Duration::from_secs(2));
@@ -109,8 +112,10 @@ impl Bench {
         let [.., server_core, generator_core] = cores.as_slice() else {
             return Err("two cores are needed".to_owned());
         };
-        let bench =
-            Self { folder, ca, root, server_core: *server_core, generator_core: *generator_core };
+        let (server_core, generator_core) = (*server_core, *generator_core);
+        // Beside the generator where there is no third one.
+        let vendors_core = cores.iter().rev().nth(2).copied().unwrap_or(generator_core);
+        let bench = Self { folder, ca, root, server_core, generator_core, vendors_core };
         bench.pin(bench.generator_core)?;
         Ok(bench)
     }
@@ -119,10 +124,31 @@ impl Bench {
         &self.root
     }
 
+    /// Who vouches for every certificate of the run.
+    pub(crate) fn certificate(&self) -> String {
+        self.ca.certificate()
+    }
+
     fn pin(&self, core: usize) -> Result<(), String> {
-        let mut set = CpuSet::new();
-        set.set(core);
-        sched_setaffinity(None, &set).map_err(|error| error.to_string())
+        pin_to(core).map_err(|error| error.to_string())
+    }
+
+    /// Scripted vendors, on a core that is not the server's.
+    pub(crate) fn start_vendors(&self) -> Result<VendorsOfLoad, String> {
+        let core = self.vendors_core;
+        VendorsOfLoad::start(&self.ca, move || pin_to(core).unwrap_or_default())
+    }
+
+    /// The media server with `vendors` and `more` settings, on the server's core.
+    pub(crate) fn start_conversation(
+        &self,
+        vendors: Vendors,
+        more: &str,
+    ) -> Result<(u16, Running), String> {
+        self.pin(self.server_core)?;
+        let started = self.start_ward(vendors, more);
+        self.pin(self.generator_core)?;
+        started
     }
 
     /// Starts `kind`, loads it with `calls` calls for `window`, and says what was seen.
@@ -187,7 +213,9 @@ impl Bench {
         let peers = self.root.join("tests/bench/peers");
         let port = free_port()?;
         let mut command = match kind {
-            ServerKind::WardMedia => return self.start_ward(&chain, &key),
+            ServerKind::WardMedia => {
+                return self.start_ward(Vendors::built_in(), "MEDIA_AGENT=echo\n");
+            }
             ServerKind::TokioTungstenite | ServerKind::TokioTungsteniteTuned => {
                 let mut command = Command::new(peers.join("target/release/peer-tokio-tungstenite"));
                 let is_tuned = kind == ServerKind::TokioTungsteniteTuned;
@@ -212,16 +240,18 @@ impl Bench {
         Ok((port, Running::Peer(child)))
     }
 
-    fn start_ward(&self, chain: &Path, key: &Path) -> Result<(u16, Running), String> {
-        let read = |path: &Path| fs::read_to_string(path).map_err(|error| error.to_string());
+    fn start_ward(&self, vendors: Vendors, more: &str) -> Result<(u16, Running), String> {
+        let read = |name: &str| {
+            fs::read_to_string(self.folder.join(name)).map_err(|error| error.to_string())
+        };
         let listeners = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), 1)
             .map_err(|error| error.to_string())?;
         let port = listeners[0].local_addr().map_err(|error| error.to_string())?.port();
-        let settings = AllSettings::from_document(
+        let settings = AllSettings::from_document(&format!(
             "MEDIA_WSS_URL=wss://localhost\nNEXT_PUBLIC_SITE_URL=https://localhost\n\
              TWILIO_ACCOUNT_SID=AC00000000000000000000000000000000\nTWILIO_AUTH_TOKEN=12345\n\
-             MEDIA_AGENT=echo\n",
-        );
+             {more}"
+        ));
         let handshake = settings.handshake_values().map_err(|problems| format!("{problems:?}"))?;
         let executable = std::env::var("WARD_MEDIA")
             .map_or_else(|_| self.root.join("target/release/ward-media"), PathBuf::from);
@@ -232,17 +262,22 @@ impl Bench {
             listeners,
             settings: settings.media_document(),
             identity: Some(Identity {
-                chain: read(chain)?,
-                key: ward_policy::phi::Secret::new(read(key)?),
+                chain: read("chain.pem")?,
+                key: ward_policy::phi::Secret::new(read("key.pem")?),
             }),
             handshake: Some(handshake),
-            vendors: Some(Vendors::built_in()),
+            vendors: Some(vendors),
         };
         let (mut server, mut log) = launch(plan).map_err(|error| error.to_string())?;
         await_start(&mut server, &mut log).map_err(|error| error.to_string())?;
         // The log is read, as it would be in production, and thrown away.
         let reader = std::thread::spawn(move || {
-            log.for_each(drop);
+            let is_wanted = std::env::var_os("WARD_BENCH_LOG").is_some();
+            log.for_each(|line| {
+                if is_wanted {
+                    eprintln!("{}", line.text);
+                }
+            });
         });
         Ok((port, Running::Ward(Box::new(server), reader)))
     }
@@ -252,6 +287,12 @@ impl Drop for Bench {
     fn drop(&mut self) {
         drop(fs::remove_dir_all(&self.folder));
     }
+}
+
+fn pin_to(core: usize) -> Result<(), rustix::io::Errno> {
+    let mut set = CpuSet::new();
+    set.set(core);
+    sched_setaffinity(None, &set)
 }
 
 fn free_port() -> Result<u16, String> {
@@ -272,7 +313,7 @@ fn await_port(port: u16) -> Result<(), String> {
 }
 
 /// Time on a processor of every thread, in nanoseconds: the first number of `schedstat`.
-fn cpu_time(id: u32) -> Result<Duration, String> {
+pub(crate) fn cpu_time(id: u32) -> Result<Duration, String> {
     let tasks = fs::read_dir(format!("/proc/{id}/task")).map_err(|error| error.to_string())?;
     let mut total = 0;
     for task in tasks.flatten() {
@@ -282,7 +323,7 @@ fn cpu_time(id: u32) -> Result<Duration, String> {
     Ok(Duration::from_nanos(total))
 }
 
-fn resident_kib(id: u32) -> Result<u64, String> {
+pub(crate) fn resident_kib(id: u32) -> Result<u64, String> {
     let text = fs::read_to_string(format!("/proc/{id}/status")).map_err(|e| e.to_string())?;
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
     line.trim().trim_end_matches(" kB").parse().map_err(|_| "no number in VmRSS".to_owned())

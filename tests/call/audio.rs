@@ -233,7 +233,7 @@ struct Listener;
 impl Agent for Listener {
     fn hear(&mut self, _heard: Heard<'_>, _voice: &mut Voice<'_>) {}
 
-    fn has_recogniser(&self) -> bool {
+    fn is_conversation(&self) -> bool {
         true
     }
 }

@@ -101,7 +101,7 @@ impl Piped {
 }
 
 fn echo() -> Box<dyn Agents> {
-    Box::new(Embedded::new(AgentKind::Echo))
+    Box::new(Embedded::new(AgentKind::Echo, true).unwrap())
 }
 
 /// Sends `texts`, then nothing; the close code and when it came.
@@ -205,7 +205,7 @@ async fn e53_a_close_that_is_never_answered_takes_a_second() {
 
 #[test]
 fn e54_the_longest_call_ends_with_a_goodbye() {
-    let agents = Box::new(Embedded::new(AgentKind::Greeter));
+    let agents = Box::new(Embedded::new(AgentKind::Greeter, true).unwrap());
     let mut call = VirtualCall::in_context(context(agents, "CALL_DURATION_MAX_S=30"));
     call.silence(29_900);
     assert_eq!(call.ended, None);

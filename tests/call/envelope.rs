@@ -17,7 +17,7 @@ use ward_tests::websocket::{Stream, connected, media, start, stop};
 
 /// Sends messages to a fresh session and returns why it ended.
 fn end_of(messages: &[Value]) -> Option<CallEnd> {
-    let context = context(Box::new(Embedded::new(AgentKind::Echo)), "");
+    let context = context(Box::new(Embedded::new(AgentKind::Echo, true).unwrap()), "");
     let mut session = Session::new(Arc::clone(&context), Duration::ZERO);
     let end = messages.iter().find_map(|message| {
         note_sent(message.to_string().as_bytes());
@@ -166,7 +166,7 @@ fn e26_parameters_are_bounded_in_number_and_length() {
     let twice = start()
         .to_string()
         .replace(r#""customParameters":{}"#, r#""customParameters":{"a":"1","a":"2"}"#);
-    let context = context(Box::new(Embedded::new(AgentKind::Echo)), "");
+    let context = context(Box::new(Embedded::new(AgentKind::Echo, true).unwrap()), "");
     let mut session = Session::new(context, Duration::ZERO);
     session.on_text(Duration::ZERO, &connected().to_string(), Waker::noop()).unwrap();
     let ended = session.on_text(Duration::ZERO, &twice, Waker::noop());

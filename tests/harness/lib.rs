@@ -20,3 +20,4 @@ pub mod memory;
 pub mod network;
 pub mod vendor;
 pub mod python;
+pub mod statistics;

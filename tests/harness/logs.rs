@@ -40,11 +40,12 @@ fn follows(line: &str, place: &mut Option<(String, u64, String)>) -> bool {
 
 /// Whether a line is the event: one of the server's own, unless it is one that others alone write.
 fn is_of(line: &Value, event: &str) -> bool {
-    const OF_OTHERS: [&str; 7] = [
+    const OF_OTHERS: [&str; 8] = [
         "role_started",
         "role_ended",
         "line_refused",
         "scrubber_alarm",
+        "vendor_minted",
         "vendor_dialled",
         "vendor_refused",
         "vendor_cut",

@@ -69,7 +69,7 @@ impl VirtualCall {
     /// A call with one of the agents that ship, after `start`.
     #[must_use]
     pub fn with(kind: AgentKind) -> Self {
-        Self::in_context(context(Box::new(Embedded::new(kind)), ""))
+        Self::in_context(context(Box::new(Embedded::new(kind, true).unwrap()), ""))
     }
 
     /// A call in a context of the test's own, after `start`.

@@ -21,8 +21,8 @@ use ward_sys::secret::SecretPool;
 
 use crate::attempt::{Attempts, errno};
 
-/// Vendors and classes that are asked for, in this order; the last one should be granted.
-const ASKED: [(&str, DataClass); 10] = [
+/// Vendors and classes that are asked for, in this order; `minted` and the last one should be granted.
+const ASKED: [(&str, DataClass); 18] = [
     ("nobody", DataClass::Audio),
     ("pending", DataClass::Audio),
     ("expired", DataClass::Audio),
@@ -32,6 +32,14 @@ const ASKED: [(&str, DataClass); 10] = [
     ("private", DataClass::Audio),
     ("mixed", DataClass::Audio),
     ("nowhere", DataClass::Audio),
+    ("static", DataClass::Audio),
+    ("mint-wrong", DataClass::Audio),
+    ("mint-private", DataClass::Audio),
+    ("mint-late", DataClass::Audio),
+    ("mint-huge", DataClass::Audio),
+    ("mint-garbage", DataClass::Audio),
+    ("mint-over", DataClass::Audio),
+    ("minted", DataClass::Audio),
     ("standin", DataClass::Audio),
 ];
 
@@ -75,15 +83,17 @@ pub fn serve(arguments: impl Iterator<Item = String>) -> Result<(), String> {
         };
         let Answer { outcome, .. } = answer;
         let outcome = outcome.map(|grant| {
-            let bytes = token.bytes()[..grant.token_bytes].to_vec();
-            granted = Some((grant.connection, bytes));
+            let text = String::from_utf8_lossy(&token.bytes()[..grant.token_bytes]);
+            told.push_str(&format!("token of {}: {text}\n", vendor.as_str()));
+            let path = grant.terms.manner.map(|manner| manner.connector.path);
+            told.push_str(&format!("path of {}: {}\n", vendor.as_str(), path.unwrap_or_default()));
+            granted = Some(grant.connection);
             "granted"
         });
         let code = outcome.unwrap_or_else(|reason| reason.code());
         told.push_str(&format!("{} {}: {code}\n", vendor.as_str(), class.name()));
     }
-    let (connection, token) = granted.ok_or("nothing was granted")?;
-    told.push_str(&format!("token: {}\n", String::from_utf8_lossy(&token)));
+    let connection = granted.ok_or("nothing was granted")?;
     // A TLS server answers nonsense with an alert.
     send(&connection, b"nonsense that is no handshake\r\n", SendFlags::NOSIGNAL).map_err(text)?;
     told.push_str(&format!("answered: {} bytes\n", read_some(&connection)?));

@@ -27,6 +27,24 @@ fn patience() -> Duration {
 }
 
 #[test]
+fn a_server_that_does_not_heed_the_signal_is_ended() {
+    let server = Running::media("");
+    let (init, media) = (server.process(Role::Init), server.process(Role::Media));
+    // What a server does that was taken over and ignores what it can.
+    signal(media, Signal::STOP);
+    signal(init, Signal::TERM);
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(is_there(media), "the first signal gives calls their time");
+    let begun = Instant::now();
+    signal(init, Signal::TERM);
+    let most = ward_policy::limit::END_DEADLINE + Duration::from_secs(10);
+    while (is_there(media) || is_there(init)) && begun.elapsed() < most {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(!is_there(media) && !is_there(init), "{:?}", begun.elapsed());
+}
+
+#[test]
 fn a_media_server_that_is_killed_again_and_again_comes_back_within_a_second() {
     let server = Running::media("");
     let others = [Role::Init, Role::Log, Role::Sign, Role::Broker];

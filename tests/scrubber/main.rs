@@ -11,11 +11,9 @@ use serde_json::Value;
 use ward_policy::scrub::{Class, Hits, scan};
 use ward_tests::binaries::root;
 use ward_tests::python::python;
+use ward_tests::statistics::Share;
 
 mod report;
-mod statistics;
-
-use statistics::Share;
 
 /// Least recall and precision of each class, in per cent: what is known to be missed is below 100.
 const FLOORS: [(Class, f64, f64); 8] = [

@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 
 use ring::digest::{SHA256, digest};
 use ward_policy::scrub::Class;
+use ward_tests::statistics::Share;
 
-use crate::statistics::Share;
 use crate::{Outcome, Tally};
 
 /// How the document is made anew.

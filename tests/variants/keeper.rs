@@ -15,7 +15,9 @@ use ward_media::agent::Agents;
 static ALLOCATOR: ward_sys::alloc::ZeroOnFree = ward_sys::alloc::ZeroOnFree;
 
 fn main() -> ExitCode {
-    exit_code(ward_media::server::start(std::env::args().skip(1), |_settings| Box::new(Keepers)))
+    exit_code(ward_media::server::start(std::env::args().skip(1), |_settings| {
+        Ok(Box::new(Keepers))
+    }))
 }
 
 struct Keepers;
@@ -41,7 +43,10 @@ impl Agent for Keeper {
             Heard::Pressed(digit) => self.digits.push(char::from(digit.key())),
             Heard::Started
             | Heard::SpeechBegan
+            | Heard::SpeechPaused
             | Heard::SpeechEnded
+            | Heard::Reported(_)
+            | Heard::Time
             | Heard::SaidAll
             | Heard::TimeUp => {}
         }

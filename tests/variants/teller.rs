@@ -14,7 +14,9 @@ use ward_media::agent::Agents;
 static ALLOCATOR: ward_sys::alloc::ZeroOnFree = ward_sys::alloc::ZeroOnFree;
 
 fn main() -> ExitCode {
-    exit_code(ward_media::server::start(std::env::args().skip(1), |_settings| Box::new(Tellers)))
+    exit_code(ward_media::server::start(std::env::args().skip(1), |_settings| {
+        Ok(Box::new(Tellers))
+    }))
 }
 
 struct Tellers;
@@ -43,7 +45,10 @@ impl Agent for Teller {
             Heard::Pressed(digit) => self.pressed.push(char::from(digit.key())),
             Heard::Started
             | Heard::SpeechBegan
+            | Heard::SpeechPaused
             | Heard::SpeechEnded
+            | Heard::Reported(_)
+            | Heard::Time
             | Heard::SaidAll
             | Heard::TimeUp => {}
         }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use ward_edge::clock::Clock;
 use ward_edge::egress::Terms;
+use ward_edge::log::Log;
+use ward_policy::audit::Event;
 use ward_policy::data_class::DataClass;
 use ward_policy::date::Date;
 use ward_policy::fault::{DialFault, VendorEnd};
@@ -13,12 +16,23 @@ use ward_policy::vendor_id::VendorId;
 use crate::dial::Dialler;
 use crate::keys::Keys;
 use crate::live::Term;
+use crate::mint::{Asked, Minted, mint};
 
 /// What is needed to answer.
 pub(crate) struct Answering {
     pub(crate) registry: Registry,
     pub(crate) dialler: Dialler,
     pub(crate) keys: Keys,
+    pub(crate) log: Log,
+    pub(crate) clock: Clock,
+}
+
+/// What a token comes from.
+enum Credential<'a> {
+    /// It is there, or there is to be none.
+    Made(Minted),
+    /// The vendor mints it.
+    ToMint(Asked<'a>),
 }
 
 /// What is given to media, before it is sent.
@@ -33,7 +47,7 @@ const DAY_S: u64 = 86_400;
 
 /// Seconds since 1970-01-01, by the machine's clock; 0 when that stands before.
 #[expect(clippy::disallowed_methods, reason = "an agreement begins and ends on a date")]
-fn unix_s() -> u64 {
+pub(crate) fn unix_s() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.map_or(0, |since| since.as_secs())
 }
@@ -48,49 +62,69 @@ impl Answering {
         let today = Date::from_days(i64::try_from(now_s / DAY_S).unwrap_or(i64::MAX));
         let approved = self.registry.approve(vendor.as_str(), class, today)?;
         let entry = approved.entry();
-        let host = data_host(entry)?;
+        let host = entry.host(Purpose::Data).ok_or(DialFault::NoHost)?;
         // Before anybody is dialled: what cannot be used need not be opened.
-        let token = self.token(entry, host, vendor, now_s)?;
+        let credential = self.credential(entry, host, vendor, now_s)?;
         let term = term(&approved, now_s);
-        let connection = self.dialler.dial(&host.name, host.port).await?;
+        let dialling = self.dialler.dial(&host.name, host.port);
+        let (minted, connection) = match credential {
+            Credential::Made(made) => (made, dialling.await?),
+            // A caller waits for the slower one, not for both.
+            Credential::ToMint(asked) => tokio::try_join!(self.mint(vendor, asked), dialling)?,
+        };
         // Small messages leave at once; a failure costs a delay and nothing else.
         connection.set_nodelay(true).unwrap_or_default();
-        let token_ttl = if token.expose().is_empty() { 0 } else { entry.credential.max_ttl_s };
         let terms = Terms {
             vendor,
             host: host.name.clone(),
-            token_ttl: Duration::from_secs(u64::from(token_ttl)),
+            token_ttl: Duration::from_secs(u64::from(minted.ttl_s)),
             session_max: term.length,
             roots_pem: entry.roots_pem.clone().unwrap_or_default(),
+            manner: entry.manner(),
         };
-        Ok(Answered { connection, terms, token, term })
+        Ok(Answered { connection, terms, token: minted.token, term })
     }
 
-    fn token(
-        &self,
-        entry: &Entry,
+    async fn mint(&self, vendor: VendorId, asked: Asked<'_>) -> Result<Minted, DialFault> {
+        let began = self.clock.now();
+        let minted = mint(&self.dialler, asked).await?;
+        let took = self.clock.now().saturating_sub(began);
+        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        self.log.record(&Event::VendorMinted { vendor, token_ttl_s: minted.ttl_s, took_ms });
+        Ok(minted)
+    }
+
+    fn credential<'a>(
+        &'a self,
+        entry: &'a Entry,
         host: &Host,
         vendor: VendorId,
         now_s: u64,
-    ) -> Result<Secret<String>, DialFault> {
-        match entry.credential.class {
-            CredentialClass::None => Ok(Secret::new(String::new())),
-            CredentialClass::SignedToken => {
-                let key = self.keys.of(vendor).ok_or(DialFault::NoCredential)?;
-                let ttl_s = entry.credential.max_ttl_s;
-                let token = crate::token::signed(key, &host.name, now_s, ttl_s);
-                token.ok_or(DialFault::NoCredential)
+    ) -> Result<Credential<'a>, DialFault> {
+        let none = DialFault::NoCredential;
+        let credential = &entry.credential;
+        let max_ttl_s = credential.max_ttl_s;
+        let key = || self.keys.of(vendor).ok_or(none);
+        match credential.class {
+            CredentialClass::None => {
+                let token = Secret::new(String::new());
+                Ok(Credential::Made(Minted { token, ttl_s: 0 }))
             }
-            // A key that lasts is never given to media, and nobody here mints the vendor's own tokens yet.
-            CredentialClass::Token | CredentialClass::StaticKey => Err(DialFault::NoCredential),
+            CredentialClass::SignedToken => {
+                let token = crate::token::signed(key()?, &host.name, now_s, max_ttl_s);
+                Ok(Credential::Made(Minted { token: token.ok_or(none)?, ttl_s: max_ttl_s }))
+            }
+            CredentialClass::Token => Ok(Credential::ToMint(Asked {
+                mint: credential.mint.as_ref().ok_or(none)?,
+                host: entry.host(Purpose::Token).ok_or(none)?,
+                roots_pem: entry.roots_pem.as_deref().unwrap_or_default(),
+                key: key()?,
+                max_ttl_s,
+            })),
+            // A key that lasts is never given to media.
+            CredentialClass::StaticKey => Err(none),
         }
     }
-}
-
-/// The host that gives the service itself.
-fn data_host(entry: &Entry) -> Result<&Host, DialFault> {
-    let host = entry.hosts.iter().find(|host| host.purpose == Purpose::Data);
-    host.ok_or(DialFault::NoHost)
 }
 
 /// How long a connection may live: the entry's longest session, or the rest of its last day (UTC).

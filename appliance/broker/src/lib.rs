@@ -1,8 +1,9 @@
 //! The process that opens sockets: it dials vendors of the registry, and nobody else.
 //!
 //! Media asks for a vendor by its id; the answer is a connected descriptor and a short-lived token, or a reason.
-//! It holds the vendors' keys and never sees a byte that goes over a connection: media does the TLS. It reads
-//! no file and takes no connection.
+//! It holds the vendors' keys and never sees a byte that goes over a connection that it gives away: media does the TLS.
+//! What it says itself, to whoever mints a vendor's tokens, is never about a call. It reads no file and takes no
+//! connection.
 #![forbid(unsafe_code)]
 
 pub mod server;
@@ -11,4 +12,5 @@ mod answer;
 mod dial;
 pub mod keys;
 mod live;
+mod mint;
 mod token;

@@ -4,12 +4,14 @@
 //! connection alive. It never reads from one.
 
 use std::collections::BTreeMap;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustix::net::{Shutdown, shutdown};
 use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use ward_edge::log::Log;
@@ -56,27 +58,44 @@ impl Drop for Place {
 /// The connections of one channel, by the number of their question. Whoever is taken out is ended.
 pub(crate) type Lent = Arc<Mutex<BTreeMap<u64, oneshot::Sender<VendorEnd>>>>;
 
+/// A connection that can be cut from now on.
+#[derive(Debug)]
+pub(crate) struct Held(AsyncFd<OwnedFd>);
+
+impl Held {
+    /// `None` when the system cannot watch it: then nobody may have it.
+    pub(crate) fn new(connection: TcpStream) -> Option<Self> {
+        let connection = connection.into_std().ok()?;
+        // Only the end of it wakes us: data that comes is media's.
+        watch(connection.into(), Interest::PRIORITY).ok().map(Self)
+    }
+}
+
+impl AsFd for Held {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.get_ref().as_fd()
+    }
+}
+
 /// Holds a connection until its term is over, it is closed both ways, or `ended` says so. `since` is how long ago
 /// its term began.
 pub(crate) async fn hold(
-    connection: TcpStream,
+    Held(connection): Held,
     vendor: VendorId,
     term: Term,
     since: Duration,
     mut ended: oneshot::Receiver<VendorEnd>,
     log: Log,
 ) {
-    let Ok(connection) = connection.into_std() else { return };
-    // Only the end of it wakes us: data that comes is media's.
-    let Ok(connection) = watch(connection.into(), Interest::PRIORITY) else { return };
     let over = tokio::time::sleep(term.length.saturating_sub(since));
     tokio::pin!(over);
     let reason = loop {
         tokio::select! {
             ready = connection.ready(Interest::PRIORITY) => {
                 let Ok(mut guard) = ready else { return };
-                // An urgent byte is no end: whoever sends one does not get rid of us.
-                if guard.ready().is_read_closed() && guard.ready().is_write_closed() {
+                // An urgent byte is no end: whoever sends one does not get rid of us. Asked for like this, we hear of
+                // no end but one of both directions; it is told as one of reading, and told again for ever.
+                if guard.ready().is_read_closed() {
                     return;
                 }
                 guard.clear_ready();
@@ -109,7 +128,11 @@ mod tests {
         other: impl FnOnce(std::net::TcpStream) + Send + 'static,
     ) -> String {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let connection = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let connection = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        connection.set_nonblocking(true).unwrap();
+        // What media has: letting go of the broker's own copy ends nothing.
+        let of_media = connection.try_clone().unwrap();
+        let connection = Held::new(TcpStream::from_std(connection).unwrap()).unwrap();
         let (vendor, _) = listener.accept().unwrap();
         let playing = std::thread::spawn(move || other(vendor));
         let (mut reader, writer) = std::io::pipe().unwrap();
@@ -126,6 +149,7 @@ mod tests {
         hold(connection, id, term, Duration::ZERO, receiver, log).await;
         drop(kept);
         playing.join().unwrap();
+        drop(of_media);
         let mut text = String::new();
         reader.read_to_string(&mut text).unwrap();
         text
@@ -145,6 +169,24 @@ mod tests {
         })
         .await;
         assert!(text.contains("vendor_cut") && text.contains("session_over"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_reset_holds_nobody_up() {
+        let long = Term { length: Duration::from_secs(100), ..SHORT };
+        for is_closed_first in [false, true] {
+            let other = move |vendor: std::net::TcpStream| {
+                if is_closed_first {
+                    // An end of one direction alone is none; whoever has the connection too may answer it.
+                    shutdown(&vendor, Shutdown::Write).unwrap();
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+                rustix::net::sockopt::set_socket_linger(&vendor, Some(Duration::ZERO)).unwrap();
+                drop(vendor);
+            };
+            let held = tokio::time::timeout(Duration::from_secs(2), check(long, None, other));
+            assert_eq!(held.await.unwrap(), "", "{is_closed_first}");
+        }
     }
 
     #[tokio::test]

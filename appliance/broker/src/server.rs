@@ -9,7 +9,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use rustix::net::{RecvFlags, recv};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use ward_edge::allowance::Allowance;
 use ward_edge::cell;
 use ward_edge::clock::Clock;
@@ -32,7 +32,7 @@ use ward_sys::readiness::watch;
 use crate::answer::{Answered, Answering};
 use crate::dial::Dialler;
 use crate::keys::Keys;
-use crate::live::{Lent, Live, hold};
+use crate::live::{Held, Lent, Live, hold};
 use crate::settings::BrokerSettings;
 
 /// Runs the role until it is ended.
@@ -70,7 +70,7 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<Infallible, StartErr
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let dialler = Dialler::new(settings).ok_or(StartError::System)?;
-        let answering = Arc::new(Answering { registry, dialler, keys });
+        let answering = Arc::new(Answering { registry, dialler, keys, log: log.clone(), clock });
         let shared = Shared { answering, live: Live::default(), log: log.clone(), clock };
         let control = handed.control.take().ok_or(StartError::Handed)?;
         rustix::io::ioctl_fionbio(&control, true).map_err(std::io::Error::from)?;
@@ -154,6 +154,8 @@ impl Channel {
             clock.now(),
         );
         while let Some(question) = self.question().await {
+            // The broker has one thread: whoever asks without end does not keep it from the others.
+            tokio::task::coop::consume_budget().await;
             match question {
                 Some(Question::Done { number }) => self.end(number),
                 _ if !allowance.allows(clock.now()) => {
@@ -172,8 +174,7 @@ impl Channel {
                     let ended = self.enter(number);
                     let this = Arc::clone(&self);
                     tokio::spawn(async move {
-                        this.dial(number, class, vendor, ended).await;
-                        drop(permit);
+                        this.dial(number, class, vendor, ended, permit).await;
                     });
                 }
                 None => self.refuse(0, None, DialFault::BadQuestion),
@@ -228,6 +229,7 @@ impl Channel {
         class: DataClass,
         vendor: VendorId,
         mut ended: oneshot::Receiver<VendorEnd>,
+        dialling: OwnedSemaphorePermit,
     ) {
         let began = self.shared.clock.now();
         let outcome = async {
@@ -247,8 +249,15 @@ impl Channel {
             }
         };
         let Answered { connection, terms, token, term } = answered;
-        let (channel, token) = (self.channel.get_ref().as_fd(), token.expose().as_bytes());
-        let sent = send_grant(channel, number, &terms, token, connection.as_fd());
+        // Before anybody has it: what cannot be cut is not given.
+        let Some(connection) = Held::new(connection) else {
+            self.lent().remove(&number);
+            return self.refuse(number, Some(vendor), DialFault::ConnectFailed);
+        };
+        let (channel, bytes) = (self.channel.get_ref().as_fd(), token.expose().as_bytes());
+        let sent = send_grant(channel, number, &terms, bytes, connection.as_fd());
+        // Media's from here on: a connection is held for as long as an hour.
+        drop(token);
         let log = self.shared.log.clone();
         if sent.is_err() {
             // A media server that does not read its answers does not get this one; the connection ends here.
@@ -262,6 +271,8 @@ impl Channel {
             token_ttl_s: u32::try_from(terms.token_ttl.as_secs()).unwrap_or(u32::MAX),
         });
         let since = self.shared.clock.now().saturating_sub(began);
+        // Holding is not dialling: those who wait for a place get this one.
+        drop(dialling);
         hold(connection, vendor, term, since, ended, log).await;
         self.lent().remove(&number);
         drop(place);

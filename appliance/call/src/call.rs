@@ -7,15 +7,17 @@ use std::time::Duration;
 
 use ward_policy::count::{Count, Counts};
 use ward_policy::fault::CallEnd;
+use ward_policy::ledger::Ledger;
 use ward_policy::limit;
 
-use crate::agent::{Agent, Heard, Voice};
+use crate::agent::{Agent, Caller, Heard, Voice};
 use crate::backlog::Backlog;
 use crate::endpointing::{Endpointing, Turn};
 use crate::input::{Digit, Input};
 use crate::intake::{Intake, Verdict};
 use crate::output::Output;
 use crate::playout::{Playout, Returned};
+use crate::service::Request;
 
 /// How far the longest duration of a call has been dealt with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,11 +45,25 @@ impl Call {
     /// A call that `agent` takes at `now`, and that lasts at most `duration_max`.
     #[must_use]
     pub fn new(agent: Box<dyn Agent>, now: Duration, duration_max: Duration) -> Self {
-        let backlog = agent.has_recogniser().then(Backlog::default);
+        let is_conversation = agent.is_conversation();
+        let endpointing =
+            if is_conversation { Endpointing::with_detector() } else { Endpointing::default() };
+        Self::with_endpointing(agent, endpointing, now, duration_max)
+    }
+
+    /// The same with an endpointing of its own.
+    #[must_use]
+    pub fn with_endpointing(
+        agent: Box<dyn Agent>,
+        endpointing: Endpointing,
+        now: Duration,
+        duration_max: Duration,
+    ) -> Self {
+        let backlog = agent.is_conversation().then(Backlog::default);
         Self {
             agent,
             intake: Intake::new(now),
-            endpointing: Endpointing::default(),
+            endpointing,
             backlog,
             playout: Playout::default(),
             counts: Counts::default(),
@@ -59,10 +75,10 @@ impl Call {
     }
 
     /// Takes in what happened at `now`.
-    #[expect(clippy::needless_pass_by_value, reason = "what has happened is used up")]
     pub fn handle(&mut self, now: Duration, input: Input<'_>) {
         match input {
             Input::Start => self.tell(now, Heard::Started),
+            Input::Reported(report) => self.tell(now, Heard::Reported(report)),
             Input::Audio { sequence, timestamp_ms, payload } => {
                 if self.intake.in_sequence(sequence, &mut self.counts) {
                     self.hear(now, timestamp_ms, payload);
@@ -105,7 +121,30 @@ impl Call {
             end = end.saturating_add(limit::GOODBYE_MAX);
         }
         let silence = self.endpointing.is_speaking().then(|| self.silence_due());
-        [self.playout.wake_at(), silence].into_iter().flatten().fold(end, Duration::min)
+        let all = [self.playout.wake_at(), silence, self.agent.wake_at()];
+        all.into_iter().flatten().fold(end, Duration::min)
+    }
+
+    /// Whether it needs services.
+    #[must_use]
+    pub fn is_conversation(&self) -> bool {
+        self.backlog.is_some()
+    }
+
+    /// The next thing to ask a service.
+    pub fn next_request(&mut self) -> Option<Request> {
+        self.agent.next_request()
+    }
+
+    /// The account of a turn, once for each.
+    pub fn take_ledger(&mut self) -> Option<Ledger> {
+        self.agent.take_ledger()
+    }
+
+    /// Whether there is room for more speech of a voice.
+    #[must_use]
+    pub const fn takes_speech(&self) -> bool {
+        self.playout.queued_bytes() < limit::bytes_in_ms(limit::SPEECH_WAITING_MS_MAX)
     }
 
     /// Everything counted so far.
@@ -166,6 +205,9 @@ impl Call {
         for turn in turns.into_iter().flatten() {
             self.turn(now, turn);
         }
+        if self.is_conversation() {
+            self.tell(now, Heard::Time);
+        }
     }
 
     fn turn(&mut self, now: Duration, turn: Turn) {
@@ -175,12 +217,16 @@ impl Call {
                 self.interrupt(now);
                 self.tell(now, Heard::SpeechBegan);
             }
+            Turn::Paused => self.tell(now, Heard::SpeechPaused),
             Turn::Ended => self.tell(now, Heard::SpeechEnded),
         }
     }
 
-    /// The caller comes first: whatever is being said stops.
+    /// The caller comes first: whatever is being said stops. A conversation decides that itself.
     fn interrupt(&mut self, now: Duration) {
+        if self.is_conversation() {
+            return;
+        }
         let is_goodbye = self.playout.is_hanging_up() || self.ending != Ending::NotYet;
         if !is_goodbye && self.playout.is_speaking(now) {
             self.counts.one(Count::BargeIn);
@@ -199,7 +245,12 @@ impl Call {
     }
 
     fn tell(&mut self, now: Duration, heard: Heard<'_>) {
-        let mut voice = Voice { now, playout: &mut self.playout, counts: &mut self.counts };
+        let caller = Caller {
+            speech_ms: self.endpointing.speech_ms(),
+            silence_ms: self.endpointing.silence_ms(),
+        };
+        let (playout, counts) = (&mut self.playout, &mut self.counts);
+        let mut voice = Voice { now, caller, playout, counts };
         self.agent.hear(heard, &mut voice);
     }
 
@@ -219,12 +270,14 @@ impl Call {
         self.after_play(now);
         if self.endpointing.is_speaking() && now >= self.silence_due() {
             // The peer may send nothing at all while the caller is silent.
-            let mut ended = None;
-            let samples = limit::BYTES_PER_MS.saturating_mul(600);
-            self.endpointing.hear_silence(samples, |turn| ended = Some(turn));
-            if let Some(turn) = ended {
+            let (mut turns, samples) = (Vec::new(), limit::BYTES_PER_MS.saturating_mul(600));
+            self.endpointing.hear_silence(samples, |turn| turns.push(turn));
+            for turn in turns {
                 self.turn(now, turn);
             }
+        }
+        if self.agent.wake_at().is_some_and(|at| at <= now) {
+            self.tell(now, Heard::Time);
         }
         let end = self.started_at.saturating_add(self.duration_max);
         if self.ending == Ending::NotYet && now >= end {

@@ -1,12 +1,13 @@
-//! When the caller speaks, by the energy of µ-law alone.
+//! When the caller speaks: by the energy of µ-law, and for a conversation by a small network behind it.
 //!
 //! Blocks of 20 ms are speech when they are well above the noise of the line, which is learnt from
-//! the quietest block of each second or so. This decides turns, never content.
+//! the quietest block of each second or so. With a detector, a loud block must also sound like a voice. This
+//! decides turns, never content.
 
 use ward_policy::limit;
 
-/// Squares of the linear samples, by µ-law byte: G.711's formula, scaled down by 64 to fit sums.
-const SQUARES: [u32; 256] = squares();
+use crate::detector::Detector;
+use crate::linear::SQUARES;
 
 /// Quieter than this is never speech: a root mean square of 150 of 32,767, about -47 dBFS.
 const SPEECH_FLOOR: u64 = 150 * 150 / 64;
@@ -15,29 +16,13 @@ const SPEECH_OVER_NOISE: u64 = 8;
 /// The noise is never taken to be louder than this: a root mean square of 800, about -32 dBFS.
 const NOISE_MAX: u64 = 800 * 800 / 64;
 
-#[expect(
-    clippy::arithmetic_side_effects,
-    clippy::cast_possible_truncation,
-    clippy::indexing_slicing,
-    reason = "runs at compile time over 256 known values; an overflow would stop the build"
-)]
-const fn squares() -> [u32; 256] {
-    let mut table = [0; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        let inverted = !(byte as u8) as u32;
-        let magnitude = ((((inverted & 0x0f) << 3) + 0x84) << ((inverted >> 4) & 7)) - 0x84;
-        table[byte] = magnitude * magnitude / 64;
-        byte += 1;
-    }
-    table
-}
-
 /// A change of the caller's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
     /// The caller has spoken for [`limit::SPEECH_ONSET_MS`].
     Began,
+    /// The caller has been silent for [`limit::SPEECH_PAUSE_MS`].
+    Paused,
     /// The caller has been silent for [`limit::SPEECH_END_MS`].
     Ended,
 }
@@ -45,6 +30,7 @@ pub enum Turn {
 /// The state of one caller's voice.
 #[derive(Debug)]
 pub struct Endpointing {
+    detector: Option<Box<Detector>>,
     sum: u64,
     samples: u64,
     noise: u64,
@@ -56,11 +42,15 @@ pub struct Endpointing {
     window: u64,
     /// Blocks since the caller began to speak.
     spoken: u64,
+    /// Blocks of speech since the last pause, and blocks without since the last speech.
+    loud: u64,
+    quiet: u64,
 }
 
 impl Default for Endpointing {
     fn default() -> Self {
         Self {
+            detector: None,
             sum: 0,
             samples: 0,
             noise: SPEECH_FLOOR / SPEECH_OVER_NOISE,
@@ -69,6 +59,8 @@ impl Default for Endpointing {
             quietest: u64::MAX,
             window: 0,
             spoken: 0,
+            loud: 0,
+            quiet: 0,
         }
     }
 }
@@ -78,16 +70,33 @@ const BLOCK_SAMPLES: u64 = limit::FRAME_MS * 8;
 const WINDOW_BLOCKS: u64 = 60;
 const UTTERANCE_BLOCKS_MAX: u64 = limit::UTTERANCE_MS_MAX / limit::FRAME_MS;
 const ONSET_BLOCKS: u64 = limit::SPEECH_ONSET_MS / limit::FRAME_MS;
+const PAUSE_BLOCKS: u64 = limit::SPEECH_PAUSE_MS / limit::FRAME_MS;
 const END_BLOCKS: u64 = limit::SPEECH_END_MS / limit::FRAME_MS;
 
 impl Endpointing {
+    /// With a detector behind the energy gate.
+    #[must_use]
+    pub fn with_detector() -> Self {
+        Self { detector: Some(Box::default()), ..Self::default() }
+    }
+
     /// Hears `audio` and reports each change in it through `report`.
     pub fn hear(&mut self, audio: &[u8], mut report: impl FnMut(Turn)) {
-        for byte in audio {
-            let square = SQUARES.get(usize::from(*byte)).copied().unwrap_or(0);
-            self.sum = self.sum.saturating_add(u64::from(square));
-            self.samples = self.samples.saturating_add(1);
-            if self.samples == BLOCK_SAMPLES {
+        let mut rest = audio;
+        while !rest.is_empty() {
+            let missing = BLOCK_SAMPLES.saturating_sub(self.samples);
+            let missing = usize::try_from(missing).unwrap_or(usize::MAX);
+            let (piece, later) = rest.split_at(missing.min(rest.len()));
+            rest = later;
+            if let Some(detector) = &mut self.detector {
+                detector.push(piece);
+            }
+            let square = |byte: &u8| SQUARES.get(usize::from(*byte)).copied().unwrap_or(0);
+            let sum: u64 = piece.iter().map(|byte| u64::from(square(byte))).sum();
+            self.sum = self.sum.saturating_add(sum);
+            let samples = u64::try_from(piece.len()).unwrap_or(u64::MAX);
+            self.samples = self.samples.saturating_add(samples);
+            if self.samples >= BLOCK_SAMPLES {
                 let energy = self.sum / BLOCK_SAMPLES;
                 (self.sum, self.samples) = (0, 0);
                 if let Some(turn) = self.block(energy) {
@@ -104,6 +113,18 @@ impl Endpointing {
                 report(turn);
             }
         }
+    }
+
+    /// How long the caller has been speaking without a pause, in milliseconds; 0 while they are silent.
+    #[must_use]
+    pub const fn speech_ms(&self) -> u64 {
+        self.loud.saturating_mul(limit::FRAME_MS)
+    }
+
+    /// How long the caller has been silent, in milliseconds; 0 while they speak.
+    #[must_use]
+    pub const fn silence_ms(&self) -> u64 {
+        self.quiet.saturating_mul(limit::FRAME_MS)
     }
 
     /// Whether the caller is speaking.
@@ -132,14 +153,30 @@ impl Endpointing {
     fn block(&mut self, energy: u64) -> Option<Turn> {
         self.learn(energy);
         let threshold = self.noise.saturating_mul(SPEECH_OVER_NOISE).max(SPEECH_FLOOR);
-        let is_speech = energy > threshold;
+        let is_loud = energy > threshold;
         self.spoken = if self.is_speaking { self.spoken.saturating_add(1) } else { 0 };
-        let is_speech = is_speech && self.spoken < UTTERANCE_BLOCKS_MAX;
+        let is_voice = match &mut self.detector {
+            Some(detector) => detector.judge(is_loud),
+            None => is_loud,
+        };
+        let is_speech = is_voice && self.spoken < UTTERANCE_BLOCKS_MAX;
+        if is_speech {
+            // A gap shorter than a pause is part of the word.
+            self.loud = self.loud.saturating_add(1);
+            self.quiet = 0;
+        } else {
+            self.quiet = self.quiet.saturating_add(1);
+            let is_gap = self.quiet < PAUSE_BLOCKS && self.is_speaking;
+            self.loud = if is_gap { self.loud } else { 0 };
+        }
         if is_speech == self.is_speaking {
             self.contrary = 0;
             return None;
         }
         self.contrary = self.contrary.saturating_add(1);
+        if self.is_speaking && self.contrary == PAUSE_BLOCKS {
+            return Some(Turn::Paused);
+        }
         let needed = if self.is_speaking { END_BLOCKS } else { ONSET_BLOCKS };
         if self.contrary < needed {
             return None;
@@ -159,7 +196,13 @@ mod tests {
     const SOFT: u8 = 0xF8;
     const SILENT: u8 = 0xFF;
 
+    /// The turns in it, by the number of their frame; without the pauses.
     fn turns(parts: &[(u8, usize)]) -> Vec<(usize, Turn)> {
+        let all = changes(parts).into_iter();
+        all.filter(|(_, turn)| *turn != Turn::Paused).collect()
+    }
+
+    fn changes(parts: &[(u8, usize)]) -> Vec<(usize, Turn)> {
         let mut endpointing = Endpointing::default();
         let mut found = Vec::new();
         let frames = parts.iter().flat_map(|(byte, count)| std::iter::repeat_n(*byte, *count));
@@ -173,6 +216,26 @@ mod tests {
     fn speech_begins_after_its_onset_and_ends_after_silence() {
         let found = turns(&[(SILENT, 10), (LOUD, 20), (SILENT, 40)]);
         assert_eq!(found, [(12, Turn::Began), (59, Turn::Ended)]);
+    }
+
+    #[test]
+    fn a_pause_is_told_once_and_a_shorter_one_not_at_all() {
+        let found = changes(&[(LOUD, 10), (SILENT, 5), (LOUD, 10), (SILENT, 20), (LOUD, 5)]);
+        assert_eq!(found, [(2, Turn::Began), (30, Turn::Paused)]);
+    }
+
+    #[test]
+    fn speech_and_silence_are_measured_without_short_gaps() {
+        let mut ears = Endpointing::default();
+        let mut hear = |byte: u8, frames: usize| {
+            ears.hear(&vec![byte; frames.saturating_mul(160)], |_| ());
+            (ears.speech_ms(), ears.silence_ms())
+        };
+        assert_eq!(hear(SILENT, 5), (0, 100));
+        assert_eq!(hear(LOUD, 10), (200, 0));
+        assert_eq!(hear(SILENT, 3), (200, 60));
+        assert_eq!(hear(LOUD, 5), (300, 0));
+        assert_eq!(hear(SILENT, 6), (0, 120));
     }
 
     #[test]
@@ -218,6 +281,6 @@ mod tests {
         for piece in audio.chunks(7) {
             endpointing.hear(piece, |turn| found.push(turn));
         }
-        assert_eq!(found, [Turn::Began, Turn::Ended]);
+        assert_eq!(found, [Turn::Began, Turn::Paused, Turn::Ended]);
     }
 }

@@ -1,5 +1,7 @@
 //! Everything that can happen to a call. Nothing here decides what to do about it.
 
+use crate::service::Report;
+
 /// Something that happened. Audio is µ-law, 8,000 Hz, one channel.
 pub enum Input<'a> {
     /// The stream has begun.
@@ -27,11 +29,14 @@ pub enum Input<'a> {
         /// Its name.
         name: &'a str,
     },
+    /// A service has said something.
+    Reported(Report),
 }
 
 impl std::fmt::Debug for Input<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
+            Self::Reported(_) => "Reported(…)",
             Self::Start => "Start",
             Self::Audio { .. } => "Audio(…)",
             Self::Digit { .. } => "Digit(…)",

@@ -9,12 +9,17 @@
 
 pub mod input;
 pub mod output;
+pub mod service;
 pub mod agent;
 pub mod call;
 pub mod intake;
 pub mod backlog;
+mod linear;
+mod resample;
+pub mod detector;
 pub mod endpointing;
 pub mod playout;
+pub mod conversation;
 
 pub use agent::{Agent, Heard, Voice};
 pub use call::Call;

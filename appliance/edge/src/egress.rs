@@ -1,7 +1,8 @@
 //! How media asks the broker for a vendor's connection: the messages of their channel.
 //!
 //! Media names a vendor of the registry and a class of data, never a host or an address. The answer is a
-//! connected descriptor, a short-lived token and what is needed to check the vendor's certificate; or a reason.
+//! connected descriptor, a short-lived token, what is needed to check the vendor's certificate and how the vendor is
+//! spoken to; or a reason.
 //! Both sides take the other's messages for hostile: what has not the one right shape is no message.
 
 use std::io::{self, IoSlice, IoSliceMut};
@@ -10,9 +11,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
+use ward_policy::connector::Manner;
 use ward_policy::data_class::DataClass;
 use ward_policy::fault::DialFault;
 use ward_policy::limit;
@@ -83,10 +85,16 @@ pub struct Terms {
     pub session_max: Duration,
     /// Certificates in PEM that the vendor's must lead to; empty for those that browsers trust.
     pub roots_pem: String,
+    /// How the vendor is spoken to; none when its entry does not say.
+    pub manner: Option<Manner>,
 }
 
-/// Number, outcome, two durations, the lengths of token, vendor and host, the vendor, the host.
-const HEAD_BYTES: usize = 8 + 1 + 4 + 4 + 2 + 1 + 1 + VendorId::CHARS_MAX + limit::HOST_CHARS_MAX;
+/// Number, outcome, two durations, the lengths of token, manner, vendor and host, the vendor, the host.
+const HEAD_BYTES: usize =
+    8 + 1 + 4 + 4 + 2 + 2 + 1 + 1 + VendorId::CHARS_MAX + limit::HOST_CHARS_MAX;
+
+/// What follows head and token, at most: the manner in JSON, and the roots.
+const REST_BYTES_MAX: usize = limit::MANNER_BYTES_MAX + limit::ROOTS_BYTES_MAX;
 
 /// The outcome of a question that was granted; a refusal is one more than its reason's place.
 const GRANTED: u8 = 0;
@@ -102,18 +110,26 @@ pub fn send_grant(
     token: &[u8],
     connection: BorrowedFd<'_>,
 ) -> io::Result<()> {
-    let invalid = |_long| io::Error::from(io::ErrorKind::InvalidInput);
+    const UNFIT: io::ErrorKind = io::ErrorKind::InvalidInput;
+    let invalid = |_long| io::Error::from(UNFIT);
     let mut head = [0; HEAD_BYTES];
     let token_length = u16::try_from(token.len()).map_err(invalid)?;
+    // Nothing is sent that would not be taken.
+    let manner = terms.manner.as_ref().map(|manner| manner.to_bytes().ok_or(UNFIT)).transpose()?;
+    let manner = manner.unwrap_or_default();
+    let manner_length = u16::try_from(manner.len()).map_err(invalid)?;
+    let roots = Some(&terms.roots_pem).filter(|roots| roots.len() <= limit::ROOTS_BYTES_MAX);
+    let roots = roots.ok_or(UNFIT)?.as_bytes();
     let vendor = terms.vendor.as_str().as_bytes();
     let vendor_length = u8::try_from(vendor.len()).map_err(invalid)?;
     let host_length = u8::try_from(terms.host.len()).map_err(invalid)?;
-    let parts: [&[u8]; 9] = [
+    let parts: [&[u8]; 10] = [
         &number.to_be_bytes(),
         &[GRANTED],
         &millis(terms.token_ttl).to_be_bytes(),
         &millis(terms.session_max).to_be_bytes(),
         &token_length.to_be_bytes(),
+        &manner_length.to_be_bytes(),
         &[vendor_length],
         &[host_length],
         vendor,
@@ -123,12 +139,12 @@ pub fn send_grant(
         *slot = *byte;
     }
     let padding = [0; limit::TOKEN_BYTES_MAX];
-    let padding = padding.get(token.len()..).ok_or(io::ErrorKind::InvalidInput)?;
+    let padding = padding.get(token.len()..).ok_or(UNFIT)?;
     let connection = [connection];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     ancillary.push(SendAncillaryMessage::ScmRights(&connection));
-    let all = [&head[..], token, padding, terms.roots_pem.as_bytes()].map(IoSlice::new);
+    let all = [&head[..], token, padding, &manner, roots].map(IoSlice::new);
     sendmsg(channel, &all, &mut ancillary, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)?;
     Ok(())
 }
@@ -173,12 +189,12 @@ pub struct Grant {
 /// # Errors
 /// The operating system's.
 pub fn receive(channel: impl AsFd, token: &mut SecretPlace) -> io::Result<Option<Answer>> {
-    let (mut head, mut roots) = ([0; HEAD_BYTES], vec![0; limit::ROOTS_BYTES_MAX]);
+    let (mut head, mut rest) = ([0; HEAD_BYTES], vec![0; REST_BYTES_MAX]);
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let token_place = token.bytes_mut().get_mut(..limit::TOKEN_BYTES_MAX).unwrap_or_default();
     let mut all =
-        [IoSliceMut::new(&mut head), IoSliceMut::new(token_place), IoSliceMut::new(&mut roots)];
+        [IoSliceMut::new(&mut head), IoSliceMut::new(token_place), IoSliceMut::new(&mut rest)];
     // The channel does not block, and the filter lets no other flag through.
     let received = match recvmsg(channel, &mut all, &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
         Err(rustix::io::Errno::AGAIN) => return Ok(None),
@@ -192,12 +208,13 @@ pub fn receive(channel: impl AsFd, token: &mut SecretPlace) -> io::Result<Option
         })
         .flatten()
         .collect();
-    let roots_length = received.bytes.saturating_sub(HEAD_BYTES + limit::TOKEN_BYTES_MAX);
-    roots.truncate(roots_length);
+    let rest_length = received.bytes.saturating_sub(HEAD_BYTES + limit::TOKEN_BYTES_MAX);
+    rest.truncate(rest_length);
+    let is_whole = !received.flags.contains(ReturnFlags::TRUNC);
     let number = head.first_chunk().map_or(0, |number| u64::from_be_bytes(*number));
     let outcome = match head.get(8) {
         Some(&GRANTED) => {
-            let terms = parse_terms(&head, roots);
+            let terms = parse_terms(&head, rest).filter(|_terms| is_whole);
             match (terms, connections.pop(), connections.is_empty()) {
                 (Some((terms, token_bytes)), Some(connection), true) => {
                     Ok(Grant { connection, terms, token_bytes })
@@ -214,16 +231,23 @@ pub fn receive(channel: impl AsFd, token: &mut SecretPlace) -> io::Result<Option
     Ok(Some(Answer { number, outcome }))
 }
 
-fn parse_terms(head: &[u8; HEAD_BYTES], roots: Vec<u8>) -> Option<(Terms, usize)> {
+fn parse_terms(head: &[u8; HEAD_BYTES], mut roots: Vec<u8>) -> Option<(Terms, usize)> {
     let (_number_and_outcome, rest) = head.split_first_chunk::<9>()?;
     let (token_ttl, rest) = rest.split_first_chunk::<4>()?;
     let (session_max, rest) = rest.split_first_chunk::<4>()?;
     let (token_length, rest) = rest.split_first_chunk::<2>()?;
+    let (manner_length, rest) = rest.split_first_chunk::<2>()?;
     let ([vendor_length, host_length], rest) = rest.split_first_chunk::<2>()?;
     let (vendor, rest) = rest.split_at_checked(usize::from(*vendor_length))?;
     let token_bytes = usize::from(u16::from_be_bytes(*token_length));
     let vendor = VendorId::parse(std::str::from_utf8(vendor).ok()?).ok()?;
     let host = std::str::from_utf8(rest.get(..usize::from(*host_length))?).ok()?;
+    let manner_length = usize::from(u16::from_be_bytes(*manner_length));
+    let manner = match roots.get(..manner_length)? {
+        [] => None,
+        bytes => Some(Manner::parse(bytes)?),
+    };
+    roots.drain(..manner_length);
     let duration = |bytes: &[u8; 4]| Duration::from_millis(u64::from(u32::from_be_bytes(*bytes)));
     let terms = Terms {
         vendor,
@@ -231,6 +255,7 @@ fn parse_terms(head: &[u8; HEAD_BYTES], roots: Vec<u8>) -> Option<(Terms, usize)
         token_ttl: duration(token_ttl),
         session_max: duration(session_max),
         roots_pem: String::from_utf8(roots).ok()?,
+        manner,
     };
     (token_bytes <= limit::TOKEN_BYTES_MAX && !host.is_empty()).then_some((terms, token_bytes))
 }
@@ -240,78 +265,4 @@ fn millis(duration: Duration) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use rustix::net::{AddressFamily, SocketFlags, SocketType, send, socketpair};
-    use ward_sys::secret::SecretPool;
-
-    fn pair() -> (OwnedFd, OwnedFd) {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap()
-    }
-
-    fn place() -> SecretPlace {
-        SecretPool::new(1, limit::TOKEN_BYTES_MAX).unwrap().place().unwrap()
-    }
-
-    #[test]
-    fn a_question_is_parsed_whole_or_not_at_all() {
-        let vendor = VendorId::parse("deepgram").unwrap();
-        let dial = Question::Dial { number: 7, class: DataClass::Transcript, vendor };
-        for question in [Question::Done { number: 7 }, dial] {
-            assert_eq!(Question::parse(&question.to_bytes()), Some(question));
-        }
-        let mut wrong = dial.to_bytes();
-        wrong[8] = 99;
-        let mut unnumbered = dial.to_bytes();
-        unnumbered[..8].fill(0);
-        let long = [&Question::Done { number: 7 }.to_bytes()[..], b"x"].concat();
-        let all = [&b""[..], &[1; 7], &[1; 8], &dial.to_bytes()[..9], &wrong, &unnumbered, &long];
-        for bytes in all {
-            assert_eq!(Question::parse(bytes), None, "{bytes:?}");
-        }
-    }
-
-    #[test]
-    fn a_grant_arrives_as_it_was_sent_and_its_token_in_its_place() {
-        let (ours, theirs) = pair();
-        let (given, kept) = pair();
-        let terms = Terms {
-            vendor: VendorId::parse("standin").unwrap(),
-            host: "api.example.com".to_owned(),
-            token_ttl: Duration::from_secs(30),
-            session_max: Duration::from_secs(3_600),
-            roots_pem: "a certificate".to_owned(),
-        };
-        send_grant(theirs.as_fd(), 9, &terms, b"a token", given.as_fd()).unwrap();
-        let mut token = place();
-        let answer = receive(&ours, &mut token).unwrap().unwrap();
-        let grant = answer.outcome.unwrap();
-        assert_eq!((answer.number, &grant.terms, grant.token_bytes), (9, &terms, 7));
-        assert_eq!(&token.bytes()[..7], b"a token");
-        send(&grant.connection, b"x", SendFlags::NOSIGNAL).unwrap();
-        let mut byte = [0; 1];
-        rustix::net::recv(&kept, &mut byte, RecvFlags::empty()).unwrap();
-        assert_eq!(&byte, b"x");
-        assert!(receive(&ours, &mut token).unwrap().is_none());
-    }
-
-    #[test]
-    fn refusals_keep_their_reason_and_nonsense_is_none() {
-        let (ours, theirs) = pair();
-        let mut token = place();
-        for reason in DialFault::ALL {
-            send_refusal(theirs.as_fd(), 3, *reason).unwrap();
-            let answer = receive(&ours, &mut token).unwrap().unwrap();
-            assert_eq!((answer.number, answer.outcome.unwrap_err()), (3, *reason));
-        }
-        // A grant without a descriptor, and one with a host that is not text.
-        let mut head = [0_u8; HEAD_BYTES];
-        head[19..23].copy_from_slice(&[1, 1, b'a', 0xff]);
-        for bytes in [&b""[..], &[1; 3], &head] {
-            send(&theirs, bytes, SendFlags::NOSIGNAL).unwrap();
-            let answer = receive(&ours, &mut token).unwrap().unwrap();
-            assert_eq!(answer.outcome.unwrap_err(), DialFault::BadAnswer);
-        }
-    }
-}
+mod tests;

@@ -21,6 +21,7 @@ pub mod signing;
 pub mod egress;
 pub mod control;
 pub mod tls;
+pub mod vendor_tls;
 pub mod connection;
 pub mod head;
 pub mod prefixed;

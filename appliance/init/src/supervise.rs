@@ -12,12 +12,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use ward_edge::clock::Clock;
 use ward_edge::control::receive;
 use ward_edge::drain::StopSignals;
@@ -27,6 +29,7 @@ use ward_edge::panic::{Strategy, install};
 use ward_edge::start::{StartError, exit_code};
 use ward_policy::audit::{Event, Role};
 use ward_policy::cell::Target;
+use ward_policy::limit;
 use ward_sys::cell::guard;
 use ward_sys::process::end_with;
 use ward_sys::readiness::watch;
@@ -176,6 +179,8 @@ impl Supervisor {
             let set = if post.role == Role::Log { &mut log_kept } else { &mut kept };
             set.spawn(post.keep(sender.clone(), Arc::clone(&stopping)));
         }
+        // When a server that was told to end has had all its time.
+        let mut patience = None;
         let end = loop {
             tokio::select! {
                 biased;
@@ -194,8 +199,15 @@ impl Supervisor {
                     }
                 }
                 () = self.stop.next() => {
-                    stopping.store(true, Ordering::Release);
+                    let is_first = !stopping.swap(true, Ordering::AcqRel);
+                    let drain = if is_first { limit::DRAIN_DEADLINE } else { Duration::ZERO };
+                    patience = Instant::now().checked_add(drain.saturating_add(limit::END_DEADLINE));
                     self.tell_server(Signal::TERM);
+                }
+                // One that was taken over need not heed a signal that it can ignore.
+                () = past(patience) => {
+                    patience = None;
+                    self.tell_server(Signal::KILL);
                 }
                 () = ready(self.control.as_ref()) => self.take_control(),
             }
@@ -265,6 +277,14 @@ impl Supervisor {
             // The launcher is gone; its end ends this process too.
             Err(_gone) => self.control = None,
         }
+    }
+}
+
+/// Returns at `instant`; never, without one.
+async fn past(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -149,6 +149,8 @@ impl Broker {
                 tokio::time::sleep(limit::TOKEN_PLACE_PAUSE).await;
                 continue;
             };
+            // A broker that answers without end does not keep this worker from its calls.
+            tokio::task::coop::consume_budget().await;
             let answer = loop {
                 let Ok(mut ready) = self.channel.readable().await else { return };
                 match receive(self.channel.get_ref(), &mut place) {
@@ -229,6 +231,7 @@ mod tests {
             token_ttl: Duration::from_secs(1),
             session_max: Duration::from_secs(2),
             roots_pem: String::new(),
+            manner: None,
         }
     }
 

@@ -14,6 +14,7 @@ pub mod server;
 pub mod upgrade;
 pub mod registry;
 pub mod socket;
+mod strikes;
 pub mod session;
 pub mod agent;
 pub mod broker;

@@ -49,7 +49,9 @@ pub const HEALTH_PATH: &str = "/health";
 
 /// Runs the media server with the agents that ship, until it is told to stop.
 pub fn main(arguments: impl Iterator<Item = String>) -> ExitCode {
-    exit_code(start(arguments, |settings| Box::new(Embedded::new(settings.agent))))
+    exit_code(start(arguments, |settings| {
+        Ok(Box::new(Embedded::new(settings.agent, settings.is_guessing)?))
+    }))
 }
 
 /// Runs the media server with agents of the caller's choice.
@@ -58,7 +60,7 @@ pub fn main(arguments: impl Iterator<Item = String>) -> ExitCode {
 /// [`StartError`], before anything is served.
 pub fn start(
     arguments: impl Iterator<Item = String>,
-    agents: impl FnOnce(&MediaSettings) -> Box<dyn Agents>,
+    agents: impl FnOnce(&MediaSettings) -> Result<Box<dyn Agents>, StartError>,
 ) -> Result<Infallible, StartError> {
     let mut handed = Handed::adopt(arguments).map_err(|_handed| StartError::Handed)?;
     let sink = handed.log.take().ok_or(StartError::Handed)?;
@@ -83,7 +85,7 @@ pub fn start(
     wiped_now(|| follow_handshake_values(source, &expected, &log))?;
     let (drainer, drain) = drain::channel();
     let context = Arc::new(SessionContext {
-        agents: agents(&settings),
+        agents: agents(&settings)?,
         settings,
         registry: Arc::new(Registry::default()),
         pseudonyms: Pseudonyms::new().map_err(|_random| StartError::System)?,

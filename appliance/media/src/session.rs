@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
+use ward_call::service::{Report, Request};
 use ward_call::{Call, Input, Output};
 use ward_edge::log::Log;
 use ward_edge::random::Pseudonyms;
@@ -27,6 +28,7 @@ use zeroize::Zeroize as _;
 use crate::agent::Agents;
 use crate::registry::{Place, Registry};
 use crate::settings::MediaSettings;
+use crate::strikes::{Allowance, Strikes};
 
 thread_local! {
     /// Decoded audio of the message in hand: one buffer per worker, wiped after each use.
@@ -249,6 +251,11 @@ impl Session {
         let Stage::Live(live) = &mut self.stage else {
             return Ok(None);
         };
+        if let Some(ledger) = live.call.take_ledger()
+            && let Some(call) = self.pseudonym
+        {
+            self.context.log.record(&Event::TurnAnswered { call, ledger });
+        }
         let stream_sid = live.stream_sid.as_str();
         let Some(output) = live.call.poll(now) else {
             return Ok(None);
@@ -264,6 +271,49 @@ impl Session {
             Output::HangUp(reason) => return Err(reason),
         }
         Ok(Some(text))
+    }
+
+    /// Whether there is a call that needs services.
+    #[must_use]
+    pub fn has_services(&self) -> bool {
+        self.call().is_some_and(Call::is_conversation)
+    }
+
+    /// Takes what a service says.
+    pub fn report(&mut self, now: Duration, report: Report) {
+        if let Stage::Live(live) = &mut self.stage {
+            live.call.handle(now, Input::Reported(report));
+        }
+    }
+
+    /// The next thing to ask a service.
+    pub fn next_request(&mut self) -> Option<Request> {
+        let Stage::Live(live) = &mut self.stage else { return None };
+        live.call.next_request()
+    }
+
+    /// Moves audio that waits for a recogniser into `taken`, oldest first, and says how much.
+    pub fn take_audio(&mut self, taken: &mut [u8]) -> usize {
+        let Stage::Live(live) = &mut self.stage else { return 0 };
+        live.call.take_audio(taken)
+    }
+
+    /// Whether there is room for more speech of a voice.
+    #[must_use]
+    pub fn takes_speech(&self) -> bool {
+        self.call().is_some_and(Call::takes_speech)
+    }
+
+    /// Adds what was counted beside the call.
+    pub fn count_all(&mut self, counts: &Counts) {
+        self.counts.merge(counts);
+    }
+
+    fn call(&self) -> Option<&Call> {
+        match &self.stage {
+            Stage::Live(live) => Some(&live.call),
+            Stage::AwaitingConnected | Stage::AwaitingStart | Stage::Over => None,
+        }
     }
 
     /// Ends the call: its counters are added to the session's and its place becomes free.
@@ -420,57 +470,6 @@ impl std::fmt::Debug for Session {
     }
 }
 
-/// Bad things in a row, one of which is forgiven now and then: a long call may see a few.
-#[derive(Debug, Default)]
-struct Strikes {
-    count: u32,
-    forgiven_at: Duration,
-}
-
-impl Strikes {
-    fn is_out(&mut self, now: Duration) -> bool {
-        if self.count == 0 {
-            self.forgiven_at = now;
-        }
-        let period = limit::STRIKE_FORGIVEN_AFTER;
-        while self.count > 0 && now >= self.forgiven_at.saturating_add(period) {
-            self.count = self.count.saturating_sub(1);
-            self.forgiven_at = self.forgiven_at.saturating_add(period);
-        }
-        self.count = self.count.saturating_add(1);
-        self.count > limit::STRIKES_MAX
-    }
-}
-
-/// A token bucket, in thousandths.
-#[derive(Debug)]
-struct Allowance {
-    most: u64,
-    per_second: u64,
-    left: u64,
-    refilled_at: Duration,
-}
-
-impl Allowance {
-    const fn new(burst: u64, per_second: u64) -> Self {
-        let most = burst.saturating_mul(1_000);
-        Self { most, per_second, left: most, refilled_at: Duration::ZERO }
-    }
-
-    fn allows(&mut self, now: Duration) -> bool {
-        let elapsed = now.saturating_sub(self.refilled_at).as_millis();
-        let elapsed_ms = u64::try_from(elapsed).unwrap_or(u64::MAX);
-        if elapsed_ms > 0 {
-            self.refilled_at = now;
-            let refill = elapsed_ms.saturating_mul(self.per_second);
-            self.left = self.left.saturating_add(refill).min(self.most);
-        }
-        let left = self.left.checked_sub(1_000);
-        self.left = left.unwrap_or(self.left);
-        left.is_some()
-    }
-}
-
 /// A buffer that outlives the call whose audio it holds: wiped whole, spare room included, however the
 /// use of it ends, a panic among them.
 struct Wiped<'a>(&'a mut Vec<u8>);
@@ -478,33 +477,5 @@ struct Wiped<'a>(&'a mut Vec<u8>);
 impl Drop for Wiped<'_> {
     fn drop(&mut self) {
         self.0.zeroize();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn strikes_are_forgiven_with_time() {
-        let mut strikes = Strikes::default();
-        for second in 0..5 {
-            assert!(!strikes.is_out(Duration::from_secs(second)));
-        }
-        assert!(strikes.is_out(Duration::from_secs(5)));
-        let mut strikes = Strikes::default();
-        for number in 0..1_000 {
-            assert!(!strikes.is_out(Duration::from_secs(number * 10)), "{number}");
-        }
-    }
-
-    #[test]
-    fn a_few_pings_a_second_are_no_flood() {
-        let mut pings = Allowance::new(limit::PINGS_BURST_MAX, limit::PINGS_PER_SECOND_MAX);
-        for number in 0..10_000 {
-            assert!(pings.allows(Duration::from_millis(number * 250)), "{number}");
-        }
-        let burst = (0..1_000).filter(|_| pings.allows(Duration::from_secs(2_500))).count();
-        assert!(burst <= 50, "{burst}");
     }
 }

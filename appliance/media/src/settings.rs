@@ -23,6 +23,8 @@ pub struct MediaSettings {
     pub account: AccountSid,
     /// `MEDIA_AGENT`: who talks to callers.
     pub agent: AgentKind,
+    /// `MEDIA_GUESSING`: whether a conversation begins replies before it is certain that the caller has finished.
+    pub is_guessing: bool,
     /// `MEDIA_HANDSHAKE`: what an upgrade must carry.
     pub handshake: HandshakeMode,
     /// `CALL_DURATION_MAX_S`: the longest call.
@@ -60,6 +62,7 @@ impl MediaSettings {
         let path = path.or_else(|| StreamPath::parse(StreamPath::DEFAULT).ok());
         let account = settings.required("TWILIO_ACCOUNT_SID", AccountSid::parse);
         let agent = settings.optional("MEDIA_AGENT", AgentKind::parse);
+        let guessing = settings.optional("MEDIA_GUESSING", on_or_off);
         let handshake = settings.optional("MEDIA_HANDSHAKE", HandshakeMode::parse);
         let longest = limit::CALL_DURATION_MAX.as_secs();
         let duration = settings.optional("CALL_DURATION_MAX_S", |text| bounded(text, longest));
@@ -72,6 +75,7 @@ impl MediaSettings {
                 path,
                 account,
                 agent: agent.unwrap_or_default(),
+                is_guessing: guessing.unwrap_or(true),
                 handshake: handshake.unwrap_or(HandshakeMode::Signature),
                 call_duration_max: Duration::from_secs(duration.unwrap_or(longest)),
                 vendors: vendors.unwrap_or_default(),
@@ -79,6 +83,14 @@ impl MediaSettings {
             }),
             _ => Err(problems),
         }
+    }
+}
+
+fn on_or_off(text: &str) -> Result<bool, &'static str> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("must be on or off"),
     }
 }
 
@@ -125,11 +137,12 @@ mod tests {
     fn every_problem_is_named_at_once_and_an_auth_token_does_not_belong_here() {
         assert_eq!(
             problems(
-                "MEDIA_PATH=x\nMEDIA_AGENT=hal\nMEDIA_HANDSHAKE=off\nCALL_DURATION_MAX_S=0\nCALLS_PER_WORKER_MAX=9999999\nMEDIA_VENDORS=deepgram\nTWILIO_AUTH_TOKEN=1\n"
+                "MEDIA_PATH=x\nMEDIA_AGENT=hal\nMEDIA_GUESSING=maybe\nMEDIA_HANDSHAKE=off\nCALL_DURATION_MAX_S=0\nCALLS_PER_WORKER_MAX=9999999\nMEDIA_VENDORS=deepgram\nTWILIO_AUTH_TOKEN=1\n"
             ),
             [
                 "MEDIA_PATH",
                 "MEDIA_AGENT",
+                "MEDIA_GUESSING",
                 "MEDIA_HANDSHAKE",
                 "CALL_DURATION_MAX_S",
                 "CALLS_PER_WORKER_MAX",

@@ -23,9 +23,10 @@ use ward_policy::audit::Event;
 use ward_policy::count::Count;
 use ward_policy::fault::CallEnd;
 use ward_policy::limit;
+use zeroize::Zeroizing;
 
 use crate::session::Session;
-use crate::vendor::{CallVendors, Vendors};
+use crate::vendor::{CallServices, CallVendors, Vendors};
 
 /// The close code that a peer is told; `None` ends the connection without one.
 #[must_use]
@@ -71,7 +72,7 @@ pub async fn run<S>(
     socket.vendors = vendors;
     let mut end = socket.serve(&drain).await;
     // First of all: what a vendor was told of the call ends with it.
-    drop(socket.call_vendors.take());
+    socket.part();
     // The agent is dropped here, and its code may panic there as well as anywhere.
     if catch_unwind(AssertUnwindSafe(|| socket.session.finish())).is_err() {
         end = CallEnd::Panicked;
@@ -100,9 +101,21 @@ struct Socket<S> {
     is_dirty: bool,
     /// The way to the vendors, until the call has them.
     vendors: Option<Arc<Vendors>>,
-    call_vendors: Option<CallVendors>,
+    company: Company,
     /// How long tungstenite's answer to the peer's Close frame is, once there is one.
     answer_bytes: usize,
+}
+
+/// Whom the call has with it.
+enum Company {
+    Nobody,
+    /// Connections that nothing is said over.
+    Held {
+        /// Closed with the call.
+        _vendors: CallVendors,
+    },
+    /// Recogniser, model and voice.
+    Services(Box<CallServices>),
 }
 
 /// A Close frame with a code and no reason, in bytes: two of head, two of code.
@@ -128,7 +141,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             blocked_at: None,
             is_dirty: false,
             vendors: None,
-            call_vendors: None,
+            company: Company::Nobody,
             answer_bytes: 0,
         }
     }
@@ -155,12 +168,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         let mut now = self.clock.now();
         for _ in 0..limit::MESSAGES_PER_TURN_MAX {
             let is_empty = !self.receive(now, context)?;
-            if let Some(call) = self.session.pseudonym()
-                && let Some(vendors) = self.vendors.take()
-            {
-                self.call_vendors = Some(vendors.open(call));
+            self.meet();
+            // Services are heard once a turn, whatever has come of the caller.
+            if is_empty {
+                self.serve_services(now, context);
             }
             self.send_due(now, context)?;
+            self.ask_services();
             if is_empty {
                 self.flush(now, context)?;
                 return self.wait(now, context);
@@ -171,6 +185,59 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         self.flush(now, context)?;
         context.waker().wake_by_ref();
         Ok(())
+    }
+
+    /// Opens what the call needs of vendors, once there is a call.
+    fn meet(&mut self) {
+        let Some(call) = self.session.pseudonym() else { return };
+        let Some(vendors) = self.vendors.take() else { return };
+        self.company = if self.session.has_services() {
+            Company::Services(Box::new(vendors.open(call)))
+        } else {
+            Company::Held { _vendors: vendors.hold(call) }
+        };
+    }
+
+    /// Ends what the call has with vendors.
+    fn part(&mut self) {
+        if let Company::Services(mut services) =
+            std::mem::replace(&mut self.company, Company::Nobody)
+        {
+            self.session.count_all(&services.take_counts());
+        }
+    }
+
+    /// Gives the call what its services say, and the recogniser what the caller does.
+    fn serve_services(&mut self, now: Duration, context: &mut Context<'_>) {
+        let Company::Services(services) = &mut self.company else { return };
+        for _ in 0..limit::MESSAGES_PER_TURN_MAX {
+            match services.poll_report(context, self.session.takes_speech()) {
+                Poll::Ready(Some(report)) => self.session.report(now, report),
+                Poll::Ready(None) | Poll::Pending => return self.ask_services(),
+            }
+            while let Some(request) = self.session.next_request() {
+                services.send(request);
+            }
+        }
+        // More is there than one turn may take.
+        context.waker().wake_by_ref();
+        self.ask_services();
+    }
+
+    /// Asks what the call wants to know, and passes on what was heard.
+    fn ask_services(&mut self) {
+        let Company::Services(services) = &mut self.company else { return };
+        let mut audio = Zeroizing::new([0; 2 * limit::FRAME_BYTES]);
+        loop {
+            let count = self.session.take_audio(audio.as_mut());
+            if count == 0 {
+                break;
+            }
+            services.push_audio(audio.get(..count).unwrap_or_default());
+        }
+        while let Some(request) = self.session.next_request() {
+            services.send(request);
+        }
     }
 
     /// Takes one message; `false` when none has arrived.
@@ -364,9 +431,9 @@ fn without_reason(mut written: Vec<u8>, answer_bytes: usize) -> Vec<u8> {
 }
 
 /// The connection as tungstenite wants it, for the length of one poll.
-struct Wire<'a, 'c, S> {
-    stream: &'a mut S,
-    context: &'a mut Context<'c>,
+pub(crate) struct Wire<'a, 'c, S> {
+    pub(crate) stream: &'a mut S,
+    pub(crate) context: &'a mut Context<'c>,
 }
 
 fn blocked<T>(poll: Poll<io::Result<T>>) -> io::Result<T> {

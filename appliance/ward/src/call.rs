@@ -172,6 +172,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<bool, Failure> {
             Some(value) => Some(seconds(value, "--hangup-after")?),
             None => None,
         },
+        ..Script::default()
     };
     let packets = Packets::to(arguments.packets.as_deref())?;
     if let Some(path) = &arguments.record {

@@ -67,6 +67,11 @@ impl Console {
         }
     }
 
+    /// Prints one line about what is being done to this machine: on standard error, always.
+    pub fn notice(&self, text: &str) {
+        writeln!(stderr().lock(), "ward: {text}").unwrap_or_default();
+    }
+
     /// Prints the result: the object with `--json`, else `text`.
     pub fn result(&self, object: &Value, text: &str) {
         let printed = if self.is_json { object.to_string() } else { text.to_owned() };

@@ -11,8 +11,9 @@ use crate::caller::packets::Packets;
 use crate::caller::stream::{Outcome, Script};
 use crate::caller::webhook::{self, Identifiers};
 use crate::console::{Console, Failure};
+use crate::conversation;
 use crate::launch;
-use crate::stage::Stage;
+use crate::stage::{Cast, Stage};
 use crate::wav;
 
 /// The command's own arguments.
@@ -30,6 +31,13 @@ pub struct Arguments {
     /// The kind of machine, which decides the layers of the cells; by default what this looks like.
     #[arg(long, value_name = "KIND", value_parser = launch::parse_target)]
     target: Option<Target>,
+    /// Who serves the conversation: `local` starts stand-ins with real speech on this machine. Without it, a recorded
+    /// agent answers.
+    #[arg(long, value_name = "WHO", value_parser = ["local"], conflicts_with_all = ["audio", "hold", "record"])]
+    vendors: Option<String>,
+    /// What the caller says first, with `--vendors local`.
+    #[arg(long, value_name = "TEXT", requires = "vendors")]
+    wish: Option<String>,
     /// Keep the servers up after the call and print how to reach them.
     #[arg(long)]
     hold: bool,
@@ -49,6 +57,9 @@ const HANG_UP_AFTER: Duration = Duration::from_secs(45);
 /// # Errors
 /// [`Failure`].
 pub fn run(arguments: &Arguments, console: &Console) -> Result<bool, Failure> {
+    if arguments.vendors.is_some() {
+        return converse(arguments, console);
+    }
     let speech = match &arguments.audio {
         Some(path) => call::read_audio(path)?,
         None => wav::read(SPEECH).map_err(|error| Failure::Checked(error.to_string()))?,
@@ -58,13 +69,17 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<bool, Failure> {
         // An unusable path is found out now rather than after the call.
         call::write_recording(path, &[])?;
     }
-    let mut stage = Stage::set(arguments.target.unwrap_or_else(launch::target), console)?;
+    let mut stage = {
+        let target = arguments.target.unwrap_or_else(launch::target);
+        Stage::set(target, Cast::nobody(), console)?
+    };
     let call = Identifiers::new(&stage.account_sid)?;
     let script = Script {
         speak_after: SPEAK_AFTER,
         speech,
         keys: KEYS.chars().collect(),
         hang_up_after: Some(HANG_UP_AFTER),
+        ..Script::default()
     };
     let (unsigned_status, report) =
         call::block_on(perform(&stage, &call, script, packets, console))??;
@@ -81,6 +96,24 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<bool, Failure> {
     Ok(is_fine(&object))
 }
 
+/// The demo with stand-ins for the vendors.
+fn converse(arguments: &Arguments, console: &Console) -> Result<bool, Failure> {
+    let held = conversation::hold(
+        conversation::Settings {
+            target: arguments.target,
+            wish: arguments.wish.clone(),
+            packets: Packets::to(arguments.packets.as_deref())?,
+            ..conversation::Settings::default()
+        },
+        console,
+    )?;
+    // Synthetic words, for whoever watches: they are in no file and no figure.
+    console.progress(&conversation::transcript(&held));
+    let object = held.to_json();
+    console.result(&object, &call::summary(&object));
+    Ok(object["is_booked"] == true && object["server_reason"] == "agent_finished")
+}
+
 async fn perform(
     stage: &Stage,
     call: &Identifiers,
@@ -91,7 +124,7 @@ async fn perform(
     let mut timeline = |at: Duration, what: &str| {
         console.progress(&format!("{:8.3} s  {what}", at.as_secs_f64()));
         for line in stage.lines.try_iter() {
-            console.progress(&format!("            log  {line}"));
+            console.progress(&format!("            log  {}", line.said()));
         }
     };
     let unsigned = webhook::post(&stage.client, &stage.url, call, None).await?.status;

@@ -15,14 +15,14 @@ use ward_sys::seccomp::Filter;
 
 use crate::console::{Console, Failure};
 use crate::log_lines::Line;
-use crate::stage::Stage;
+use crate::stage::{Cast, Stage};
 
 /// Starts both roles with settings made for this run, reports on them and ends them.
 ///
 /// # Errors
 /// [`Failure`] when they do not start.
 pub fn run(target: Target, console: &Console) -> Result<bool, Failure> {
-    let mut stage = Stage::set(target, console)?;
+    let mut stage = Stage::set(target, Cast::nobody(), console)?;
     let mut reports = Vec::new();
     for (role, server) in [(Role::Twiml, &stage.twiml), (Role::Media, &stage.media)] {
         let lines: Vec<&Line> = stage

@@ -36,6 +36,7 @@ const MEDIA: &[&str] = &[
     "MEDIA_PATH",
     "TWILIO_ACCOUNT_SID",
     "MEDIA_AGENT",
+    "MEDIA_GUESSING",
     "MEDIA_HANDSHAKE",
     "CALL_DURATION_MAX_S",
     "CALLS_PER_WORKER_MAX",

@@ -32,7 +32,7 @@ pub(crate) struct Stage {
     pub(crate) twiml: Server,
     pub(crate) media: Server,
     /// Log lines of both servers, as they come.
-    pub(crate) lines: Receiver<String>,
+    pub(crate) lines: Receiver<Line>,
     /// What both logged as they started.
     pub(crate) start_lines: Vec<(Role, Line)>,
     pub(crate) folder: PathBuf,
@@ -44,8 +44,24 @@ pub(crate) struct Stage {
     pub(crate) url: WebhookUrl,
 }
 
+/// Who plays with the media server.
+pub(crate) struct Cast {
+    pub(crate) vendors: Vendors,
+    /// More of the media server's settings, line by line.
+    pub(crate) media: String,
+    /// The folder of the servers as they ship, if this program is not to play them.
+    pub(crate) servers: Option<PathBuf>,
+}
+
+impl Cast {
+    /// Nobody.
+    pub(crate) fn nobody() -> Self {
+        Self { vendors: Vendors::built_in(), media: String::new(), servers: None }
+    }
+}
+
 impl Stage {
-    pub(crate) fn set(target: Target, console: &Console) -> Result<Self, Failure> {
+    pub(crate) fn set(target: Target, cast: Cast, console: &Console) -> Result<Self, Failure> {
         let folder = std::env::temp_dir().join(format!("ward-demo-{}", random_hex()?));
         let made = std::fs::DirBuilder::new().mode(0o700).create(&folder);
         made.map_err(|error| Failure::file(&folder, error))?;
@@ -58,14 +74,15 @@ impl Stage {
             "MEDIA_WSS_URL=wss://localhost:{media_port}\n\
              NEXT_PUBLIC_SITE_URL=https://localhost:{site_port}\n\
              TWILIO_ACCOUNT_SID={account_sid}\n\
-             TWILIO_AUTH_TOKEN={}\n",
-            token_text.expose()
+             TWILIO_AUTH_TOKEN={}\n{}",
+            token_text.expose(),
+            cast.media
         ));
         let ca = DevelopmentCa::new()?;
         let twiml = launch::Plan {
             role: Role::Twiml,
             target,
-            executable: None,
+            executable: cast.servers.as_ref().map(|folder| folder.join("ward-twiml")),
             listeners: site,
             settings: settings.twiml_document(),
             identity: Some(ca.issue(&["localhost"])?),
@@ -77,12 +94,12 @@ impl Stage {
         let media = launch::Plan {
             role: Role::Media,
             target,
-            executable: None,
+            executable: cast.servers.as_ref().map(|folder| folder.join("ward-media")),
             listeners: media_host,
             settings: settings.media_document(),
             identity: Some(ca.issue(&["localhost"])?),
             handshake: Some(values),
-            vendors: Some(Vendors::built_in()),
+            vendors: Some(cast.vendors),
         };
         let (sender, lines) = channel();
         let mut start_lines = Vec::new();
@@ -115,7 +132,7 @@ impl Stage {
             let line = self.lines.recv_timeout(patience).map_err(|_late| {
                 Failure::Checked("the media server did not record the end of the call".to_owned())
             })?;
-            let event: Value = serde_json::from_str(&line).unwrap_or_default();
+            let event: Value = serde_json::from_str(&line.said()).unwrap_or_default();
             if event["event"] == "call_ended" {
                 return Ok(event);
             }
@@ -162,7 +179,7 @@ impl Stage {
 fn start(
     plan: launch::Plan,
     console: &Console,
-    sender: &Sender<String>,
+    sender: &Sender<Line>,
     start_lines: &mut Vec<(Role, Line)>,
 ) -> Result<Server, Failure> {
     let role = plan.role;
@@ -189,15 +206,15 @@ fn port(listeners: &[std::net::TcpListener]) -> Result<u16, Failure> {
     Ok(address.port())
 }
 
-fn copy_lines(log: LogLines, lines: &Sender<String>) {
+fn copy_lines(log: LogLines, lines: &Sender<Line>) {
     for line in log {
         // Whoever listened may have all it needs; the log is read to its end all the same.
-        lines.send(line.said()).unwrap_or_default();
+        lines.send(line).unwrap_or_default();
     }
 }
 
 /// 32 random hexadecimal digits.
-fn random_hex() -> Result<String, Failure> {
+pub(crate) fn random_hex() -> Result<String, Failure> {
     let mut bytes = [0; 16];
     SystemRandom::new()
         .fill(&mut bytes)

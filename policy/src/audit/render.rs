@@ -86,6 +86,11 @@ impl Event {
                 fields.number("duration_ms", duration_ms);
                 fields.counts(&counts);
             }
+            Self::VendorMinted { vendor, token_ttl_s, took_ms } => {
+                fields.vendor(vendor);
+                fields.number("token_ttl_s", u64::from(token_ttl_s));
+                fields.number("took_ms", took_ms);
+            }
             Self::VendorDialled { vendor, session_max_s, token_ttl_s } => {
                 fields.vendor(vendor);
                 fields.number("session_max_s", u64::from(session_max_s));
@@ -117,6 +122,24 @@ impl Event {
             Self::VendorEnded { call, vendor, reason } => {
                 fields.pseudonym("call", call);
                 fields.vendor(vendor);
+                fields.word("reason", reason.code());
+                fields.word("fault", reason.fault().name());
+            }
+            Self::TurnAnswered { call, ledger } => {
+                fields.pseudonym("call", call);
+                fields.number("endpoint_ms", ledger.endpoint_ms);
+                fields.number("asr_ms", ledger.asr_ms);
+                fields.number("llm_ms", ledger.llm_ms);
+                fields.number("tts_ms", ledger.tts_ms);
+                fields.number("total_ms", ledger.total_ms);
+                fields.number("over_budget", u64::from(ledger.over_budget()));
+                fields.number("guessed", u64::from(ledger.is_guessed));
+                fields.number("filler", u64::from(ledger.has_filler));
+            }
+            Self::ServiceFailed { call, vendor, service, reason } => {
+                fields.pseudonym("call", call);
+                fields.vendor(vendor);
+                fields.word("service", service.name());
                 fields.word("reason", reason.code());
                 fields.word("fault", reason.fault().name());
             }

@@ -6,12 +6,14 @@ use crate::audit::{Event, Finding, Role, SourceFile};
 use crate::cell::{Layer, Outcome, Target};
 use crate::count::{Count, Counts};
 use crate::fault::{
-    CallEnd, ConnectionEnd, DialFault, LineFault, Refusal, SigningFault, VendorEnd,
+    CallEnd, ConnectionEnd, DialFault, LineFault, Refusal, ServiceFault, SigningFault, VendorEnd,
 };
+use crate::ledger::Ledger;
 use crate::limit;
 use crate::metric::Metrics;
 use crate::redact::Pseudonym;
 use crate::scrub::Class;
+use crate::service::Service;
 use crate::vendor_id::VendorId;
 
 /// Samples of every event, all of them legal.
@@ -59,6 +61,9 @@ fn after(event: &Event) -> Option<Event> {
         Event::UpgradeAccepted { .. } => Event::CallStarted { call: call()? },
         Event::CallStarted { .. } => ended(CallEnd::PeerEnded, Counts::default()),
         Event::CallEnded { .. } => {
+            Event::VendorMinted { vendor: vendor()?, token_ttl_s: 0, took_ms: 0 }
+        }
+        Event::VendorMinted { .. } => {
             Event::VendorDialled { vendor: vendor()?, session_max_s: 0, token_ttl_s: 0 }
         }
         Event::VendorDialled { .. } => {
@@ -77,6 +82,15 @@ fn after(event: &Event) -> Option<Event> {
             Event::VendorEnded { call: call()?, vendor: vendor()?, reason: VendorEnd::CallOver }
         }
         Event::VendorEnded { .. } => {
+            Event::TurnAnswered { call: call()?, ledger: Ledger::default() }
+        }
+        Event::TurnAnswered { .. } => Event::ServiceFailed {
+            call: call()?,
+            vendor: vendor()?,
+            service: Service::Recogniser,
+            reason: ServiceFault::Unreachable,
+        },
+        Event::ServiceFailed { .. } => {
             Event::LineRefused { from: Role::Media, reason: LineFault::Head }
         }
         Event::LineRefused { .. } => {
@@ -149,6 +163,9 @@ fn like(event: &Event) -> Vec<Event> {
             .into_iter()
             .map(|which| Event::RoleEnded { which, status: u8::MAX, signal: 0 })
             .collect(),
+        Event::VendorMinted { vendor, .. } => {
+            vec![Event::VendorMinted { vendor, token_ttl_s: u32::MAX, took_ms: u64::MAX }]
+        }
         Event::VendorDialled { vendor, .. } => {
             vec![Event::VendorDialled { vendor, session_max_s: u32::MAX, token_ttl_s: u32::MAX }]
         }
@@ -171,6 +188,33 @@ fn like(event: &Event) -> Vec<Event> {
             .iter()
             .map(|reason| Event::VendorEnded { call, vendor, reason: *reason })
             .collect(),
+        Event::TurnAnswered { call, .. } => {
+            let late = Ledger {
+                endpoint_ms: u64::MAX,
+                asr_ms: u64::MAX,
+                llm_ms: u64::MAX,
+                tts_ms: u64::MAX,
+                total_ms: u64::MAX,
+                is_guessed: true,
+                has_filler: true,
+            };
+            vec![Event::TurnAnswered { call, ledger: late }]
+        }
+        Event::ServiceFailed { call, vendor, reason, .. } => {
+            let by_reason = ServiceFault::ALL.iter().map(|reason| Event::ServiceFailed {
+                call,
+                vendor,
+                service: Service::Recogniser,
+                reason: *reason,
+            });
+            let by_service = Service::ALL.into_iter().map(|service| Event::ServiceFailed {
+                call,
+                vendor,
+                service,
+                reason,
+            });
+            by_reason.chain(by_service).collect()
+        }
         Event::LineRefused { from, .. } => LineFault::ALL
             .iter()
             .map(|reason| Event::LineRefused { from, reason: *reason })

@@ -8,11 +8,12 @@ use crate::audit::{Finding, Role};
 use crate::cell::{Layer, Outcome, Target};
 use crate::count::Count;
 use crate::fault::{
-    CallEnd, ConnectionEnd, DialFault, LineFault, Refusal, SigningFault, VendorEnd,
+    CallEnd, ConnectionEnd, DialFault, LineFault, Refusal, ServiceFault, SigningFault, VendorEnd,
 };
 use crate::limit;
 use crate::metric::METRICS;
 use crate::scrub::Class;
+use crate::service::Service;
 
 /// The word of each value of a closed list, made while compiling.
 macro_rules! words {
@@ -251,6 +252,16 @@ pub const EVENTS: &[Shape] = &[
         ],
     },
     Shape {
+        code: "vendor_minted",
+        about: "A vendor minted a token for the broker.",
+        by: &[Role::Broker],
+        fields: &[
+            VENDOR,
+            number("token_ttl_s", u32::MAX as u64, "how long it lives, in seconds"),
+            number("took_ms", u64::MAX, "from dialling to the end of the answer, in milliseconds"),
+        ],
+    },
+    Shape {
         code: "vendor_dialled",
         about: "The broker dialled a vendor and gave the connection to media.",
         by: &[Role::Broker],
@@ -301,6 +312,41 @@ pub const EVENTS: &[Shape] = &[
         about: "A call's connection to a vendor is over.",
         by: MEDIA,
         fields: &[CALL, VENDOR, reason(reasons!(VendorEnd))],
+    },
+    Shape {
+        code: "turn_answered",
+        about: "The caller has had an answer to a turn.",
+        by: MEDIA,
+        fields: &[
+            CALL,
+            number("endpoint_ms", u64::MAX, "from the caller's silence until the turn was taken"),
+            number("asr_ms", u64::MAX, "from the caller's silence to the last word of the turn"),
+            number("llm_ms", u64::MAX, "from the question to the first piece of the reply"),
+            number("tts_ms", u64::MAX, "from the first sentence to its first audio"),
+            number(
+                "total_ms",
+                u64::MAX,
+                "from the caller's silence to the first sound of the reply",
+            ),
+            number("over_budget", 3, "how many of the three services took longer than they should"),
+            number("guessed", 1, "1 when the reply was begun before the turn was over"),
+            number("filler", 1, "1 when a filler was heard first"),
+        ],
+    },
+    Shape {
+        code: "service_failed",
+        about: "A service failed a call, which may have got it elsewhere or with another try.",
+        by: MEDIA,
+        fields: &[
+            CALL,
+            VENDOR,
+            field(
+                "service",
+                Kind::Word(words!(Service::ALL, service => service.name())),
+                "what the vendor should have done",
+            ),
+            reason(reasons!(ServiceFault)),
+        ],
     },
     Shape {
         code: "panicked",

@@ -7,6 +7,7 @@ use super::{before, byte, is_alphanumeric, is_lower_hex, rest, run, words};
 use crate::limit::{
     DIGIT_RUN_MIN, E164_DIGITS_MAX, E164_DIGITS_MIN, JSON_NUMBER_DIGITS_MAX, SPOKEN_DIGITS_MIN,
 };
+use crate::spoken;
 
 fn digits(line: &[u8], at: usize) -> &[u8] {
     run(line, at, |byte| byte.is_ascii_digit())
@@ -242,23 +243,14 @@ pub(super) fn has_spoken_digits(line: &[u8]) -> bool {
             (count, times) = (0, 1);
         }
         end = start + word.len();
-        let is =
-            |names: &[&str]| names.iter().any(|name| word.eq_ignore_ascii_case(name.as_bytes()));
-        if is(&DIGIT_WORDS) {
+        if spoken::digit(word).is_some() {
             count += times;
             times = 1;
-        } else if is(&["double"]) {
-            times = 2;
-        } else if is(&["triple", "treble"]) {
-            times = 3;
+        } else if let Some(repeated) = spoken::times(word) {
+            times = repeated;
         } else {
             (count, times) = (0, 1);
         }
         count >= SPOKEN_DIGITS_MIN
     })
 }
-
-const DIGIT_WORDS: [&str; 13] = [
-    "zero", "oh", "o", "nought", "one", "two", "three", "four", "five", "six", "seven", "eight",
-    "nine",
-];

@@ -6,9 +6,13 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
+use crate::connector::{Connector, Manner, RequestMust};
 use crate::data_class::DataClass;
 use crate::date::Date;
+use crate::service::Service;
 use crate::vendor_id::VendorId;
+
+use super::mint::{Mint, check_mint};
 
 /// What a vendor does for us.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
@@ -42,6 +46,23 @@ impl VendorRole {
     pub const fn is_infrastructure(self) -> bool {
         matches!(self, Self::LogSink | Self::Time | Self::Dns | Self::Ca | Self::Secrets)
     }
+
+    /// What it does for a conversation, if it takes part in one.
+    #[must_use]
+    pub const fn service(self) -> Option<Service> {
+        match self {
+            Self::Asr => Some(Service::Recogniser),
+            Self::Llm => Some(Service::Model),
+            Self::Tts => Some(Service::Voice),
+            Self::Telephony
+            | Self::Host
+            | Self::LogSink
+            | Self::Time
+            | Self::Dns
+            | Self::Ca
+            | Self::Secrets => None,
+        }
+    }
 }
 
 /// How a host is spoken to.
@@ -59,7 +80,7 @@ pub enum Protocol {
 }
 
 /// What a host is for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Purpose {
     /// The vendor's service itself.
@@ -164,33 +185,6 @@ pub enum RetentionEvidence {
     None,
 }
 
-/// Something that every request to the vendor must carry.
-#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RequestMust {
-    /// Where it stands.
-    #[serde(rename = "where")]
-    pub place: RequestPlace,
-    /// Its name.
-    pub name: String,
-    /// Its value.
-    pub value: String,
-}
-
-/// See [`RequestMust`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RequestPlace {
-    /// In the query of the URL.
-    Query,
-    /// In a header.
-    Header,
-    /// In the body.
-    Body,
-    /// As a WebSocket subprotocol.
-    Subprotocol,
-}
-
 /// The credential that media may get for the vendor.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -201,19 +195,22 @@ pub struct Credential {
     pub max_ttl_s: u32,
     /// Longest session that may be held with it, in seconds.
     pub max_session_s: u32,
-    /// Whether it works once.
+    /// Whether it works once. Every connection gets a token of its own, so the broker never gives one twice.
     pub single_use: bool,
+    /// How a token of the class `token` is fetched.
+    #[serde(default)]
+    pub mint: Option<Mint>,
 }
 
 /// See [`Credential`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CredentialClass {
-    /// A short-lived token that the vendor mints.
+    /// A short-lived token that the vendor mints, as [`Credential::mint`] says.
     Token,
     /// A short-lived JSON Web Token (RFC 7519) that the broker signs with a key it shares with the vendor.
     SignedToken,
-    /// A long-lived key that the vendor offers nothing better than.
+    /// A long-lived key that the vendor offers nothing better than; media never gets it.
     StaticKey,
     /// None.
     None,
@@ -252,6 +249,9 @@ pub struct Entry {
     pub baa: Baa,
     /// What it keeps.
     pub retention: Retention,
+    /// How its service is spoken to.
+    #[serde(default)]
+    pub connector: Option<Connector>,
     /// What every request must carry.
     #[serde(default)]
     pub request_must: Vec<RequestMust>,
@@ -269,11 +269,27 @@ pub struct Entry {
     pub approved_on: Date,
 }
 
+impl Entry {
+    /// What media is told about speaking to the vendor; nothing without a connector.
+    #[must_use]
+    pub fn manner(&self) -> Option<Manner> {
+        let connector = self.connector.clone()?;
+        Some(Manner { connector, musts: self.request_must.clone() })
+    }
+
+    /// The first host of a purpose.
+    #[must_use]
+    pub fn host(&self, purpose: Purpose) -> Option<&Host> {
+        self.hosts.iter().find(|host| host.purpose == purpose)
+    }
+}
+
 /// What is wrong with one entry by itself.
 pub(super) fn problems_of(entry: &Entry) -> Vec<String> {
     let mut problems = Vec::new();
     let mut check = |is_fine: bool, what: &str| {
-        if !is_fine {
+        // Said once, however many hosts or words have it.
+        if !is_fine && !problems.iter().any(|known| known == what) {
             problems.push(what.to_owned());
         }
     };
@@ -317,14 +333,43 @@ pub(super) fn problems_of(entry: &Entry) -> Vec<String> {
         "ttl_days goes with the retention mode ttl",
     );
     check(!has_phi || entry.training_opt_out, "PHI goes only where training on it is off");
-    for must in &entry.request_must {
+    for must in entry.request_must.iter().filter(|_must| entry.connector.is_none()) {
         check(!must.name.is_empty() && !must.value.is_empty(), "request_must needs name and value");
     }
+    check_connector(entry, &mut check);
+    check_credential(entry, &mut check);
+    problems
+}
+
+fn check_connector(entry: &Entry, check: &mut impl FnMut(bool, &str)) {
+    let Some(manner) = entry.manner() else { return };
+    let service = manner.connector.dialect.service();
+    check(
+        entry.role.service() == Some(service),
+        "the connector's dialect is of another service than the role",
+    );
+    for problem in manner.problems() {
+        check(false, problem);
+    }
+}
+
+fn check_credential(entry: &Entry, check: &mut impl FnMut(bool, &str)) {
     let credential = &entry.credential;
     let is_none = credential.class == CredentialClass::None;
     check(is_none || credential.max_ttl_s > 0, "a credential without a longest life");
     check(is_none || credential.max_session_s > 0, "a credential without a longest session");
-    problems
+    let is_minted = credential.class == CredentialClass::Token;
+    check(
+        is_minted == credential.mint.is_some(),
+        "a mint goes with a credential of the class token",
+    );
+    let host = entry.host(Purpose::Token);
+    check(!is_minted || host.is_some(), "a token is minted at a host of the purpose token");
+    let is_asked = host.is_none_or(|host| host.protocol == Protocol::Https);
+    check(is_asked, "a host of the purpose token speaks https");
+    if let Some(mint) = &credential.mint {
+        check_mint(mint, check);
+    }
 }
 
 fn check_baa(baa: &Baa, has_phi: bool, check: &mut impl FnMut(bool, &str)) {

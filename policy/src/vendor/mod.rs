@@ -5,7 +5,7 @@
 //! and asks no clock: the day is an argument. It says that an agreement is recorded as signed, never that
 //! it is adequate.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 pub use crate::data_class::DataClass;
@@ -14,8 +14,10 @@ use crate::fault::DialFault;
 
 use entry::problems_of;
 pub use entry::*;
+pub use mint::{Mint, MintHeader, MintMethod};
 
 mod entry;
+mod mint;
 
 /// Something in the registry that must be mended before anything starts.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -98,8 +100,12 @@ impl From<VendorRefusal> for DialFault {
 }
 
 /// The registry that comes with the program: names and texts. Operators bring their own.
-pub const BUILT_IN: &[(&str, &str)] =
-    &[("deepgram.toml", include_str!("../../vendors/deepgram.toml"))];
+pub const BUILT_IN: &[(&str, &str)] = &[
+    ("anthropic.toml", include_str!("../../vendors/anthropic.toml")),
+    ("deepgram.toml", include_str!("../../vendors/deepgram.toml")),
+    ("deepgram-speak.toml", include_str!("../../vendors/deepgram-speak.toml")),
+    ("openai.toml", include_str!("../../vendors/openai.toml")),
+];
 
 /// An entry that may be dialled for a class of data on a day. Only [`Registry::approve`] makes one.
 #[derive(Clone, Copy, Debug)]
@@ -146,20 +152,7 @@ impl Registry {
                 }),
             }
         }
-        let (mut ids, mut hosts) = (BTreeSet::new(), BTreeSet::new());
-        for (file, entry) in &entries {
-            let mut twice = |what: String| {
-                problems.push(RegistryProblem { file: (*file).to_owned(), what });
-            };
-            if !ids.insert(entry.id.as_str()) {
-                twice(format!("the id {} is in another entry too", entry.id));
-            }
-            for host in &entry.hosts {
-                if !hosts.insert((host.name.as_str(), host.port)) {
-                    twice(format!("the host {}:{} is in an entry already", host.name, host.port));
-                }
-            }
-        }
+        problems.extend(shared(&entries));
         if entries.is_empty() && problems.is_empty() {
             let what = "there is no entry".to_owned();
             problems.push(RegistryProblem { file: "the registry".to_owned(), what });
@@ -214,6 +207,39 @@ impl Registry {
         let ends = [baa.expires.filter(|_expires| class.is_phi()), baa.next_review];
         Ok(Approved { entry, until: ends.into_iter().flatten().min() })
     }
+}
+
+/// What two entries may not both have.
+///
+/// A host may be in several entries of one vendor under one agreement: two services of a vendor often share one, and
+/// whoever is sent something there is the same business associate. In entries of different vendors, or under
+/// different agreements, it would get what only the other may be given.
+fn shared(entries: &[(&str, Entry)]) -> Vec<RegistryProblem> {
+    let mut problems = Vec::new();
+    let (mut ids, mut owners) = (BTreeSet::new(), BTreeMap::<_, &Entry>::new());
+    for (file, entry) in entries {
+        let mut problem = |what: String| {
+            problems.push(RegistryProblem { file: (*file).to_owned(), what });
+        };
+        if !ids.insert(entry.id.as_str()) {
+            problem(format!("the id {} is in another entry too", entry.id));
+        }
+        let mut purposes = BTreeSet::new();
+        for host in &entry.hosts {
+            let Host { name, port, purpose, .. } = host;
+            if !purposes.insert((name, port, purpose)) {
+                problem(format!("the host {name}:{port} is there twice for one purpose"));
+            }
+            let owner = owners.entry((name, port)).or_insert(entry);
+            let is_one = owner.vendor_legal_name == entry.vendor_legal_name;
+            if !is_one || owner.baa != entry.baa {
+                problem(format!(
+                    "the host {name}:{port} is in an entry of another vendor or under another agreement"
+                ));
+            }
+        }
+    }
+    problems
 }
 
 #[cfg(test)]

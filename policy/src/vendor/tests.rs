@@ -1,6 +1,7 @@
 //! The registry against everything that an entry can get wrong, and every day around its dates.
 
 use super::*;
+use crate::connector::RequestPlace;
 
 const GOOD: &str = r#"
 id = "listener"
@@ -18,6 +19,17 @@ name = "api.listener.example"
 port = 443
 protocol = "wss"
 purpose = "data"
+
+[[hosts]]
+name = "api.listener.example"
+port = 443
+protocol = "https"
+purpose = "token"
+
+[connector]
+dialect = "deepgram-listen"
+path = "/v1/listen"
+model = "nova-3"
 
 [baa]
 status = "signed"
@@ -42,6 +54,15 @@ class = "token"
 max_ttl_s = 60
 max_session_s = 3600
 single_use = false
+
+[credential.mint]
+method = "POST"
+path = "/v1/auth/grant"
+key_header = "authorization"
+key_prefix = "Token "
+body = '{"ttl_seconds":30}'
+token = "/access_token"
+expires_in = "/expires_in"
 
 [source]
 title = "their documentation"
@@ -134,12 +155,40 @@ fn every_problem_is_named() {
         ("region = \"us\"", "region = \" \"", "region is empty"),
         ("region = \"us\"", "region = \"us\"\nfavourite = true", "unknown field"),
         ("training_opt_out = true\n", "", "missing field"),
+        ("role = \"asr\"", "role = \"tts\"", "another service than the role"),
+        ("role = \"asr\"", "role = \"host\"", "another service than the role"),
+        ("\"deepgram-listen\"", "\"telepathy\"", "unknown variant"),
+        ("\"/v1/listen\"", "\"/v1/listen?a=b\"", "path is no plain path"),
+        ("\"nova-3\"", "\"nova 3\"", "a URL can hold"),
+        ("value = \"true\"", "value = \"a\\nb\"", "control character"),
+        ("class = \"token\"", "class = \"signed-token\"", "a mint goes with"),
+        ("class = \"token\"", "class = \"none\"", "a mint goes with"),
+        ("purpose = \"token\"", "purpose = \"control\"", "minted at a host"),
+        ("protocol = \"https\"", "protocol = \"wss\"", "speaks https"),
+        ("purpose = \"token\"", "purpose = \"data\"", "twice for one purpose"),
+        ("\"POST\"", "\"GET\"", "a GET has no body"),
+        ("\"POST\"", "\"PUT\"", "unknown variant"),
+        ("\"/v1/auth/grant\"", "\"v1/auth/grant\"", "the mint's path"),
+        ("\"/v1/auth/grant\"", "\"/v1/auth/grant\\r\\nx: y\"", "the mint's path"),
+        ("\"authorization\"", "\"Authorization\"", "name in lower case"),
+        ("\"authorization\"", "\"content-length\"", "name in lower case"),
+        ("\"Token \"", "\"Token\\n\"", "printable ASCII"),
+        ("body = '{", "body = '", "not JSON"),
+        ("token = \"/access_token\"", "token = \"access_token\"", "JSON Pointer"),
+        ("expires_in = \"/expires_in\"", "expires_in = \"\"", "JSON Pointer"),
+        ("token = \"/access", "expires_at = \"/at\"\ntoken = \"/access", "in one way"),
+        ("body =", "headers = [{ name = \"authorization\", value = \"x\" }]\nbody =", "twice"),
     ] {
         let text = GOOD.replacen(from, to, 1);
         assert_ne!(text, GOOD, "{from}");
         let found = problems(&text);
         assert!(found.iter().any(|problem| problem.contains(what)), "{to}: {found:?}");
     }
+}
+
+#[test]
+fn a_problem_of_two_hosts_is_said_once() {
+    assert_eq!(problems(&GOOD.replace("port = 443", "port = 0")), ["a host has the port 0"]);
 }
 
 #[test]
@@ -163,10 +212,79 @@ fn problems_of_all_files_are_listed_at_once() {
         lines.iter().any(|line| line.starts_with(start) && line.contains(what))
     };
     assert!(has("b.toml", "the id listener is in another entry too"), "{lines:?}");
-    assert!(has("b.toml", "the host api.listener.example:443 is in an entry already"), "{lines:?}");
     assert!(has("c.toml", "invalid type"), "{lines:?}");
     assert!(has("d.toml", "without wildcards") && has("d.toml", "region is empty"), "{lines:?}");
     assert!(!lines.iter().any(|line| line.starts_with("a.toml")), "{lines:?}");
+}
+
+/// The tables of [`GOOD`] between these two, replaced.
+fn with_mint(mint: &str) -> String {
+    let (start, rest) = GOOD.split_once("[credential.mint]").unwrap();
+    let (_, end) = rest.split_once("[source]").unwrap();
+    format!("{start}{mint}\n[source]{end}")
+}
+
+#[test]
+fn the_ways_of_vendors_to_mint_can_be_written_down() {
+    assert!(problems(&with_mint("")).iter().any(|one| one.contains("a mint goes with")));
+    let written = [
+        "method = \"GET\"\npath = \"/v3/token?expires_in_seconds=60\"\nkey_header = \"authorization\"
+         token = \"/token\"",
+        "method = \"POST\"\npath = \"/access-token\"\nkey_header = \"authorization\"\nkey_prefix = \"Bearer \"
+         body = '{\"grants\":{\"tts\":true},\"expires_in\":60}'\ntoken = \"/token\"
+         headers = [{ name = \"cartesia-version\", value = \"2025-04-16\" }]",
+        "method = \"POST\"\npath = \"/v1/single-use-token/tts_websocket\"\nkey_header = \"xi-api-key\"
+         token = \"/token\"",
+        "method = \"POST\"\npath = \"/v1/realtime/client_secrets\"\nkey_header = \"authorization\"
+         key_prefix = \"Bearer \"\nbody = '{\"expires_after\":{\"anchor\":\"created_at\",\"seconds\":60}}'
+         token = \"/value\"\nexpires_at = \"/expires_at\"",
+    ];
+    for mint in written {
+        assert_eq!(
+            problems(&with_mint(&format!("[credential.mint]\n{mint}\n"))),
+            [""; 0],
+            "{mint}"
+        );
+    }
+    let entry: Entry = toml::from_str(GOOD).unwrap();
+    let mint = entry.credential.mint.unwrap();
+    assert_eq!((mint.method.name(), mint.expires_in.as_deref()), ("POST", Some("/expires_in")));
+}
+
+#[test]
+fn a_host_is_shared_by_one_vendor_under_one_agreement_alone() {
+    let second = GOOD.replace("id = \"listener\"", "id = \"speaker\"");
+    let check = |second: &str| {
+        let found = Registry::parse([("a.toml", GOOD), ("b.toml", second)]).err();
+        let found = found.unwrap_or_default();
+        let lines: Vec<String> = found.iter().map(ToString::to_string).collect();
+        lines.join("\n")
+    };
+    assert_eq!(check(&second), "");
+    for (from, to) in [
+        ("Listener, Inc.", "Another, Inc."),
+        ("contract 17", "contract 18"),
+        ("next_review = \"2026-12-31\"", "next_review = \"2026-12-30\""),
+        ("status = \"signed\"", "status = \"pending\""),
+    ] {
+        let found = check(&second.replace(from, to));
+        let expected = "b.toml: the host api.listener.example:443 is in an entry of another vendor";
+        assert!(found.contains(expected), "{to}: {found}");
+        // A host of its own is nobody else's business.
+        let apart = second.replace("api.listener", "api.speaker").replace(from, to);
+        assert_eq!(check(&apart), "", "{to}");
+    }
+}
+
+#[test]
+fn what_media_is_told_is_the_connector_and_what_every_request_must_carry() {
+    let registry = registry(GOOD);
+    let manner = registry.entries()[0].manner().unwrap();
+    assert_eq!(manner.connector.path, "/v1/listen");
+    assert_eq!(manner.musts[0].name, "mip_opt_out");
+    let (start, rest) = GOOD.split_once("[connector]").unwrap();
+    let without = format!("{start}[baa]{}", rest.split_once("[baa]").unwrap().1);
+    assert_eq!(Registry::parse([("x", without.as_str())]).unwrap().entries()[0].manner(), None);
 }
 
 #[test]
@@ -178,6 +296,11 @@ fn the_entries_that_ship_are_right_and_let_nothing_through_by_themselves() {
         files.push((name, std::fs::read_to_string(entry.path()).unwrap()));
     }
     assert!(!files.is_empty());
+    files.sort();
+    let mut built_in: Vec<_> =
+        BUILT_IN.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+    built_in.sort();
+    assert_eq!(files, built_in);
     let pairs = files.iter().map(|(name, text)| (name.as_str(), text.as_str()));
     let registry = Registry::parse(pairs).unwrap_or_else(|problems| panic!("{problems:#?}"));
     for entry in registry.entries() {

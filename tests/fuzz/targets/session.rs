@@ -30,7 +30,7 @@ fn context() -> Arc<SessionContext> {
         Arc::new(SessionContext {
             settings: MediaSettings::parse(&format!("TWILIO_ACCOUNT_SID={ACCOUNT}"))
                 .expect("settings"),
-            agents: Box::new(Embedded::new(AgentKind::Greeter)),
+            agents: Box::new(Embedded::new(AgentKind::Greeter, true).unwrap()),
             registry: Arc::new(Registry::default()),
             pseudonyms: Pseudonyms::new().expect("randomness"),
             log: Log::new(Role::Media, Clock::start(), sink.into()),

@@ -96,7 +96,12 @@ impl Agent for Greeter {
                 }
             }
             Heard::TimeUp => self.leave(voice),
-            Heard::Audio(_) | Heard::SpeechBegan | Heard::SaidAll => {}
+            Heard::Audio(_)
+            | Heard::SpeechBegan
+            | Heard::SpeechPaused
+            | Heard::SaidAll
+            | Heard::Reported(_)
+            | Heard::Time => {}
         }
     }
 }

@@ -1,13 +1,17 @@
-//! The agents that ship: `echo` for measuring, `greeter` as the embedded default.
+//! The agents that ship: `echo` for measuring, `greeter` as the embedded default, `conversation` for patients.
 //!
-//! Neither reaches a vendor or the network, or keeps anything of a call.
+//! None reaches a vendor or the network itself: a conversation says what to ask, and others ask it.
 
 mod greeter;
+mod phrases;
 
 use std::sync::Arc;
 
 use ward_call::Agent;
 use ward_call::agent::Echo;
+use ward_call::conversation::{Conversation, Script};
+use ward_edge::start::StartError;
+use ward_policy::gate::Dialogue;
 
 pub use greeter::{Greeter, GreeterAudio};
 
@@ -19,6 +23,8 @@ pub enum AgentKind {
     /// Greets, listens and answers; needs no vendor, key or network.
     #[default]
     Greeter,
+    /// Listens, asks a model and speaks its reply: needs a recogniser, a model and a voice.
+    Conversation,
 }
 
 impl AgentKind {
@@ -30,7 +36,8 @@ impl AgentKind {
         match text {
             "echo" => Ok(Self::Echo),
             "greeter" => Ok(Self::Greeter),
-            _ => Err("must be echo or greeter"),
+            "conversation" => Ok(Self::Conversation),
+            _ => Err("must be echo, greeter or conversation"),
         }
     }
 }
@@ -41,26 +48,41 @@ pub trait Agents: Send + Sync + 'static {
     fn agent(&self) -> Box<dyn Agent>;
 }
 
-/// The agents that ship, with their audio prepared once.
+/// The agents that ship, with what they share prepared once.
 #[derive(Debug)]
-pub struct Embedded {
-    kind: AgentKind,
-    audio: Arc<GreeterAudio>,
+pub enum Embedded {
+    /// Every frame comes back.
+    Echo,
+    /// With the audio of its prompts and tones.
+    Greeter(Arc<GreeterAudio>),
+    /// With its rules and phrases.
+    Conversation(Arc<Script>),
 }
 
 impl Embedded {
-    /// Prepares the audio of every prompt and tone.
-    #[must_use]
-    pub fn new(kind: AgentKind) -> Self {
-        Self { kind, audio: Arc::new(GreeterAudio::prepare()) }
+    /// Prepares what every call shares. With `is_guessing`, a conversation begins replies before it is certain that the
+    /// caller has finished.
+    ///
+    /// # Errors
+    /// [`StartError::Settings`] when the rules of conversations are broken.
+    pub fn new(kind: AgentKind, is_guessing: bool) -> Result<Self, StartError> {
+        Ok(match kind {
+            AgentKind::Echo => Self::Echo,
+            AgentKind::Greeter => Self::Greeter(Arc::new(GreeterAudio::prepare())),
+            AgentKind::Conversation => {
+                let dialogue = Dialogue::built_in().map_err(|_problems| StartError::Settings)?;
+                Self::Conversation(Arc::new(Script::new(dialogue, phrases::clip, is_guessing)))
+            }
+        })
     }
 }
 
 impl Agents for Embedded {
     fn agent(&self) -> Box<dyn Agent> {
-        match self.kind {
-            AgentKind::Echo => Box::new(Echo),
-            AgentKind::Greeter => Box::new(Greeter::new(Arc::clone(&self.audio))),
+        match self {
+            Self::Echo => Box::new(Echo),
+            Self::Greeter(audio) => Box::new(Greeter::new(Arc::clone(audio))),
+            Self::Conversation(script) => Box::new(Conversation::new(Arc::clone(script))),
         }
     }
 }

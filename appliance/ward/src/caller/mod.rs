@@ -3,5 +3,9 @@
 
 pub mod webhook;
 pub mod speaker;
+pub mod talker;
+pub mod lines;
+pub(crate) mod leg;
+mod frames;
 pub mod stream;
 pub mod packets;

@@ -39,6 +39,16 @@ impl Speaker {
         self.buffer.iter().any(|item| matches!(item, Item::Audio(audio) if !audio.is_empty()))
     }
 
+    /// Audio that is waiting, in bytes.
+    #[must_use]
+    pub fn waiting_bytes(&self) -> usize {
+        let bytes = |item: &Item| match item {
+            Item::Audio(audio) => audio.len(),
+            Item::Mark(_) => 0,
+        };
+        self.buffer.iter().map(bytes).fold(0, usize::saturating_add)
+    }
+
     /// Drops what has not played; the names of the marks it held come back.
     pub fn clear(&mut self, now: Duration) -> Vec<String> {
         if self.is_playing() {

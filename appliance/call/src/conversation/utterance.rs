@@ -1,0 +1,260 @@
+//! What the caller is saying in this turn, as far as it is known.
+//!
+//! It keeps the recogniser's words until the turn is taken, and decides nothing.
+
+use std::time::Duration;
+
+use ward_policy::limit;
+use ward_policy::phi::Phi;
+
+use crate::input::Digit;
+
+/// Words that listeners say to show that they listen.
+const BACK_CHANNELS: [&str; 14] =
+    ["mhm", "mm", "hmm", "hm", "uh", "huh", "um", "ah", "oh", "okay", "ok", "right", "yeah", "yes"];
+
+/// The caller's turn in the making.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts of a turn")]
+pub(super) struct Utterance {
+    /// What will not change.
+    settled: Phi<String>,
+    /// What may, and follows it.
+    partial: Phi<String>,
+    /// A partial that was taken with the last turn: its final is not news.
+    taken: Phi<String>,
+    /// The recogniser says that the caller has finished.
+    pub(super) is_ended: bool,
+    /// It thinks so.
+    pub(super) is_probably_ended: bool,
+    /// In this pause it was asked to settle its words.
+    pub(super) is_finalised: bool,
+    /// When the words changed last.
+    pub(super) changed_at: Duration,
+    /// When a key was pressed last.
+    pub(super) pressed_at: Option<Duration>,
+    /// How long the caller has been heard to speak, in milliseconds.
+    pub(super) voiced_ms: u64,
+}
+
+impl Default for Utterance {
+    fn default() -> Self {
+        Self {
+            settled: Phi::new(String::new()),
+            partial: Phi::new(String::new()),
+            taken: Phi::new(String::new()),
+            is_ended: false,
+            is_probably_ended: false,
+            is_finalised: false,
+            changed_at: Duration::ZERO,
+            pressed_at: None,
+            voiced_ms: 0,
+        }
+    }
+}
+
+/// What a final text turned out to be.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum News {
+    /// Words of this turn.
+    New,
+    /// What was taken with the last turn already.
+    Old,
+    /// Another reading of what was taken with the last turn.
+    Correction,
+}
+
+impl Utterance {
+    /// The recogniser's view of what follows what is settled.
+    pub(super) fn replace_partial(&mut self, now: Duration, text: &str) {
+        let text = clip(text);
+        // A late view of what was taken already.
+        if !self.taken.expose().is_empty() && self.settled.expose().is_empty() {
+            let old = same_words(self.taken.expose(), text);
+            if old || starts_with_words(self.taken.expose(), text) {
+                return;
+            }
+        }
+        if !same_words(self.partial.expose(), text) {
+            self.changed_at = now;
+            // They have gone on.
+            self.is_probably_ended = false;
+        }
+        self.partial = Phi::new(text.to_owned());
+    }
+
+    /// Words that will not change.
+    pub(super) fn settle(&mut self, now: Duration, text: &str) -> News {
+        let text = clip(text);
+        if !self.taken.expose().is_empty() {
+            let taken = std::mem::replace(&mut self.taken, Phi::new(String::new()));
+            if same_words(taken.expose(), text) {
+                return News::Old;
+            }
+            if self.settled.expose().is_empty() && self.partial.expose().is_empty() {
+                return News::Correction;
+            }
+        }
+        if !same_words(self.partial.expose(), text) {
+            self.changed_at = now;
+        }
+        self.partial = Phi::new(String::new());
+        self.append(text);
+        News::New
+    }
+
+    /// A key of the telephone, as a word.
+    pub(super) fn press(&mut self, now: Duration, digit: Digit) {
+        let mut key = [0; 4];
+        let key: &str = char::from(digit.key()).encode_utf8(&mut key);
+        self.append(key);
+        (self.changed_at, self.pressed_at) = (now, Some(now));
+    }
+
+    fn append(&mut self, text: &str) {
+        let settled = self.settled.expose();
+        let room = limit::UTTERANCE_CHARS_MAX.saturating_sub(settled.len());
+        if text.is_empty() || text.len() >= room {
+            return;
+        }
+        let gap = if settled.is_empty() { "" } else { " " };
+        self.settled = Phi::new([settled, gap, text].concat());
+    }
+
+    /// Everything so far.
+    pub(super) fn text(&self) -> Phi<String> {
+        let (settled, partial) = (self.settled.expose(), self.partial.expose());
+        let gap = if settled.is_empty() || partial.is_empty() { "" } else { " " };
+        Phi::new([settled, gap, partial].concat())
+    }
+
+    /// Whether there are any words.
+    pub(super) fn is_empty(&self) -> bool {
+        self.settled.expose().is_empty() && self.partial.expose().is_empty()
+    }
+
+    /// Whether there are words that may change.
+    pub(super) fn is_changing(&self) -> bool {
+        !self.partial.expose().is_empty()
+    }
+
+    /// Whether there are words, and none of them may change.
+    pub(super) fn is_settled(&self) -> bool {
+        self.partial.expose().is_empty() && !self.settled.expose().is_empty()
+    }
+
+    /// Whether there are words, and all of them only say "I am listening".
+    pub(super) fn is_back_channel(&self) -> bool {
+        let text = self.text();
+        let mut words = words(text.expose()).peekable();
+        words.peek().is_some() && words.all(|word| BACK_CHANNELS.iter().any(|one| same(one, word)))
+    }
+
+    /// Whether there are words that ask for the floor.
+    pub(super) fn has_words(&self) -> bool {
+        !self.is_empty() && !self.is_back_channel()
+    }
+
+    /// Begins the next turn; what was taken and may still come as a final is remembered.
+    pub(super) fn take(&mut self) {
+        let partial = std::mem::replace(&mut self.partial, Phi::new(String::new()));
+        *self = Self { taken: partial, ..Self::default() };
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+/// At most as much as is read of one text, at a character.
+fn clip(text: &str) -> &str {
+    let end = text.floor_char_boundary(limit::UTTERANCE_CHARS_MAX);
+    text.get(..end).unwrap_or_default().trim()
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    let is_other = |letter: char| !letter.is_alphanumeric() && letter != '\'';
+    text.split(is_other).filter(|word| !word.is_empty())
+}
+
+fn same(one: &str, other: &str) -> bool {
+    one.chars().flat_map(char::to_lowercase).eq(other.chars().flat_map(char::to_lowercase))
+}
+
+/// Whether two texts have the same words, whatever stands between them.
+pub(super) fn same_words(one: &str, other: &str) -> bool {
+    let (mut one, mut other) = (words(one), words(other));
+    loop {
+        match (one.next(), other.next()) {
+            (None, None) => return true,
+            (Some(left), Some(right)) if same(left, right) => {}
+            _ => return false,
+        }
+    }
+}
+
+/// Whether the words of `text` are the first of `whole`.
+fn starts_with_words(whole: &str, text: &str) -> bool {
+    let mut whole = words(whole);
+    words(text).all(|word| whole.next().is_some_and(|one| same(one, word)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn partials_replace_each_other_and_finals_stay() {
+        let mut utterance = Utterance::default();
+        utterance.replace_partial(ms(10), "I would");
+        utterance.replace_partial(ms(20), "i would like");
+        assert_eq!(utterance.settle(ms(30), "I would like"), News::New);
+        assert_eq!(utterance.changed_at, ms(20), "the same words are no change");
+        utterance.replace_partial(ms(40), "an appointment");
+        assert_eq!(utterance.text().expose(), "I would like an appointment");
+    }
+
+    #[test]
+    fn the_final_of_what_was_taken_is_not_news() {
+        let mut utterance = Utterance::default();
+        utterance.replace_partial(ms(1), "on tuesday");
+        utterance.take();
+        utterance.replace_partial(ms(2), "on tuesday");
+        assert!(utterance.is_empty());
+        assert_eq!(utterance.settle(ms(2), "On Tuesday."), News::Old);
+        assert_eq!(utterance.settle(ms(3), "at ten"), News::New);
+        let mut utterance = Utterance::default();
+        utterance.replace_partial(ms(1), "on tuesday");
+        utterance.take();
+        assert_eq!(utterance.settle(ms(2), "on thursday"), News::Correction);
+    }
+
+    #[test]
+    fn listening_noises_ask_for_nothing() {
+        let mut utterance = Utterance::default();
+        assert!(!utterance.is_back_channel() && !utterance.has_words());
+        for text in ["mhm", "Uh, huh.", "okay", "yeah right"] {
+            utterance.replace_partial(ms(1), text);
+            assert!(utterance.is_back_channel(), "{text}");
+        }
+        for text in ["no", "okay stop", "what", "tuesday"] {
+            utterance.replace_partial(ms(1), text);
+            assert!(utterance.has_words(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_text_without_end_is_cut_and_an_utterance_bounded() {
+        let mut utterance = Utterance::default();
+        for _ in 0..100 {
+            utterance.settle(ms(1), &"é".repeat(limit::UTTERANCE_CHARS_MAX / 8));
+        }
+        assert!(utterance.text().expose().len() <= limit::UTTERANCE_CHARS_MAX);
+        utterance.replace_partial(ms(2), &"é".repeat(limit::UTTERANCE_CHARS_MAX));
+        assert!(utterance.text().expose().len() <= limit::UTTERANCE_CHARS_MAX.saturating_mul(2));
+    }
+}
