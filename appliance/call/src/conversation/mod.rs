@@ -46,6 +46,8 @@ pub struct Conversation {
     utterance: Utterance,
     /// The reply in the making.
     attempt: Option<Attempt>,
+    /// The reply that was given up because the caller went on.
+    given_up: Option<Attempt>,
     /// Our sentences of which it is not yet known how much was heard.
     spoken: VecDeque<Sentence>,
     requests: VecDeque<Request>,
@@ -86,6 +88,7 @@ impl Conversation {
             history: History::default(),
             utterance: Utterance::default(),
             attempt: None,
+            given_up: None,
             spoken: VecDeque::new(),
             requests: VecDeque::new(),
             last_number: 0,

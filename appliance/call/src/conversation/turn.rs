@@ -52,7 +52,9 @@ impl Conversation {
     pub(super) fn give_way(&mut self, voice: &mut Voice<'_>) {
         self.interrupted_at = None;
         self.settle(voice);
-        self.drop_attempt(voice);
+        let was_thinking = self.is_thinking();
+        let given_up = self.abandon(voice);
+        self.given_up = given_up.filter(|_attempt| was_thinking);
         voice.stop();
     }
 
@@ -75,6 +77,12 @@ impl Conversation {
             // What was guessed at was nothing after all.
             self.drop_attempt(voice);
         }
+        if self.utterance.is_empty()
+            && let Some(given_up) = self.given_up.take()
+        {
+            // They did not go on after all: what they said is to be answered.
+            self.ask_again(given_up, voice.now());
+        }
         if self.utterance.is_empty() || self.interrupted_at.is_some() {
             return;
         }
@@ -96,7 +104,7 @@ impl Conversation {
         }
         if self.is_thinking() {
             // They go on before anything was heard of a reply.
-            self.drop_attempt(voice);
+            self.given_up = self.abandon(voice);
             voice.stop();
         }
         let keys_end = self.utterance.pressed_at.map(|at| at.saturating_add(limit::KEYS_END));
@@ -142,6 +150,7 @@ impl Conversation {
         let (text, words_at) = (self.utterance.text(), self.utterance.changed_at);
         let now = voice.now();
         self.utterance.take();
+        self.given_up = None;
         self.settle(voice);
         (self.guesses, self.misses, self.still_there) = (0, 0, 0);
         (self.mumbled_at, self.quiet_since, self.floor_at) = (None, now, now);

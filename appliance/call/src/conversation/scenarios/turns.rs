@@ -327,3 +327,29 @@ fn keys_are_words() {
     scene.silence(1_500);
     assert_eq!(scene.asked(), ["ask 1 caller: 4 2"]);
 }
+
+#[test]
+fn a_caller_who_did_not_go_on_after_all_is_answered() {
+    // In silence, and while a filler is heard.
+    for (is_guessing, wait) in [(false, 100), (true, 100), (false, 700), (true, 700)] {
+        let mut scene = Scene::new(is_guessing);
+        scene.turn("my name is john smith");
+        scene.silence(wait);
+        scene.asked();
+        // A noise, in which the recogniser hears a word for a moment.
+        scene.speak("tuesday", 100);
+        scene.silence(60);
+        scene.report(Report::Final(Phi::new(String::new())));
+        scene.silence(100);
+        let asked = scene.asked();
+        let last = asked.iter().rfind(|asked| asked.starts_with("ask")).unwrap();
+        assert!(last.ends_with("caller: my name is [NAME_1]"), "{asked:?}");
+        let request: u32 = last.split(' ').nth(1).unwrap().parse().unwrap();
+        scene.reply(request, "Thank you.");
+        let said = scene.asked();
+        let sentence = said[0].split(' ').nth(1).unwrap().parse().unwrap();
+        scene.voice(sentence, 400);
+        scene.silence(3_000);
+        assert_eq!(scene.speech_heard(), 400, "{said:?}");
+    }
+}
