@@ -145,7 +145,7 @@ impl Conversation {
             Report::Partial(text) => self.utterance.replace_partial(now, text.expose()),
             Report::Final(text) => {
                 if self.utterance.settle(now, text.expose()) == News::Correction {
-                    self.correct(&text, voice);
+                    self.correct(voice);
                 }
             }
             Report::EagerEnd => self.utterance.is_probably_ended = true,

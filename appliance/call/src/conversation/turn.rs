@@ -237,17 +237,17 @@ impl Conversation {
     }
 
     /// The recogniser has changed its mind about a turn that was taken: if nothing was heard yet, it is taken anew.
-    pub(super) fn correct(&mut self, text: &Phi<String>, voice: &mut Voice<'_>) {
+    pub(super) fn correct(&mut self, voice: &mut Voice<'_>) {
         if !self.is_thinking() {
-            return;
+            // It was answered, as it was understood then.
+            return self.utterance.clear();
         }
         self.drop_attempt(voice);
         self.history.take_back_caller();
-        if text.expose().is_empty() {
+        if self.utterance.is_empty() {
             // There were no words at all.
             return self.miss(voice);
         }
-        self.utterance.settle(voice.now(), text.expose());
         self.utterance.is_ended = true;
     }
 }

@@ -22,6 +22,8 @@ pub(super) struct Utterance {
     partial: Phi<String>,
     /// A partial that was taken with the last turn: its final is not news.
     taken: Phi<String>,
+    /// What was settled of that turn before it.
+    taken_head: Phi<String>,
     /// The recogniser says that the caller has finished.
     pub(super) is_ended: bool,
     /// It thinks so.
@@ -42,6 +44,7 @@ impl Default for Utterance {
             settled: Phi::new(String::new()),
             partial: Phi::new(String::new()),
             taken: Phi::new(String::new()),
+            taken_head: Phi::new(String::new()),
             is_ended: false,
             is_probably_ended: false,
             is_finalised: false,
@@ -91,6 +94,9 @@ impl Utterance {
                 return News::Old;
             }
             if self.settled.expose().is_empty() && self.partial.expose().is_empty() {
+                // The turn as it should have been.
+                self.settled = std::mem::replace(&mut self.taken_head, Phi::new(String::new()));
+                self.append(text);
                 return News::Correction;
             }
         }
@@ -157,7 +163,8 @@ impl Utterance {
     /// Begins the next turn; what was taken and may still come as a final is remembered.
     pub(super) fn take(&mut self) {
         let partial = std::mem::replace(&mut self.partial, Phi::new(String::new()));
-        *self = Self { taken: partial, ..Self::default() };
+        let settled = std::mem::replace(&mut self.settled, Phi::new(String::new()));
+        *self = Self { taken: partial, taken_head: settled, ..Self::default() };
     }
 
     /// Forgets everything.

@@ -278,6 +278,15 @@ fn words_that_were_none_after_all_are_no_turn() {
     assert_eq!(scene.count_heard(Phrase::NotUnderstood), 25);
     scene.turn("on thursday");
     assert_eq!(scene.asked(), ["ask 2 caller: on thursday"]);
+    // Only its end was none: the rest stands.
+    let mut scene = Scene::new(false);
+    scene.speak("on tuesday", 600);
+    scene.report(Report::Final(Phi::new("on tuesday".to_owned())));
+    scene.partial("oh");
+    scene.silence(700);
+    assert_eq!(scene.asked(), ["ask 1 caller: on tuesday oh"]);
+    scene.report(Report::Final(Phi::new(String::new())));
+    assert_eq!(scene.asked(), ["cancel 1", "ask 2 caller: on tuesday"]);
     // A guess: nothing of it is heard.
     let mut scene = Scene::new(true);
     scene.speak("on tuesday", 600);
