@@ -44,7 +44,8 @@ fn the_demo_books_and_its_figures_hold_no_word_of_it() {
     // A booking is six turns; each has its ledger, with numbers alone.
     let turns = figures["turns"].as_array().unwrap();
     assert!(turns.len() >= 6, "{turns:?}");
-    assert_eq!(Some(turns.len() as u64), figures["server_counts"]["turn"].as_u64());
+    // A turn that was taken anew is counted twice and answered once.
+    assert!(Some(turns.len() as u64) <= figures["server_counts"]["turn"].as_u64());
     for turn in turns {
         let fields = turn.as_object().unwrap();
         assert!(fields.len() >= 4, "{turn}");
