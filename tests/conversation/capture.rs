@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use ward::deployment::{Deployment, Setup};
-use ward::local_vendors::{Event, Message, Part};
+use ward::local_vendors::{Event, Message};
 use ward::log_lines::Line;
 use ward_policy::audit::Role;
+use ward_policy::service::Service;
 use ward_tests::memory::{Needles, scan};
 
 use super::{BORN, NAME, alone, converse, more, privacy, setup, start};
@@ -20,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(90);
 const PLACEHOLDERS: [&str; 2] = ["[NAME_1]", "[BIRTH_DATE_1]"];
 
 /// The one path of each service for data, and the headers without which a request is none or is refused.
-fn path(part: Part) -> (&'static str, &'static [&'static str]) {
+fn path(part: Service) -> (&'static str, &'static [&'static str]) {
     const UPGRADE: [&str; 7] = [
         "authorization",
         "connection",
@@ -33,27 +34,27 @@ fn path(part: Part) -> (&'static str, &'static [&'static str]) {
     const POST: [&str; 6] =
         ["accept", "authorization", "content-length", "content-type", "host", "user-agent"];
     match part {
-        Part::Asr => ("/v1/listen", &UPGRADE),
-        Part::Llm => ("/v1/chat/completions", &POST),
-        Part::Tts => ("/v1/speak", &POST),
+        Service::Recogniser => ("/v1/listen", &UPGRADE),
+        Service::Model => ("/v1/chat/completions", &POST),
+        Service::Voice => ("/v1/speak", &POST),
     }
 }
 
 /// The flags of every request for data, by service.
-fn flags(part: Part) -> &'static [(&'static str, &'static str)] {
+fn flags(part: Service) -> &'static [(&'static str, &'static str)] {
     match part {
-        Part::Asr | Part::Tts => {
+        Service::Recogniser | Service::Voice => {
             &[("mip_opt_out", "true"), ("encoding", "mulaw"), ("sample_rate", "8000")]
         }
-        Part::Llm => &[],
+        Service::Model => &[],
     }
 }
 
 /// What came, counted, and what is wrong with it.
 #[derive(Default, Debug)]
 struct Seen {
-    connections: BTreeMap<Part, usize>,
-    requests: BTreeMap<Part, usize>,
+    connections: BTreeMap<Service, usize>,
+    requests: BTreeMap<Service, usize>,
     problems: BTreeSet<String>,
 }
 
@@ -79,7 +80,7 @@ fn judge(events: &[Event]) -> Seen {
                 }
             }
             Event::Request { part, path, .. } if path == "/v1/auth/grant" => {
-                if *part == Part::Llm {
+                if *part == Service::Model {
                     seen.problem("a token was asked for that is made here");
                 }
             }
@@ -98,7 +99,7 @@ fn judge(events: &[Event]) -> Seen {
             | Event::FaultSet => {}
         }
     }
-    for part in Part::ALL {
+    for part in Service::ALL {
         if !seen.requests.contains_key(&part) || !seen.connections.contains_key(&part) {
             seen.problem(format!("{}: nothing came", part.name()));
         }
@@ -207,12 +208,12 @@ fn keys_in(process: u32, keys: &[(&str, String)]) -> Vec<String> {
 fn strict() -> Setup {
     let settings = |part| {
         let mut settings = json!({ "takes_keys": false });
-        if part == Part::Asr {
+        if part == Service::Recogniser {
             settings["ready"] = json!(2);
         }
         (part, more(&settings))
     };
-    Setup { more: Part::ALL.map(settings).into(), ..setup() }
+    Setup { more: Service::ALL.map(settings).into(), ..setup() }
 }
 
 #[test]
@@ -320,7 +321,7 @@ fn controls(events: &[Event]) {
 fn an_entry_without_its_flag_is_noticed_by_the_stand_in_and_by_the_check() {
     let _alone = alone();
     let flag = "[[request_must]]\nwhere = \"query\"\nname = \"mip_opt_out\"\nvalue = \"true\"\n";
-    let terms = vec![(Part::Tts, flag, String::new())];
+    let terms = vec![(Service::Voice, flag, String::new())];
     let deployment = start(Setup { terms, ..setup() });
     let conversations = converse(&deployment, 1, PATIENCE);
     assert_eq!(conversations.len(), 1);

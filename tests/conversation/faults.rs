@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use ward::deployment::{Deployment, Setup};
-use ward::local_vendors::{Event, Part};
+use ward::local_vendors::Event;
 use ward::log_lines::Line;
 use ward_policy::limit;
 use ward_policy::phrase::Phrase;
+use ward_policy::service::Service;
 
 use super::{
     Conversation, alone, always, await_ends, converse, more, privacy, report, set_fault, setup,
@@ -19,7 +20,7 @@ use super::{
 
 /// One way of going wrong.
 pub(crate) struct Case {
-    pub(crate) part: Part,
+    pub(crate) part: Service,
     pub(crate) name: &'static str,
     what: What,
     /// What every caller hears, from its first byte to its last.
@@ -58,7 +59,7 @@ impl End {
 
 /// What came of all conversations with one fault.
 pub(crate) struct Row {
-    pub(crate) part: Part,
+    pub(crate) part: Service,
     pub(crate) name: &'static str,
     pub(crate) calls: usize,
     /// What every caller heard, whole.
@@ -91,13 +92,14 @@ const MIDDLE_MS: u64 = 250;
 /// From the beginning of the stream of audio to the middle of what the caller says.
 const MIDDLE_OF_SPEECH_MS: u64 = 5_500;
 
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     let mut add = |part, name, fault, hears, end| {
         cases.push(Case { part, name, what: What::Fault(always(&fault)), hears, end });
     };
-    for part in Part::ALL {
-        let middle = if part == Part::Asr { MIDDLE_OF_SPEECH_MS } else { MIDDLE_MS };
+    for part in Service::ALL {
+        let middle = if part == Service::Recogniser { MIDDLE_OF_SPEECH_MS } else { MIDDLE_MS };
         add(part, "slow", json!({ "kind": "slow", "ms": 1_000 }), &[], End::Booked);
         for (name, kind, after_ms) in [
             ("stall", "stall", 0),
@@ -108,8 +110,10 @@ fn cases() -> Vec<Case> {
             ("half_close in the middle", "half_close", middle),
         ] {
             // Long enough a wait, or a reply that breaks off: they are told that something is wrong first.
-            let is_told =
-                matches!((part, name), (Part::Llm, "stall") | (Part::Tts, "stall in the middle"));
+            let is_told = matches!(
+                (part, name),
+                (Service::Model, "stall") | (Service::Voice, "stall in the middle")
+            );
             let hears = if is_told { TROUBLE } else { SORRY };
             add(part, name, json!({ "kind": kind, "after_ms": after_ms }), hears, End::Ended);
         }
@@ -119,31 +123,38 @@ fn cases() -> Vec<Case> {
         add(part, "huge", json!({ "kind": "huge" }), SORRY, End::Ended);
     }
     for (part, name, kind, what, hears, end) in [
-        (Part::Asr, "garbage: text", "garbage", "text", &[][..], End::Booked),
-        (Part::Asr, "garbage: binary", "garbage", "binary", &[], End::Booked),
-        (Part::Llm, "garbage: json", "garbage", "json", SORRY, End::Ended),
-        (Part::Llm, "garbage: framing", "garbage", "framing", SORRY, End::Ended),
-        (Part::Llm, "garbage: binary", "garbage", "binary", SORRY, End::Ended),
-        (Part::Tts, "garbage", "garbage", "", SORRY, End::Ended),
-        (Part::Llm, "lying: advice", "lying", "advice", &[Phrase::StoppedScope], End::GoesOn),
+        (Service::Recogniser, "garbage: text", "garbage", "text", &[][..], End::Booked),
+        (Service::Recogniser, "garbage: binary", "garbage", "binary", &[], End::Booked),
+        (Service::Model, "garbage: json", "garbage", "json", SORRY, End::Ended),
+        (Service::Model, "garbage: framing", "garbage", "framing", SORRY, End::Ended),
+        (Service::Model, "garbage: binary", "garbage", "binary", SORRY, End::Ended),
+        (Service::Voice, "garbage", "garbage", "", SORRY, End::Ended),
+        (Service::Model, "lying: advice", "lying", "advice", &[Phrase::StoppedScope], End::GoesOn),
         (
-            Part::Llm,
+            Service::Model,
             "lying: identifier",
             "lying",
             "identifier",
             &[Phrase::StoppedIdentifier],
             End::GoesOn,
         ),
-        (Part::Llm, "lying: endless", "lying", "endless", &[Phrase::StoppedLength], End::GoesOn),
-        (Part::Tts, "lying: content_type", "lying", "content_type", SORRY, End::Ended),
-        (Part::Tts, "lying: rate", "lying", "rate", &[], End::GoesOn),
+        (
+            Service::Model,
+            "lying: endless",
+            "lying",
+            "endless",
+            &[Phrase::StoppedLength],
+            End::GoesOn,
+        ),
+        (Service::Voice, "lying: content_type", "lying", "content_type", SORRY, End::Ended),
+        (Service::Voice, "lying: rate", "lying", "rate", &[], End::GoesOn),
     ] {
         add(part, name, json!({ "kind": kind, "what": what }), hears, end);
     }
-    for part in [Part::Asr, Part::Tts] {
+    for part in [Service::Recogniser, Service::Voice] {
         add(part, "no token", json!({ "kind": "http_500", "on": "grant" }), SORRY, End::Ended);
     }
-    for part in Part::ALL {
+    for part in Service::ALL {
         let over = What::Terms("max_session_s = 3600", "max_session_s = 20");
         let name = "session over in the middle";
         cases.push(Case { part, name, what: over, hears: &[], end: End::Booked });
@@ -171,9 +182,9 @@ fn conversations() -> usize {
 /// Stand-ins that take their time, so that an answer has a middle.
 fn slowly(setup: Setup) -> Setup {
     let more = vec![
-        (Part::Asr, more(&json!({ "ready": CALLS_AT_ONCE }))),
-        (Part::Llm, more(&json!({ "token_ms": [40, 40] }))),
-        (Part::Tts, more(&json!({ "speed": 4, "chunk_bytes": 800 }))),
+        (Service::Recogniser, more(&json!({ "ready": CALLS_AT_ONCE }))),
+        (Service::Model, more(&json!({ "token_ms": [40, 40] }))),
+        (Service::Voice, more(&json!({ "speed": 4, "chunk_bytes": 800 }))),
     ];
     Setup { more, ..setup }
 }
@@ -299,14 +310,14 @@ fn each_fault_has_its_words_and_its_end() {
 fn with_a_second_vendor_no_fault_is_noticed() {
     let _alone = alone();
     let cases = [
-        (Part::Llm, json!({ "kind": "drop" })),
-        (Part::Llm, json!({ "kind": "http_429" })),
-        (Part::Llm, json!({ "kind": "garbage" })),
-        (Part::Llm, json!({ "kind": "unauthorized" })),
-        (Part::Tts, json!({ "kind": "refuse" })),
-        (Part::Tts, json!({ "kind": "http_500" })),
-        (Part::Tts, json!({ "kind": "lying", "what": "content_type" })),
-        (Part::Tts, json!({ "kind": "half_close" })),
+        (Service::Model, json!({ "kind": "drop" })),
+        (Service::Model, json!({ "kind": "http_429" })),
+        (Service::Model, json!({ "kind": "garbage" })),
+        (Service::Model, json!({ "kind": "unauthorized" })),
+        (Service::Voice, json!({ "kind": "refuse" })),
+        (Service::Voice, json!({ "kind": "http_500" })),
+        (Service::Voice, json!({ "kind": "lying", "what": "content_type" })),
+        (Service::Voice, json!({ "kind": "half_close" })),
     ];
     std::thread::scope(|scope| {
         for (part, fault) in &cases {
@@ -320,7 +331,7 @@ fn with_a_second_vendor_no_fault_is_noticed() {
     });
 }
 
-fn play_unnoticed(deployment: &mut Deployment, part: Part, fault: &Value) {
+fn play_unnoticed(deployment: &mut Deployment, part: Service, fault: &Value) {
     let what = format!("{} {fault}", part.name());
     drop(set_fault(deployment, part, Some(&always(fault))));
     let count = conversations().min(CALLS_AT_ONCE);
@@ -346,7 +357,7 @@ fn play_unnoticed(deployment: &mut Deployment, part: Part, fault: &Value) {
 #[test]
 fn another_end_other_words_and_a_fault_that_was_not_there_are_noticed() {
     let case = Case {
-        part: Part::Llm,
+        part: Service::Model,
         name: "planted",
         what: What::Fault(json!({})),
         hears: SORRY,
@@ -366,7 +377,7 @@ fn another_end_other_words_and_a_fault_that_was_not_there_are_noticed() {
         role: ward_policy::audit::Role::Media,
         text: format!(r#"{{"event":"call_ended","reason":"{reason}"}}"#),
     };
-    let fault = Event::Fault { part: Part::Llm, kind: "drop".to_owned() };
+    let fault = Event::Fault { part: Service::Model, kind: "drop".to_owned() };
     let right = conversation(Phrase::SorryGoodbye, TURN);
     let ended = [line("agent_finished")];
     let row = judge(&case, &[right], &ended, std::slice::from_ref(&fault));

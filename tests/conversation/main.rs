@@ -14,10 +14,11 @@ use ward::caller::packets::Packets;
 use ward::console::Console;
 use ward::conversation::{WISH, answers};
 use ward::deployment::{Caller, Deployment, Desk, Setup};
-use ward::local_vendors::{Event, Part};
+use ward::local_vendors::Event;
 use ward::log_lines::Line;
 use ward_policy::limit::FRAME_MS;
 use ward_policy::phrase::Phrase;
+use ward_policy::service::Service;
 use ward_tests::binaries::release;
 use ward_tests::python::python;
 
@@ -130,7 +131,7 @@ fn await_ends(deployment: &Deployment, lines: &mut Vec<Line>, count: usize) {
 }
 
 /// Has this go wrong from now on, and waits until it is so.
-fn set_fault(deployment: &mut Deployment, part: Part, fault: Option<&Value>) -> Vec<Event> {
+fn set_fault(deployment: &mut Deployment, part: Service, fault: Option<&Value>) -> Vec<Event> {
     deployment.set_fault(part, fault).unwrap();
     let (begun, mut events) = (Instant::now(), Vec::new());
     while !events.contains(&Event::FaultSet) {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use ward::local_vendors::Part;
 use ward_policy::phrase::Phrase;
+use ward_policy::service::Service;
 
 use super::faults::{CALL_MAX, Row};
 use ward_tests::binaries::root;
@@ -43,16 +43,16 @@ fn document(rows: &[Row], most: Duration) -> String {
         most.as_secs(),
         "seven turns of ten seconds, `REPLY_DEADLINE` as often as `FAILURES_MAX`, and the last words",
     );
-    let mut parts: BTreeMap<Part, Vec<&Row>> = BTreeMap::new();
+    let mut parts: BTreeMap<Service, Vec<&Row>> = BTreeMap::new();
     for row in rows {
         parts.entry(row.part).or_default().push(row);
     }
     for (part, mut rows) in parts {
         rows.sort_by_key(|row| row.name);
         let service = match part {
-            Part::Asr => "Speech recognition",
-            Part::Llm => "Language model",
-            Part::Tts => "Speech synthesis",
+            Service::Recogniser => "Speech recognition",
+            Service::Model => "Language model",
+            Service::Voice => "Speech synthesis",
         };
         write!(text, "\n## {service}\n\n| fault | the caller hears | the call | at most |\n")
             .unwrap();

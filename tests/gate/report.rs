@@ -4,9 +4,10 @@
 
 use std::fmt::Write as _;
 
-use ring::digest::{SHA256, digest};
 use ward_policy::gate::{Dialogue, EmergencyKind, Stopped, Then};
 use ward_policy::phrase::Phrase;
+
+use ward_tests::digest::sha256;
 
 use crate::{Outcome, Outcomes, Tally};
 
@@ -36,11 +37,7 @@ pub(crate) fn document(
     }
     text.push_str("\n## The data\n\n");
     for (name, data) in ["Held-out", "Fresh"].iter().zip(data) {
-        let hash: String = digest(&SHA256, data.as_bytes())
-            .as_ref()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let hash = sha256(data.as_bytes());
         let lines = data.lines().count();
         writeln!(text, "- {name}: {lines} lines, the same on every machine: SHA-256 `{hash}`.")
             .unwrap();

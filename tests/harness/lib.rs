@@ -21,3 +21,4 @@ pub mod network;
 pub mod vendor;
 pub mod python;
 pub mod statistics;
+pub mod digest;

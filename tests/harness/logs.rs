@@ -9,6 +9,7 @@ use serde_json::Value;
 use ward::log_lines::LogLines;
 use ward_policy::line::judge_published;
 
+use crate::digest::sha256;
 use crate::edge_cases::note_seen;
 
 /// Every line so far.
@@ -27,8 +28,7 @@ fn follows(line: &str, place: &mut Option<(String, u64, String)>) -> bool {
     let value: Value = serde_json::from_str(line).unwrap();
     let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
     let (boot, number) = (text("boot"), value["seq"].as_u64().unwrap());
-    let digest = ring::digest::digest(&ring::digest::SHA256, line.as_bytes());
-    let digest = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = sha256(line.as_bytes());
     let expected = match place.take().filter(|(before, _, _)| *before == boot) {
         Some((_, before, digest)) => (before + 1, digest),
         // A new life of the one that writes.

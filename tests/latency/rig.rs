@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use ward::caller::lines::{Cue, Line};
 use ward::caller::stream::Script;
 use ward::console::Console;
-use ward::local_vendors::Part;
 use ward::rehearsal::{self, Rehearsed, Settings};
+use ward_policy::service::Service;
 use ward_tests::binaries::{release, root};
 use ward_tests::python::python;
 
@@ -115,17 +115,17 @@ pub(crate) fn hold(
     let object = |value: Value| value.as_object().unwrap().clone();
     let more = vec![
         (
-            Part::Asr,
+            Service::Recogniser,
             object(json!({ "final_latency_ms": span(latencies.words),
                 "partial_latency_ms": span(latencies.partials), "ready": lines.len(), "seed": 7 })),
         ),
         // A word every 10 to 20 ms: what a small hosted model gives.
         (
-            Part::Llm,
+            Service::Model,
             object(json!({ "first_token_ms": span(latencies.token), "token_ms": [10, 20],
                 "seed": 7 })),
         ),
-        (Part::Tts, object(json!({ "first_byte_ms": span(latencies.byte), "seed": 7 }))),
+        (Service::Voice, object(json!({ "first_byte_ms": span(latencies.byte), "seed": 7 }))),
     ];
     let script = |lines| Script {
         hang_up_after: Some(Duration::from_secs(280)),

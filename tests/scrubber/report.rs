@@ -4,8 +4,8 @@
 
 use std::fmt::Write as _;
 
-use ring::digest::{SHA256, digest};
 use ward_policy::scrub::Class;
+use ward_tests::digest::sha256;
 use ward_tests::statistics::Share;
 
 use crate::{Outcome, Tally};
@@ -81,11 +81,7 @@ pub(crate) fn document(data: &str, outcomes: &[(Class, Outcome)]) -> String {
     misses(&mut text, outcomes);
     contexts(&mut text, outcomes);
     false_alarms(&mut text, outcomes);
-    let hash: String = digest(&SHA256, data.as_bytes())
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let hash = sha256(data.as_bytes());
     let lines = data.lines().count();
     write!(text, "\n## The data\n\n{lines} lines, the same on every machine: SHA-256 `{hash}`.\n")
         .unwrap();

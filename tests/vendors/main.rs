@@ -13,8 +13,9 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use ward::console::Console;
 use ward::development_ca::DevelopmentCa;
-use ward::local_vendors::{Event, LocalVendors, Part, Plan, Service};
+use ward::local_vendors::{Event, LocalVendors, Plan, StandIn};
 use ward_policy::phi::Secret;
+use ward_policy::service::Service;
 use ward_tests::binaries::root;
 use ward_tests::python::python;
 use ward_tests::servers::{ca_certificate, identity_of_all};
@@ -167,15 +168,15 @@ fn words_are_counted_as_put_in_left_out_or_replaced() {
     }
 }
 
-fn services() -> Vec<Service> {
-    let of = |part: Part| Service {
+fn services() -> Vec<StandIn> {
+    let of = |part: Service| StandIn {
         part,
         host: format!("{}.local.example", part.name()),
         port: 0,
         key: Secret::new(format!("{} key 0123456789 0123456789 0123456789", part.name())),
         more: Map::new(),
     };
-    Part::ALL.map(of).into()
+    Service::ALL.map(of).into()
 }
 
 fn wait(events: &Receiver<Event>, what: &str, is_it: impl Fn(&Event) -> bool) {
@@ -195,30 +196,30 @@ fn the_tool_starts_hears_spoils_and_ends_them() {
     let ca = DevelopmentCa::new().unwrap();
     let plan = Plan { folder: None, address: [127, 0, 0, 1].into(), ca: &ca, services: services() };
     let (mut vendors, events) = LocalVendors::start(&plan, &Console::new(true)).unwrap();
-    let ports: BTreeSet<u16> = Part::ALL.map(|part| vendors.port(part).unwrap()).into();
+    let ports: BTreeSet<u16> = Service::ALL.map(|part| vendors.port(part).unwrap()).into();
     assert_eq!(ports.len(), 3);
     let process = format!("/proc/{}", vendors.id());
     assert!(std::fs::exists(&process).unwrap());
 
-    let port = vendors.port(Part::Llm).unwrap();
+    let port = vendors.port(Service::Model).unwrap();
     drop(std::net::TcpStream::connect(("127.0.0.1", port)).unwrap());
     wait(
         &events,
         "a connection without TLS",
         |event| matches!(event, Event::Other(line) if line["event"] == "tls_failed"),
     );
-    vendors.set_fault(Part::Llm, Some(&json!({ "kind": "refuse" }))).unwrap();
+    vendors.set_fault(Service::Model, Some(&json!({ "kind": "refuse" }))).unwrap();
     wait(&events, "the change", |event| *event == Event::FaultSet);
     drop(std::net::TcpStream::connect(("127.0.0.1", port)).unwrap());
     wait(
         &events,
         "the fault",
-        |event| matches!(event, Event::Fault { part: Part::Llm, kind } if kind == "refuse"),
+        |event| matches!(event, Event::Fault { part: Service::Model, kind } if kind == "refuse"),
     );
 
     assert!(vendors.stop(), "they end well by themselves");
     assert!(!std::fs::exists(&process).unwrap());
-    vendors.set_fault(Part::Llm, None).unwrap_err();
+    vendors.set_fault(Service::Model, None).unwrap_err();
 
     // What cannot be served is said at once, and not waited for.
     let mut services = services();

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use ward_call::service::{Report, Request};
 use ward_call::{Call, Input, Output};
+use ward_edge::allowance::Allowance;
 use ward_edge::log::Log;
 use ward_edge::random::Pseudonyms;
 use ward_policy::audit::Event;
@@ -28,7 +29,7 @@ use zeroize::Zeroize as _;
 use crate::agent::Agents;
 use crate::registry::{Place, Registry};
 use crate::settings::MediaSettings;
-use crate::strikes::{Allowance, Strikes};
+use crate::strikes::Strikes;
 
 thread_local! {
     /// Decoded audio of the message in hand: one buffer per worker, wiped after each use.
@@ -100,8 +101,12 @@ impl Session {
             bad: Strikes::default(),
             binary: Strikes::default(),
             foreign: Strikes::default(),
-            pings: Allowance::new(limit::PINGS_BURST_MAX, limit::PINGS_PER_SECOND_MAX),
-            messages: Allowance::new(limit::MESSAGES_BURST_MAX, limit::MESSAGES_PER_SECOND_MAX),
+            pings: Allowance::new(limit::PINGS_BURST_MAX, limit::PINGS_PER_SECOND_MAX, now),
+            messages: Allowance::new(
+                limit::MESSAGES_BURST_MAX,
+                limit::MESSAGES_PER_SECOND_MAX,
+                now,
+            ),
         }
     }
 

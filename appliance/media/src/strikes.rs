@@ -1,4 +1,4 @@
-//! How much bad or too much is borne of one stream: strikes that are forgiven, and token buckets.
+//! How much that is bad is borne of one stream: strikes, which are forgiven with time.
 //!
 //! It counts and judges; what is bad is the session's to say.
 
@@ -28,35 +28,6 @@ impl Strikes {
     }
 }
 
-/// A token bucket, in thousandths.
-#[derive(Debug)]
-pub(crate) struct Allowance {
-    most: u64,
-    per_second: u64,
-    left: u64,
-    refilled_at: Duration,
-}
-
-impl Allowance {
-    pub(crate) const fn new(burst: u64, per_second: u64) -> Self {
-        let most = burst.saturating_mul(1_000);
-        Self { most, per_second, left: most, refilled_at: Duration::ZERO }
-    }
-
-    pub(crate) fn allows(&mut self, now: Duration) -> bool {
-        let elapsed = now.saturating_sub(self.refilled_at).as_millis();
-        let elapsed_ms = u64::try_from(elapsed).unwrap_or(u64::MAX);
-        if elapsed_ms > 0 {
-            self.refilled_at = now;
-            let refill = elapsed_ms.saturating_mul(self.per_second);
-            self.left = self.left.saturating_add(refill).min(self.most);
-        }
-        let left = self.left.checked_sub(1_000);
-        self.left = left.unwrap_or(self.left);
-        left.is_some()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,15 +43,5 @@ mod tests {
         for number in 0..1_000 {
             assert!(!strikes.is_out(Duration::from_secs(number * 10)), "{number}");
         }
-    }
-
-    #[test]
-    fn a_few_pings_a_second_are_no_flood() {
-        let mut pings = Allowance::new(limit::PINGS_BURST_MAX, limit::PINGS_PER_SECOND_MAX);
-        for number in 0..10_000 {
-            assert!(pings.allows(Duration::from_millis(number * 250)), "{number}");
-        }
-        let burst = (0..1_000).filter(|_| pings.allows(Duration::from_secs(2_500))).count();
-        assert!(burst <= 50, "{burst}");
     }
 }

@@ -14,7 +14,8 @@ use crate::caller::packets::Packets;
 use crate::caller::talker::Answers;
 use crate::console::{Console, Failure};
 use crate::deployment::{Caller, Deployment, Setup};
-use crate::local_vendors::{Event, Part};
+use crate::local_vendors::Event;
+use ward_policy::service::Service;
 
 /// What the caller wants, unless told otherwise.
 pub const WISH: &str = "I would like to book an appointment please";
@@ -46,7 +47,7 @@ pub struct Settings {
     /// More settings of the media server, line by line.
     pub media: String,
     /// More settings of a stand-in: latencies, faults.
-    pub more: Vec<(Part, Map<String, Value>)>,
+    pub more: Vec<(Service, Map<String, Value>)>,
     /// Every message of the stream.
     pub packets: Packets,
     /// How long the caller stays.

@@ -13,7 +13,6 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use ward_policy::audit::Role;
 use ward_policy::cell::Target;
-use ward_policy::data_class::DataClass;
 use ward_policy::phi::Secret;
 use ward_twilio::signature::AuthToken;
 
@@ -26,10 +25,11 @@ use crate::client::Client;
 use crate::console::{Console, Failure};
 use crate::development_ca::DevelopmentCa;
 use crate::launch;
-use crate::local_vendors::{Event, LocalVendors, Part, Plan as VendorPlan, Service, entries};
+use crate::local_vendors::{Event, LocalVendors, Plan as VendorPlan, StandIn, entries, id};
 use crate::log_lines::Line;
 use crate::stage::{Cast, Stage, random_hex};
 use crate::vendors::Vendors;
+use ward_policy::service::Service;
 
 /// What a deployment is made of.
 #[derive(Debug, Default)]
@@ -41,11 +41,11 @@ pub struct Setup {
     /// More settings of the media server, line by line.
     pub media: String,
     /// More settings of a stand-in: latencies, faults.
-    pub more: Vec<(Part, Map<String, Value>)>,
+    pub more: Vec<(Service, Map<String, Value>)>,
     /// What has a second vendor, which is asked when the first fails.
-    pub seconds: Vec<Part>,
+    pub seconds: Vec<Service>,
     /// What reads otherwise in the registry's entry of a first vendor: the text, and what stands in its place.
-    pub terms: Vec<(Part, &'static str, String)>,
+    pub terms: Vec<(Service, &'static str, String)>,
 }
 
 /// What a caller does.
@@ -73,7 +73,7 @@ pub struct Deployment {
     stage: Stage,
     first: Group,
     second: Option<Group>,
-    keys: Vec<(Part, Secret<String>)>,
+    keys: Vec<(Service, Secret<String>)>,
 }
 
 /// What is needed to call a deployment; several calls may be made with one.
@@ -101,7 +101,7 @@ impl Deployment {
         };
         let mut hosts = Vec::new();
         let mut wanted = Vec::new();
-        let mut start = |which: &Which, parts: &[Part], more| {
+        let mut start = |which: &Which, parts: &[Service], more| {
             let group = which.start(parts, more, &ca, &mut keys, console)?;
             let names = parts.iter().map(|part| (*part, which.host(*part)));
             let ports = names.map(|(part, host)| {
@@ -112,15 +112,15 @@ impl Deployment {
             let named: Vec<_> =
                 ports.iter().map(|(part, host, port)| (*part, host.as_str(), *port)).collect();
             for (part, (name, text)) in parts.iter().zip(entries(&named, &ca.certificate())) {
-                let id = which.id(*part);
-                let text = text.replace(&quoted(part.id()), &quoted(&id));
-                vendors.registry.push((name.replace(part.id(), &id), text));
-                wanted.push(format!("{id}:{}", class(*part).name()));
+                let (own, id) = (id(*part), which.id(*part));
+                let text = text.replace(&quoted(own), &quoted(&id));
+                vendors.registry.push((name.replace(own, &id), text));
+                wanted.push(format!("{id}:{}", part.class().name()));
             }
             hosts.extend(ports.into_iter().map(|(_, host, _)| format!("{host}={LOOPBACK}")));
             Ok::<_, Failure>(group)
         };
-        let first = start(&Which::First, &Part::ALL, setup.more)?;
+        let first = start(&Which::First, &Service::ALL, setup.more)?;
         let second = match setup.seconds.as_slice() {
             [] => None,
             parts => Some(start(&Which::Second, parts, Vec::new())?),
@@ -129,7 +129,7 @@ impl Deployment {
             change(&mut vendors.registry, *part, text, other)?;
         }
         for (place, (part, key)) in keys.iter().enumerate() {
-            let which = if place < Part::ALL.len() { Which::First } else { Which::Second };
+            let which = if place < Service::ALL.len() { Which::First } else { Which::Second };
             // Writing to a String cannot fail.
             writeln!(vendors.keys.expose_mut(), "{}={}", which.id(*part), key.expose())
                 .unwrap_or_default();
@@ -162,7 +162,7 @@ impl Deployment {
     ///
     /// # Errors
     /// [`Failure::Checked`] when they are gone.
-    pub fn set_fault(&mut self, part: Part, fault: Option<&Value>) -> Result<(), Failure> {
+    pub fn set_fault(&mut self, part: Service, fault: Option<&Value>) -> Result<(), Failure> {
         self.first.running.set_fault(part, fault)
     }
 
@@ -203,7 +203,7 @@ impl Deployment {
 
     /// The keys of all stand-ins.
     #[must_use]
-    pub fn keys(&self) -> &[(Part, Secret<String>)] {
+    pub fn keys(&self) -> &[(Service, Secret<String>)] {
         &self.keys
     }
 
@@ -265,14 +265,14 @@ enum Which {
 }
 
 impl Which {
-    fn id(&self, part: Part) -> String {
+    fn id(&self, part: Service) -> String {
         match self {
-            Self::First => part.id().to_owned(),
+            Self::First => id(part).to_owned(),
             Self::Second => format!("second-{}", part.name()),
         }
     }
 
-    fn host(&self, part: Part) -> String {
+    fn host(&self, part: Service) -> String {
         match self {
             Self::First => format!("{}.vendor.test", part.name()),
             Self::Second => format!("{}.second.test", part.name()),
@@ -281,10 +281,10 @@ impl Which {
 
     fn start(
         &self,
-        parts: &[Part],
-        mut more: Vec<(Part, Map<String, Value>)>,
+        parts: &[Service],
+        mut more: Vec<(Service, Map<String, Value>)>,
         ca: &DevelopmentCa,
-        keys: &mut Vec<(Part, Secret<String>)>,
+        keys: &mut Vec<(Service, Secret<String>)>,
         console: &Console,
     ) -> Result<Group, Failure> {
         let mut services = Vec::new();
@@ -293,20 +293,12 @@ impl Which {
             let place = more.iter().position(|(one, _)| *one == part);
             let more = place.map(|place| more.swap_remove(place).1).unwrap_or_default();
             let (host, service_key) = (self.host(part), Secret::new(key.clone()));
-            services.push(Service { part, host, port: 0, key: service_key, more });
+            services.push(StandIn { part, host, port: 0, key: service_key, more });
             keys.push((part, Secret::new(key)));
         }
         let plan = VendorPlan { folder: None, address: LOOPBACK, ca, services };
         let (running, events) = LocalVendors::start(&plan, console)?;
         Ok(Group { running, events })
-    }
-}
-
-const fn class(part: Part) -> DataClass {
-    match part {
-        Part::Asr => DataClass::Audio,
-        Part::Llm => DataClass::Prompt,
-        Part::Tts => DataClass::SynthText,
     }
 }
 
@@ -317,11 +309,11 @@ fn quoted(text: &str) -> String {
 /// Puts `other` in the place of `text` in the entry of a first vendor.
 fn change(
     registry: &mut [(String, String)],
-    part: Part,
+    part: Service,
     text: &str,
     other: &str,
 ) -> Result<(), Failure> {
-    let name = format!("{}.toml", part.id());
+    let name = format!("{}.toml", id(part));
     let entry = registry.iter_mut().find(|(one, entry)| *one == name && entry.contains(text));
     let (_, entry) =
         entry.ok_or_else(|| Failure::Usage(format!("{name} has no {text} to change")))?;

@@ -13,6 +13,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use serde_json::{Map, Value, json};
 use ward_policy::limit;
 use ward_policy::phi::Secret;
+use ward_policy::service::Service;
 
 use crate::console::{Console, Failure};
 use crate::development_ca::DevelopmentCa;
@@ -28,51 +29,21 @@ const FOLDER: &str = "tests/vendors";
 /// Where their packages are put, beside that folder's parent, and one that is there then.
 const PACKAGES: (&str, &str) = (".cache/vendors-python", "websockets");
 
-/// One of the three.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Part {
-    /// Speech recognition.
-    Asr,
-    /// The language model.
-    Llm,
-    /// Speech synthesis.
-    Tts,
-}
-
-impl Part {
-    /// All three.
-    pub const ALL: [Self; 3] = [Self::Asr, Self::Llm, Self::Tts];
-
-    /// The word in settings and events.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Asr => "asr",
-            Self::Llm => "llm",
-            Self::Tts => "tts",
-        }
-    }
-
-    /// The vendor's id in the registry.
-    #[must_use]
-    pub const fn id(self) -> &'static str {
-        match self {
-            Self::Asr => "local-asr",
-            Self::Llm => "local-llm",
-            Self::Tts => "local-tts",
-        }
-    }
-
-    fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|part| part.name() == name)
+/// The id in the registry of the one that does this.
+#[must_use]
+pub const fn id(service: Service) -> &'static str {
+    match service {
+        Service::Recogniser => "local-asr",
+        Service::Model => "local-llm",
+        Service::Voice => "local-tts",
     }
 }
 
 /// How one of them is to serve.
 #[expect(missing_debug_implementations, reason = "its key must never be printed")]
-pub struct Service {
+pub struct StandIn {
     /// Which.
-    pub part: Part,
+    pub part: Service,
     /// The name in its certificate and in tokens.
     pub host: String,
     /// Its port; 0 for a free one.
@@ -93,7 +64,7 @@ pub struct Plan<'p> {
     /// Who vouches for them.
     pub ca: &'p DevelopmentCa,
     /// Those that are to run, each once.
-    pub services: Vec<Service>,
+    pub services: Vec<StandIn>,
 }
 
 /// The running stand-ins. They end with this.
@@ -102,7 +73,7 @@ pub struct LocalVendors {
     process: Child,
     input: Option<ChildStdin>,
     ended: Receiver<()>,
-    ports: Vec<(Part, u16)>,
+    ports: Vec<(Service, u16)>,
     folder: PathBuf,
     packages: PathBuf,
 }
@@ -155,7 +126,7 @@ impl LocalVendors {
 
     /// The port of a stand-in, if it runs.
     #[must_use]
-    pub fn port(&self, part: Part) -> Option<u16> {
+    pub fn port(&self, part: Service) -> Option<u16> {
         self.ports.iter().find(|(one, _)| *one == part).map(|(_, port)| *port)
     }
 
@@ -178,7 +149,7 @@ impl LocalVendors {
     ///
     /// # Errors
     /// [`Failure::Checked`] when they are gone.
-    pub fn set_fault(&mut self, part: Part, fault: Option<&Value>) -> Result<(), Failure> {
+    pub fn set_fault(&mut self, part: Service, fault: Option<&Value>) -> Result<(), Failure> {
         self.say(&json!({ "fault": { part.name(): fault } }).to_string())
     }
 
@@ -210,7 +181,7 @@ impl Drop for LocalVendors {
 }
 
 /// Reads lines until there are no more: where they listen, then events.
-fn read(output: ChildStdout, first: &SyncSender<Vec<(Part, u16)>>, events: &SyncSender<Event>) {
+fn read(output: ChildStdout, first: &SyncSender<Vec<(Service, u16)>>, events: &SyncSender<Event>) {
     let mut output = BufReader::new(output);
     let mut line = Vec::new();
     loop {
@@ -225,7 +196,7 @@ fn read(output: ChildStdout, first: &SyncSender<Vec<(Part, u16)>>, events: &Sync
             let port = |value: &Value| value.as_u64().and_then(|port| u16::try_from(port).ok());
             let ports = ports
                 .iter()
-                .filter_map(|(name, value)| Some((Part::from_name(name)?, port(value)?)))
+                .filter_map(|(name, value)| Some((Service::from_name(name)?, port(value)?)))
                 .collect();
             first.try_send(ports).unwrap_or_default();
         } else {
@@ -306,10 +277,10 @@ fn settings(plan: &Plan<'_>) -> Result<Secret<String>, Failure> {
     all.insert("address".to_owned(), json!(plan.address));
     for service in &plan.services {
         let identity = plan.ca.issue(&[&service.host])?;
-        let credential = if service.part == Part::Llm { "signed-token" } else { "token" };
+        let credential = if service.part == Service::Model { "signed-token" } else { "token" };
         let must = match service.part {
-            Part::Llm => json!({ "store": false }),
-            Part::Asr | Part::Tts => json!({ "mip_opt_out": "true" }),
+            Service::Model => json!({ "store": false }),
+            Service::Recogniser | Service::Voice => json!({ "mip_opt_out": "true" }),
         };
         let mut settings = Map::new();
         let fixed = [
@@ -350,7 +321,7 @@ mod tests {
     #[test]
     fn settings_are_one_line_with_a_certificate_each() {
         let ca = DevelopmentCa::new().unwrap();
-        let services = Part::ALL.map(|part| Service {
+        let services = Service::ALL.map(|part| StandIn {
             part,
             host: format!("{}.local.example", part.name()),
             port: 0,
@@ -367,7 +338,7 @@ mod tests {
         assert!(!line.expose().contains('\n'));
         let value: Value = serde_json::from_str(line.expose()).unwrap();
         assert_eq!(value["address"], "127.0.0.1");
-        for part in Part::ALL {
+        for part in Service::ALL {
             let one = &value[part.name()];
             assert!(one["chain"].as_str().unwrap().starts_with("-----BEGIN CERTIFICATE"));
             assert_eq!((&one["seed"], &one["api_key"]), (&json!(7), &json!("a key")));

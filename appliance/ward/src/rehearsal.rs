@@ -13,7 +13,8 @@ use crate::caller::stream::{Outcome, Script};
 use crate::console::{Console, Failure};
 use crate::conversation::ledger;
 use crate::deployment::{Deployment, Desk, Setup};
-use crate::local_vendors::{Event, Part};
+use crate::local_vendors::Event;
+use ward_policy::service::Service;
 
 /// Between the beginnings of two calls, so that their turns do not fall together.
 const APART: Duration = Duration::from_millis(1_300);
@@ -28,7 +29,7 @@ pub struct Settings {
     /// More settings of the media server, line by line.
     pub media: String,
     /// More settings of a stand-in: latencies, recognisers that are ready.
-    pub more: Vec<(Part, Map<String, Value>)>,
+    pub more: Vec<(Service, Map<String, Value>)>,
     /// What each caller does.
     pub scripts: Vec<Script>,
 }

@@ -18,8 +18,9 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 use ward::development_ca::DevelopmentCa;
-use ward::local_vendors::{Part, entries};
+use ward::local_vendors::{entries, id};
 use ward_policy::phi::Secret;
+use ward_policy::service::Service;
 use ward_twilio::mulaw;
 
 use http::{Connection, Request};
@@ -63,12 +64,12 @@ impl Vendors {
         let turns = Arc::new(Turns::default());
         let mut doors = Vec::new();
         let (mut keys, mut names) = (String::new(), Vec::new());
-        for part in Part::ALL {
+        for part in Service::ALL {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(text)?;
             listener.set_nonblocking(true).map_err(text)?;
             let port = listener.local_addr().map_err(text)?.port();
             let host = format!("{}.vendor.test", part.name());
-            keys.push_str(&format!("{}=0123456789abcdef0123456789abcdef\n", part.id()));
+            keys.push_str(&format!("{}=0123456789abcdef0123456789abcdef\n", id(part)));
             doors.push((part, listener, acceptor(ca, &host)?));
             names.push((part, host, port));
         }
@@ -78,7 +79,7 @@ impl Vendors {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.map_or_else(drop, |runtime| runtime.block_on(serve(doors, noted)));
         });
-        let named: Vec<(Part, &str, u16)> =
+        let named: Vec<(Service, &str, u16)> =
             names.iter().map(|(part, host, port)| (*part, host.as_str(), *port)).collect();
         let hosts = names.iter().map(|(_, host, _)| format!("{host}=127.0.0.1"));
         let registry = ward::vendors::Vendors {
@@ -106,7 +107,7 @@ fn acceptor(ca: &DevelopmentCa, host: &str) -> Result<TlsAcceptor, String> {
     Ok(TlsAcceptor::from(Arc::new(config.map_err(|error| error.to_string())?)))
 }
 
-async fn serve(doors: Vec<(Part, TcpListener, TlsAcceptor)>, turns: Arc<Turns>) {
+async fn serve(doors: Vec<(Service, TcpListener, TlsAcceptor)>, turns: Arc<Turns>) {
     for (part, listener, acceptor) in doors {
         let turns = Arc::clone(&turns);
         drop(tokio::spawn(accept(part, listener, acceptor, turns)));
@@ -117,7 +118,7 @@ async fn serve(doors: Vec<(Part, TcpListener, TlsAcceptor)>, turns: Arc<Turns>) 
     }
 }
 
-async fn accept(part: Part, listener: TcpListener, acceptor: TlsAcceptor, turns: Arc<Turns>) {
+async fn accept(part: Service, listener: TcpListener, acceptor: TlsAcceptor, turns: Arc<Turns>) {
     let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
     let mut next = 0_u16;
     while let Ok((stream, _)) = listener.accept().await {
@@ -140,7 +141,7 @@ async fn accept(part: Part, listener: TcpListener, acceptor: TlsAcceptor, turns:
 }
 
 async fn answer(
-    part: Part,
+    part: Service,
     number: u16,
     connection: &mut Connection,
     request: &Request,
@@ -150,22 +151,24 @@ async fn answer(
         return connection.write(b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 2\r\n\r\n{}").await;
     }
     match part {
-        Part::Asr | Part::Tts if request.is("POST", "/v1/auth/grant") => {
+        Service::Recogniser | Service::Voice if request.is("POST", "/v1/auth/grant") => {
             turns.count(|counts| counts.granted += 1);
             let body = r#"{"access_token":"a-token-of-nobodys-0123456789","expires_in":30}"#;
             let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length";
             connection.write(format!("{head}: {}\r\n\r\n{body}", body.len()).as_bytes()).await
         }
-        Part::Asr if request.is("GET", "/v1/listen") => {
+        Service::Recogniser if request.is("GET", "/v1/listen") => {
             connection.switch_to_websocket(request).await?;
             Ears { number, turn: 0, loud: 0, quiet: 0, is_speech: false, rest: Vec::new() }
                 .listen(connection, turns)
                 .await
         }
-        Part::Llm if request.is("POST", "/v1/chat/completions") => {
+        Service::Model if request.is("POST", "/v1/chat/completions") => {
             reply(connection, request, turns).await
         }
-        Part::Tts if request.is("POST", "/v1/speak") => speak(connection, request, turns).await,
+        Service::Voice if request.is("POST", "/v1/speak") => {
+            speak(connection, request, turns).await
+        }
         _ => connection.write(b"HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\n{}").await,
     }
 }

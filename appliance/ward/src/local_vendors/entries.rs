@@ -1,27 +1,29 @@
 //! The registry's entries of the stand-ins. The agreement in them is invented, as is every call that may be
 //! sent there: they belong to a demo or a test and never to an operator's registry.
 
-use super::Part;
+use ward_policy::service::Service;
+
+use super::id;
 
 /// What each may be given, how it is spoken to, and what every request must carry.
-const fn terms(part: Part) -> (&'static str, &'static str, &'static str) {
+const fn terms(part: Service) -> (&'static str, &'static str, &'static str) {
     match part {
-        Part::Asr => ("audio", "wss", OPT_OUT),
-        Part::Llm => (
+        Service::Recogniser => ("audio", "wss", OPT_OUT),
+        Service::Model => (
             "prompt\", \"transcript",
             "https",
             "[[request_must]]\nwhere = \"body\"\nname = \"store\"\nvalue = \"false\"\n",
         ),
-        Part::Tts => ("synth-text", "https", OPT_OUT),
+        Service::Voice => ("synth-text", "https", OPT_OUT),
     }
 }
 
 /// How it is spoken to: the dialect, the path and the model.
-const fn connector(part: Part) -> (&'static str, &'static str, &'static str) {
+const fn connector(part: Service) -> (&'static str, &'static str, &'static str) {
     match part {
-        Part::Asr => ("deepgram-listen", "/v1/listen", "nova-3"),
-        Part::Llm => ("chat-completions", "/v1/chat/completions", "appointments"),
-        Part::Tts => ("deepgram-speak", "/v1/speak", "aura-2-thalia-en"),
+        Service::Recogniser => ("deepgram-listen", "/v1/listen", "nova-3"),
+        Service::Model => ("chat-completions", "/v1/chat/completions", "appointments"),
+        Service::Voice => ("deepgram-speak", "/v1/speak", "aura-2-thalia-en"),
     }
 }
 
@@ -42,20 +44,22 @@ const OPT_OUT: &str =
 
 /// The registry's files for stand-ins at `hosts`, which lead to the certificates of `roots_pem`: names and texts.
 #[must_use]
-pub fn entries(hosts: &[(Part, &str, u16)], roots_pem: &str) -> Vec<(String, String)> {
-    let text = |(part, host, port): &(Part, &str, u16)| {
-        (format!("{}.toml", part.id()), entry(*part, host, *port, roots_pem))
+pub fn entries(hosts: &[(Service, &str, u16)], roots_pem: &str) -> Vec<(String, String)> {
+    let text = |(part, host, port): &(Service, &str, u16)| {
+        (format!("{}.toml", id(*part)), entry(*part, host, *port, roots_pem))
     };
     hosts.iter().map(text).collect()
 }
 
-fn entry(part: Part, host: &str, port: u16, roots_pem: &str) -> String {
+fn entry(part: Service, host: &str, port: u16, roots_pem: &str) -> String {
     let (class, protocol, must) = terms(part);
-    let (id, role) = (part.id(), part.name());
+    let (id, role) = (id(part), part.name());
     let (dialect, path, model) = connector(part);
     let (credential, token_host, mint) = match part {
-        Part::Llm => ("signed-token", String::new(), ""),
-        Part::Asr | Part::Tts => ("token", self::host(host, port, "https", "token"), MINT),
+        Service::Model => ("signed-token", String::new(), ""),
+        Service::Recogniser | Service::Voice => {
+            ("token", self::host(host, port, "https", "token"), MINT)
+        }
     };
     let data_host = self::host(host, port, protocol, "data");
     format!(
@@ -119,10 +123,10 @@ mod tests {
     use super::*;
     use crate::development_ca::DevelopmentCa;
 
-    const HOSTS: [(Part, &str, u16); 3] = [
-        (Part::Asr, "asr.local.example", 1_001),
-        (Part::Llm, "llm.local.example", 1_002),
-        (Part::Tts, "tts.local.example", 1_003),
+    const HOSTS: [(Service, &str, u16); 3] = [
+        (Service::Recogniser, "asr.local.example", 1_001),
+        (Service::Model, "llm.local.example", 1_002),
+        (Service::Voice, "tts.local.example", 1_003),
     ];
 
     #[test]
@@ -134,15 +138,15 @@ mod tests {
         let registry = Registry::parse(files).unwrap();
         let today = Date::parse("2026-11-22").unwrap();
         for (part, classes) in [
-            (Part::Asr, &[DataClass::Audio][..]),
-            (Part::Llm, &[DataClass::Prompt, DataClass::Transcript]),
-            (Part::Tts, &[DataClass::SynthText]),
+            (Service::Recogniser, &[DataClass::Audio][..]),
+            (Service::Model, &[DataClass::Prompt, DataClass::Transcript]),
+            (Service::Voice, &[DataClass::SynthText]),
         ] {
             for class in DataClass::ALL {
-                let approved = registry.approve(part.id(), class, today).map(drop);
+                let approved = registry.approve(id(part), class, today).map(drop);
                 let expected =
                     if classes.contains(&class) { Ok(()) } else { Err(VendorRefusal::DataClass) };
-                assert_eq!(approved, expected, "{} {}", part.id(), class.name());
+                assert_eq!(approved, expected, "{} {}", id(part), class.name());
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::Part;
+use ward_policy::service::Service;
 
 /// One message of a conversation, as a language model is asked it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -19,7 +19,7 @@ pub enum Event {
     /// A TLS handshake was finished.
     Connection {
         /// At which.
-        part: Part,
+        part: Service,
         /// `TLSv1.3`, for instance.
         tls: String,
         /// The name that was asked for.
@@ -28,7 +28,7 @@ pub enum Event {
     /// A request came, whatever becomes of it.
     Request {
         /// At which.
-        part: Part,
+        part: Service,
         /// The method.
         method: String,
         /// The path.
@@ -45,7 +45,7 @@ pub enum Event {
     /// A request was refused.
     Refused {
         /// At which.
-        part: Part,
+        part: Service,
         /// The status.
         status: u64,
         /// Why.
@@ -54,7 +54,7 @@ pub enum Event {
     /// A token was granted.
     Granted {
         /// By which.
-        part: Part,
+        part: Service,
     },
     /// An utterance was over; the words are empty for what is no sentence of the clinic.
     Utterance {
@@ -92,7 +92,7 @@ pub enum Event {
     /// A fault is being played.
     Fault {
         /// At which.
-        part: Part,
+        part: Service,
         /// Its kind.
         kind: String,
     },
@@ -110,7 +110,7 @@ impl Event {
 
     fn known(line: &Value) -> Option<Self> {
         let text = |name: &str| line[name].as_str().map(str::to_owned);
-        let part = || Part::from_name(line["service"].as_str()?);
+        let part = || Service::from_name(line["service"].as_str()?);
         Some(match line["event"].as_str()? {
             "connection" => {
                 Self::Connection { part: part()?, tls: text("tls")?, name: text("sni") }
@@ -175,7 +175,7 @@ mod tests {
         let Event::Request { part, flags, headers, token, .. } = Event::read(request) else {
             panic!("no request");
         };
-        assert_eq!((part, token.as_str()), (Part::Asr, "good"));
+        assert_eq!((part, token.as_str()), (Service::Recogniser, "good"));
         assert_eq!(flags, [("model".to_owned(), "nova-3".to_owned())]);
         assert_eq!(headers, ["host"]);
         let chat = json!({ "event": "chat", "service": "llm", "path": "/v1/messages",
