@@ -122,7 +122,7 @@ pub const MINT_HEADERS_MAX: usize = 8;
 /// Name or value of one of those, the words before the key, or the place of a member in the answer, in characters.
 pub const MINT_WORD_CHARS_MAX: usize = 128;
 /// Vendors whose connections a call has.
-pub const VENDORS_PER_CALL_MAX: usize = 4;
+pub const VENDORS_PER_CALL_MAX: usize = 6;
 /// Name servers that are asked.
 pub const NAME_SERVERS_MAX: usize = 4;
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use ward_edge::settings::{Problem, Settings};
 use ward_policy::data_class::DataClass;
 use ward_policy::limit;
+use ward_policy::service::Service;
 use ward_policy::vendor_id::VendorId;
 use ward_twilio::sid::AccountSid;
 use ward_twilio::twiml::StreamPath;
@@ -69,6 +70,16 @@ impl MediaSettings {
         let most = u64::try_from(limit::CALLS_PER_WORKER_MAX).unwrap_or(u64::MAX);
         let calls = settings.optional("CALLS_PER_WORKER_MAX", |text| bounded(text, most));
         let vendors = settings.optional("MEDIA_VENDORS", vendors);
+        if agent == Some(AgentKind::Conversation) {
+            let all = vendors.as_deref().unwrap_or_default();
+            for service in Service::ALL {
+                if all.iter().all(|wanted| wanted.class != service.class()) {
+                    let what =
+                        format!("a conversation needs a vendor for {}", service.class().name());
+                    settings.problem("MEDIA_VENDORS", &what);
+                }
+            }
+        }
         let problems = settings.into_problems();
         match (path, account) {
             (Some(path), Some(account)) if problems.is_empty() => Ok(Self {
@@ -154,9 +165,19 @@ mod tests {
         let settings = MediaSettings::parse(&format!("{GOOD}{vendors}")).unwrap();
         let classes: Vec<DataClass> = settings.vendors.iter().map(|one| one.class).collect();
         assert_eq!(classes, [DataClass::Audio, DataClass::SynthText]);
-        for wrong in ["asr:AUDIO", ":audio", "a:audio b:audio c:audio d:audio e:audio"] {
+        for wrong in
+            ["asr:AUDIO", ":audio", "a:audio b:audio c:audio d:audio e:audio f:audio g:audio"]
+        {
             assert_eq!(problems(&format!("MEDIA_VENDORS={wrong}\n")), ["MEDIA_VENDORS"]);
         }
         assert_eq!(problems("MEDIA_AGENT=echo\nCALL_DURATION_MAX_S=60\n"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_conversation_says_which_of_its_services_nobody_gives() {
+        let with = |vendors: &str| problems(&format!("MEDIA_AGENT=conversation\n{vendors}"));
+        assert_eq!(with("").len(), 3);
+        assert_eq!(with("MEDIA_VENDORS=a:audio b:synth-text\n"), ["MEDIA_VENDORS"]);
+        assert!(with("MEDIA_VENDORS=a:audio b:synth-text c:prompt d:prompt\n").is_empty());
     }
 }
