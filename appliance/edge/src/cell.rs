@@ -85,6 +85,7 @@ impl Entered {
     ///
     /// # Errors
     /// [`StartError::Cell`] after an event that names the layer.
+    #[cfg_attr(without_cell, expect(unused_mut, reason = "nothing is put on"))]
     pub fn seal(mut self, log: &Log) -> Result<(), StartError> {
         #[cfg(not(without_cell))]
         if let Some(last) = self.outcomes.last_mut() {
