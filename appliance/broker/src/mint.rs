@@ -108,10 +108,12 @@ fn request(asked: Asked<'_>) -> Option<Request<Full<Bytes>>> {
     for header in &mint.headers {
         request = request.header(header.name.as_str(), header.value.as_str());
     }
-    if mint.body.is_some() {
-        request = request.header(CONTENT_TYPE, "application/json");
+    let mut body = String::new();
+    if let Some((content_type, text)) = mint.sent() {
+        request = request.header(CONTENT_TYPE, content_type);
+        text.clone_into(&mut body);
     }
-    request.body(Full::from(mint.body.clone().unwrap_or_default())).ok()
+    request.body(Full::from(body)).ok()
 }
 
 /// Sends the request and takes the body of the answer, if the answer is a good one.

@@ -55,6 +55,9 @@ pub struct Mint {
     /// The body, in JSON.
     #[serde(default)]
     pub body: Option<String>,
+    /// The body, in the form that OAuth 2.0 asks for (`application/x-www-form-urlencoded`, RFC 6749); this or the other.
+    #[serde(default)]
+    pub form: Option<String>,
     /// Where the token stands in the answer: a JSON Pointer (RFC 6901).
     pub token: String,
     /// Where the answer says for how many seconds the token is good. Without this and the next, it is taken to be
@@ -64,6 +67,15 @@ pub struct Mint {
     /// Where it says when the token ends, in seconds since 1970-01-01.
     #[serde(default)]
     pub expires_at: Option<String>,
+}
+
+impl Mint {
+    /// What is sent besides the head, after its content type.
+    #[must_use]
+    pub fn sent(&self) -> Option<(&'static str, &str)> {
+        let json = self.body.as_deref().map(|body| ("application/json", body));
+        json.or_else(|| Some(("application/x-www-form-urlencoded", self.form.as_deref()?)))
+    }
 }
 
 /// Fields that the broker writes itself, or that would change where the request ends.
@@ -92,6 +104,12 @@ fn is_value(value: &str) -> bool {
     is_short(value) && value.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic())
 }
 
+/// Names and values in what a form may hold unencoded, and escapes.
+fn is_form(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"=&+%-._*".contains(&byte);
+    !text.is_empty() && text.bytes().all(is_plain)
+}
+
 fn is_pointer(pointer: &str) -> bool {
     pointer.len() > 1 && pointer.starts_with('/') && is_value(pointer)
 }
@@ -109,11 +127,13 @@ pub(super) fn check_mint(mint: &Mint, check: &mut impl FnMut(bool, &str)) {
     check(mint.headers.len() <= limit::MINT_HEADERS_MAX, "the mint has too many headers");
     let values = || mint.headers.iter().map(|header| &header.value).chain([&mint.key_prefix]);
     check(values().all(|value| is_value(value)), "a header of the mint is not printable ASCII");
-    let body = mint.body.as_deref().unwrap_or_default();
-    let is_json = serde_json::from_str::<serde::de::IgnoredAny>(body).is_ok();
-    check(mint.body.is_none() || is_json, "the mint's body is not JSON");
-    check(body.len() <= limit::MINT_BODY_BYTES_MAX, "the mint's body is too long");
-    let has_place = mint.method == MintMethod::Post || mint.body.is_none();
+    let is_json = |body: &String| serde_json::from_str::<serde::de::IgnoredAny>(body).is_ok();
+    check(mint.body.as_ref().is_none_or(is_json), "the mint's body is not JSON");
+    check(mint.form.as_deref().is_none_or(is_form), "the mint's form is not encoded as one");
+    check(mint.body.is_none() || mint.form.is_none(), "the mint has a body or a form, not both");
+    let sent = mint.sent().map_or(0, |(_, text)| text.len());
+    check(sent <= limit::MINT_BODY_BYTES_MAX, "the mint's body is too long");
+    let has_place = mint.method == MintMethod::Post || mint.sent().is_none();
     check(has_place, "a mint that is a GET has no body");
     let lives = [&mint.expires_in, &mint.expires_at];
     let pointers = lives.into_iter().flatten().chain([&mint.token]);

@@ -238,6 +238,10 @@ fn the_ways_of_vendors_to_mint_can_be_written_down() {
         "method = \"POST\"\npath = \"/v1/realtime/client_secrets\"\nkey_header = \"authorization\"
          key_prefix = \"Bearer \"\nbody = '{\"expires_after\":{\"anchor\":\"created_at\",\"seconds\":60}}'
          token = \"/value\"\nexpires_at = \"/expires_at\"",
+        "method = \"POST\"\npath = \"/00000000-0000-0000-0000-000000000000/oauth2/v2.0/token\"
+         key_header = \"authorization\"\nkey_prefix = \"Basic \"
+         form = \"grant_type=client_credentials&scope=https%3A%2F%2Fcognitiveservices.azure.com%2F.default\"
+         token = \"/access_token\"\nexpires_in = \"/expires_in\"",
     ];
     for mint in written {
         assert_eq!(
@@ -249,6 +253,25 @@ fn the_ways_of_vendors_to_mint_can_be_written_down() {
     let entry: Entry = toml::from_str(GOOD).unwrap();
     let mint = entry.credential.mint.unwrap();
     assert_eq!((mint.method.name(), mint.expires_in.as_deref()), ("POST", Some("/expires_in")));
+}
+
+#[test]
+fn what_a_mint_sends_is_json_or_a_form_and_not_both() {
+    let mint = |what: &str| {
+        problems(&with_mint(&format!(
+            "[credential.mint]\nmethod = \"POST\"\npath = \"/token\"\nkey_header = \"authorization\"\ntoken = \"/token\"\n{what}\n"
+        )))
+    };
+    assert_eq!(mint("form = \"grant_type=client_credentials\""), [""; 0]);
+    for (what, problem) in [
+        ("form = \"a=b c\"", "not encoded"),
+        ("form = \"a=b\\r\\nx: y\"", "not encoded"),
+        ("form = \"\"", "not encoded"),
+        ("form = \"a=b\"\nbody = \"{}\"", "not both"),
+        ("body = \"a=b\"", "not JSON"),
+    ] {
+        assert!(mint(what).iter().any(|one| one.contains(problem)), "{what}");
+    }
 }
 
 #[test]

@@ -233,6 +233,24 @@ async fn a_life_is_the_vendors_or_the_entrys_whichever_is_shorter() {
 }
 
 #[tokio::test]
+async fn a_model_behind_oauth_is_asked_with_a_form() {
+    let mut minter = minter(answer("200 OK", GOOD), true).await;
+    let form = "grant_type=client_credentials&scope=https%3A%2F%2Fexample.com%2F.default";
+    let changes = [
+        ("key_prefix = \"Token \"", "key_prefix = \"Basic \""),
+        ("body = '{\"ttl_seconds\":30}'", &format!("form = \"{form}\"")),
+    ];
+    let (registry, _) = entry(444, &minter, &changes);
+    let minted = mint(&dialler(), asked(&registry.entries()[0], b"aWQ6c2VjcmV0")).await.unwrap();
+    assert_eq!(minted.ttl_s, 30);
+    let request = minter.requests.try_recv().unwrap();
+    assert!(request.contains("\r\nauthorization: Basic aWQ6c2VjcmV0\r\n"), "{request}");
+    let content_type = "\r\ncontent-type: application/x-www-form-urlencoded\r\n";
+    assert!(request.contains(content_type), "{request}");
+    assert!(request.ends_with(&format!("\r\n\r\n{form}")), "{request}");
+}
+
+#[tokio::test]
 async fn whoever_cannot_be_spoken_to_or_is_another_mints_nothing() {
     let check = async |minter: &Minter, key: &[u8]| {
         let (registry, _) = entry(444, minter, &[]);
