@@ -16,6 +16,8 @@ from urllib.parse import urlencode
 from websockets.sync.client import connect
 
 PATIENCE_S = 20
+# A recogniser that nobody has made ready loads its model first: seconds, and more on a machine that has other work.
+EAR_S = 60
 KEYS = {"asr": "asr key 0123456789 0123456789 0123456789", "llm": "llm key 0123456789 0123456789 0123456789",
         "tts": "tts key 0123456789 0123456789 0123456789"}
 LISTEN = {"model": "nova-3", "encoding": "mulaw", "sample_rate": "8000", "channels": "1",
@@ -116,7 +118,7 @@ class StandIns:
     def listen(self, headers=None, flags=None):
         query = urlencode(LISTEN if flags is None else flags)
         return connect(f"wss://{self.hosts['asr']}/v1/listen?{query}", sock=self.raw("asr"), ssl=self.ca,
-                       server_hostname=self.hosts["asr"], compression=None, max_size=64 * 1024 * 1024,
+                       server_hostname=self.hosts["asr"], compression=None, max_size=64 * 1024 * 1024, open_timeout=EAR_S,
                        additional_headers=self.bearer("asr") if headers is None else headers)
 
     def speech(self, text):
