@@ -75,7 +75,7 @@ impl Conversation {
         if self.misses >= limit::MISSES_MAX {
             self.leave(Phrase::SorryGoodbye, voice);
         } else {
-            self.say(Phrase::NotUnderstood, voice);
+            self.tell(Phrase::NotUnderstood, voice);
         }
     }
 
@@ -85,7 +85,7 @@ impl Conversation {
         if self.still_there > limit::STILL_THERE_MAX {
             self.leave(Phrase::Goodbye, voice);
         } else {
-            self.say(Phrase::StillThere, voice);
+            self.tell(Phrase::StillThere, voice);
         }
     }
 
@@ -138,11 +138,9 @@ impl Conversation {
             return self.leave(Phrase::SorryGoodbye, voice);
         }
         // What was heard of the reply is not remembered: all of it is said again.
-        let failed = self.abandon(voice);
+        self.drop_attempt(voice);
         self.say(Phrase::Trouble, voice);
         self.has_said_trouble = true;
-        if let Some(failed) = failed {
-            self.ask_again(failed, voice.now());
-        }
+        self.ask_again(voice.now());
     }
 }

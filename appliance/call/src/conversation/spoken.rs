@@ -54,6 +54,14 @@ impl Sentence {
         }
     }
 
+    /// A recorded one: all of it is there.
+    pub(super) fn recorded(number: u32, text: &str, audio: &[u8]) -> Self {
+        let mut sentence = Self::new(number, Phi::new(text.to_owned()), text);
+        sentence.note(audio);
+        sentence.is_complete = true;
+        sentence
+    }
+
     /// The same for the first of a reply: silence at the beginning of its audio is left out.
     pub(super) fn waited_for(self) -> Self {
         Self { is_waited_for: true, ..self }

@@ -7,8 +7,10 @@
     reason = "virtual time and known lengths; a wrong one fails the test"
 )]
 
+mod floor;
 mod late;
 mod turns;
+mod words;
 
 use super::*;
 use crate::agent::Clip;
