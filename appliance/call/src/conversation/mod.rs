@@ -181,6 +181,7 @@ impl Conversation {
             Report::EagerEnd => self.utterance.is_probably_ended = true,
             Report::Resumed => self.utterance.is_probably_ended = false,
             Report::TurnEnd => self.utterance.is_ended = !self.utterance.is_empty(),
+            Report::BegunAnew => self.utterance.keep(),
             Report::Failed { service, number, fault } => {
                 self.service_failed(service, number, fault, voice);
             }

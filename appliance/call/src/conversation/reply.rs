@@ -154,6 +154,7 @@ impl Conversation {
             | Report::EagerEnd
             | Report::Resumed
             | Report::TurnEnd
+            | Report::BegunAnew
             | Report::Failed { .. } => {}
         }
     }

@@ -292,7 +292,13 @@ impl Conversation {
     /// The recogniser has changed its mind about a turn that was taken and of whose reply nothing was heard: it is taken
     /// back.
     pub(super) fn correct(&mut self, voice: &mut Voice<'_>) {
+        let has_speech = !self.spoken.is_empty();
         self.drop_attempt(voice);
+        self.spoken.clear();
+        // Also when all of it waits behind a filler.
+        if has_speech {
+            voice.stop();
+        }
         self.has_given_way = false;
         self.history.take_back_caller();
         if self.utterance.is_empty() {

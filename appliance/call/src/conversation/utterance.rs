@@ -123,6 +123,13 @@ impl Utterance {
         News::New
     }
 
+    /// What may change will not any more: nobody will say what became of it.
+    pub(super) fn keep(&mut self) {
+        drop(self.forget_taken());
+        let partial = std::mem::replace(&mut self.partial, Phi::new(String::new()));
+        self.append(partial.expose());
+    }
+
     /// Whether the final of words that were taken is still to come: a recogniser that is alive sends it soon.
     fn has_taken(&mut self, now: Duration) -> bool {
         if now.saturating_sub(self.taken_at) >= limit::RECOGNISER_STALL {

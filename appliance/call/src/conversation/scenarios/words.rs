@@ -203,3 +203,39 @@ fn an_end_before_the_callers_last_words_is_no_end_of_them() {
     scene.silence(20);
     assert!(last_asked(&mut scene).ends_with("caller: on tuesday at ten please"));
 }
+
+#[test]
+fn words_are_kept_when_the_recogniser_begins_anew() {
+    let mut scene = Scene::new(false);
+    scene.speak("I need an appointment", 600);
+    scene.report(Report::BegunAnew);
+    scene.speak("on tuesday", 300);
+    scene.silence(100);
+    scene.turn_end("on tuesday");
+    assert!(last_asked(&mut scene).ends_with("caller: I need an appointment on tuesday"));
+    // Of a turn that was taken no final comes any more.
+    let mut scene = Scene::new(false);
+    scene.speak("on tuesday", 600);
+    scene.silence(700);
+    scene.asked();
+    scene.report(Report::BegunAnew);
+    scene.turn("on tuesday please");
+    assert!(last_asked(&mut scene).ends_with("caller: on tuesday on tuesday please"));
+}
+
+#[test]
+fn a_reply_to_words_that_changed_is_not_heard_behind_a_filler() {
+    let mut scene = Scene::new(false);
+    scene.speak("on tuesday", 600);
+    scene.silence(700);
+    scene.asked();
+    // All of it comes while the filler is heard.
+    assert!(scene.count_heard(Phrase::Filler) > 0);
+    scene.reply(1, "Tuesday it is.");
+    scene.voice(2, 400);
+    finally(&mut scene, "on thursday");
+    scene.silence(60);
+    assert!(last_asked(&mut scene).ends_with("caller: on thursday"));
+    scene.silence(500);
+    assert_eq!(scene.speech_heard(), 0);
+}
