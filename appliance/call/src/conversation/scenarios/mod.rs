@@ -9,6 +9,7 @@
 
 mod floor;
 mod late;
+mod random;
 mod turns;
 mod words;
 
