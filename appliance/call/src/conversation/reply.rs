@@ -217,6 +217,26 @@ impl Conversation {
         }
     }
 
+    /// Asks the voice again for every sentence that it has not finished.
+    pub(super) fn say_again(&mut self) {
+        self.requests.push_back(Request::Unsay);
+        for sentence in std::mem::take(&mut self.spoken) {
+            if sentence.is_complete {
+                self.spoken.push_back(sentence);
+                continue;
+            }
+            let Some(attempt) = &self.attempt else { continue };
+            let text = sentence.into_text();
+            // It has passed before.
+            if let Ok(filled) = self.gate.outbound(text.expose(), 0, &attempt.inbound) {
+                let number = self.next_number();
+                let spoken = Sentence::new(number, text, filled.expose()).waited_for();
+                self.spoken.push_back(spoken);
+                self.requests.push_back(Request::Say { sentence: number, text: filled });
+            }
+        }
+    }
+
     /// The rest of the reply is not for the caller.
     fn cut(&mut self, stopped: Stopped, voice: &mut Voice<'_>) {
         voice.counts().one(Count::ReplyStopped);

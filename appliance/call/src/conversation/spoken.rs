@@ -84,6 +84,11 @@ impl Sentence {
         Self { is_waited_for: true, ..self }
     }
 
+    /// Its text, with placeholders.
+    pub(super) fn into_text(self) -> Phi<String> {
+        self.text
+    }
+
     /// What is said of the next audio that has come: all of it, once something was loud.
     pub(super) fn without_head(&mut self, audio: Phi<Vec<u8>>) -> Phi<Vec<u8>> {
         if !self.is_waited_for {

@@ -262,6 +262,7 @@ impl Conversation {
         }
         self.drop_attempt(voice);
         voice.stop();
+        self.asked = Phi::new(String::new());
         self.history.push(Speaker::Caller, "[EMERGENCY]");
         self.tell(phrase, voice);
         self.is_urgent = true;

@@ -202,9 +202,11 @@ impl Utterance {
         *self = Self { taken, taken_head, taken_at: now, ..Self::default() };
     }
 
-    /// Forgets everything.
+    /// Forgets what was said since the last turn, but not that turn: its final may still come.
     pub(super) fn clear(&mut self) {
-        *self = Self::default();
+        let taken = std::mem::replace(&mut self.taken, Phi::new(String::new()));
+        let taken_head = std::mem::replace(&mut self.taken_head, Phi::new(String::new()));
+        *self = Self { taken, taken_head, taken_at: self.taken_at, ..Self::default() };
     }
 }
 

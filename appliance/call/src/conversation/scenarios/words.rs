@@ -241,3 +241,20 @@ fn a_reply_to_words_that_changed_is_not_heard_behind_a_filler() {
     scene.silence(500);
     assert_eq!(scene.speech_heard(), 0);
 }
+
+#[test]
+fn a_final_that_comes_after_a_noise_is_no_second_turn() {
+    let mut scene = Scene::new(false);
+    scene.speak("on tuesday", 600);
+    scene.silence(600);
+    scene.reply(1, "At ten?");
+    scene.voice(2, 1_000);
+    scene.silence(320);
+    scene.asked();
+    (0..16).for_each(|_| scene.frame(LOUD));
+    scene.silence(1_100);
+    assert_eq!(scene.call.counts().of(Count::FalseInterruption), 1);
+    finally(&mut scene, "on tuesday");
+    scene.silence(1_000);
+    assert_eq!((scene.speech_heard(), scene.call.counts().of(Count::Turn)), (1_000, 1));
+}
