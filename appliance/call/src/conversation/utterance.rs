@@ -197,8 +197,15 @@ impl Utterance {
     /// Begins the next turn; what was taken, behind what the caller had said `before`, and may still come as a final is
     /// remembered.
     pub(super) fn take(&mut self, now: Duration, before: &str) {
-        let taken = std::mem::replace(&mut self.partial, Phi::new(String::new()));
-        let taken_head = joined(before, self.settled.expose());
+        let mut taken_head = joined(before, self.settled.expose());
+        let mut taken = std::mem::replace(&mut self.partial, Phi::new(String::new()));
+        if self.has_taken(now) && self.settled.expose().is_empty() {
+            // No final has come in between: the same words of the recogniser's go on.
+            taken = joined(self.taken.expose(), taken.expose());
+            if !before.is_empty() {
+                taken_head = self.forget_taken();
+            }
+        }
         *self = Self { taken, taken_head, taken_at: now, ..Self::default() };
     }
 
@@ -314,6 +321,20 @@ mod tests {
         let mut utterance = taken();
         assert_eq!(utterance.settle(ms(9_000), "no", true), News::New);
         assert_eq!(utterance.text().expose(), "no");
+    }
+
+    #[test]
+    fn two_turns_without_a_final_are_one_beginning() {
+        let mut utterance = Utterance::default();
+        utterance.replace_partial(ms(1), "on tuesday", true);
+        utterance.take(ms(1), "");
+        utterance.replace_partial(ms(2), "on tuesday at ten", true);
+        assert_eq!(utterance.text().expose(), "at ten");
+        utterance.take(ms(2), "on tuesday");
+        utterance.replace_partial(ms(3), "on tuesday at ten please", true);
+        assert_eq!(utterance.text().expose(), "please");
+        assert_eq!(utterance.settle(ms(4), "on thursday at ten", true), News::Correction);
+        assert_eq!(utterance.text().expose(), "on thursday at ten");
     }
 
     #[test]

@@ -36,8 +36,8 @@ struct Others {
     words: u64,
     /// What the recogniser hears and has not settled.
     segment: Vec<String>,
-    /// It was asked to.
-    is_owing: bool,
+    /// Steps since it was asked to; 0 when it was not.
+    owing: u64,
     asked: Vec<u32>,
     sentences: Vec<u32>,
     said: BTreeSet<String>,
@@ -57,7 +57,7 @@ impl Others {
                     self.said.extend(words.map(|word| word.replace('.', "")));
                     self.sentences.push(sentence);
                 }
-                Request::Finalise => self.is_owing = true,
+                Request::Finalise => self.owing = self.owing.max(1),
                 Request::Cancel { .. } | Request::Unsay => {}
             }
         }
@@ -82,7 +82,8 @@ impl Others {
 
     fn caller(&mut self, scene: &mut Scene) {
         // A recogniser that is alive answers within three seconds.
-        let what = if std::mem::take(&mut self.is_owing) { 3 } else { self.random.below(9) };
+        self.owing += u64::from(self.owing > 0);
+        let what = if self.owing > 3 { 3 } else { self.random.below(9) };
         match what {
             0..=2 => {
                 self.segment.push(fresh(&mut self.words));
@@ -101,6 +102,7 @@ impl Others {
                 if self.random.is(10) {
                     self.segment.clear();
                 }
+                self.owing = 0;
                 scene.report(Report::Final(Phi::new(self.segment.join(" "))));
                 self.segment.clear();
                 match self.random.below(3) {
@@ -176,7 +178,7 @@ fn no_word_is_twice_in_a_prompt_and_no_call_is_stuck() {
             random: Random(seed),
             words: 0,
             segment: vec![],
-            is_owing: false,
+            owing: 0,
             asked: vec![],
             sentences: vec![],
             said: BTreeSet::new(),
