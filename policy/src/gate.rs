@@ -137,8 +137,6 @@ pub struct Gate {
     asked: Asked,
     /// Turns of the caller in which that may still be answered.
     asked_turns: u8,
-    /// Characters of the reply that were spoken since the caller's last turn.
-    replied: usize,
 }
 
 impl Gate {
@@ -146,7 +144,7 @@ impl Gate {
     #[must_use]
     pub fn new(dialogue: Arc<Dialogue>) -> Self {
         let memory = memory::Memory::default();
-        Self { dialogue, memory, asked: Asked::default(), asked_turns: 0, replied: 0 }
+        Self { dialogue, memory, asked: Asked::default(), asked_turns: 0 }
     }
 
     /// Judges what the caller said: a recogniser's text, with or without signs and capitals, numbers in words or
@@ -175,28 +173,31 @@ impl Gate {
         if let Inbound::Forward(forward) = inbound {
             self.memory.add(&forward.slots);
         }
-        self.replied = 0;
         self.asked_turns = self.asked_turns.saturating_sub(1);
         if self.asked_turns == 0 {
             self.asked = Asked::default();
         }
     }
 
-    /// Judges one sentence of the model's reply before it is spoken, as the answer to the turn `speculative`, whether
-    /// that was adopted or not. `Ok` is what is to be said, placeholders filled in with what the caller said. The
+    /// Judges one sentence of the model's reply before it is spoken, behind `before` characters of the same reply, as the
+    /// answer to the turn `speculative`, whether that was adopted or not. `Ok` is what is to be said, placeholders filled in with what the caller said. The
     /// marker `[hang up]` is taken away before: here it is a placeholder that does not exist.
     ///
     /// # Errors
     /// [`Stopped`], the first that applies of: length, placeholder, scope, identifier.
-    pub fn outbound(&self, sentence: &str, speculative: &Inbound) -> Result<Phi<String>, Stopped> {
-        outbound::judge(&self.dialogue, &self.memory, self.replied, sentence, speculative)
+    pub fn outbound(
+        &self,
+        sentence: &str,
+        before: usize,
+        speculative: &Inbound,
+    ) -> Result<Phi<String>, Stopped> {
+        outbound::judge(&self.dialogue, &self.memory, before, sentence, speculative)
     }
 
-    /// Remembers what was spoken: how long the reply is already, and what we asked for, so that a bare "john smith"
-    /// after "what is your name?" is a name. It is fed with each sentence that was spoken, recorded ones too.
+    /// Remembers what we asked for, so that a bare "john smith" after "what is your name?" is a name. It is fed with each
+    /// sentence that was spoken.
     pub fn spoken(&mut self, sentence: &str) {
         let rules = &self.dialogue.slots;
-        self.replied = self.replied.saturating_add(sentence.chars().count());
         let text = Text::new(sentence, &self.dialogue.reading);
         for class in SlotClass::ALL {
             if first(&rules.class(class).asked, &text).is_some() {

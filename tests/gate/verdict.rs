@@ -77,7 +77,7 @@ impl Judge {
             known @ ("identifier" | "length" | "placeholder") => known,
             _ => "scope",
         };
-        match self.replier.outbound(&row.text, &self.turn) {
+        match self.replier.outbound(&row.text, 0, &self.turn) {
             Ok(_) => Verdict { shown: "spoken".to_owned(), ..Verdict::default() },
             // Random words may be stopped for anything; here only their number matters.
             Err(stopped) => Verdict {

@@ -134,6 +134,11 @@ impl Voice<'_> {
         self.playout.end_sentence(sentence, self.counts);
     }
 
+    /// Nothing more comes of the sentence that is being spoken, wherever it stops.
+    pub fn cut_sentence(&mut self) {
+        self.playout.cut_sentence();
+    }
+
     /// How much of a sentence was sent and will be heard, in bytes.
     #[must_use]
     pub fn spoken_bytes(&self, sentence: u32) -> usize {

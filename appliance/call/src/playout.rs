@@ -116,6 +116,12 @@ impl Playout {
         self.queue.push_back(Item::Mark);
     }
 
+    /// Nothing more comes of the sentence that is open; what makes no whole frame of it is dropped.
+    pub(crate) fn cut_sentence(&mut self) {
+        self.open = None;
+        self.odd.clear();
+    }
+
     fn push(&mut self, clip: Clip, sentence: Option<u32>, counts: &mut Counts) -> bool {
         let total = self.queued_bytes.saturating_add(clip.len());
         if total > QUEUE_BYTES_MAX {

@@ -24,6 +24,8 @@ pub enum Report {
     Resumed,
     /// The caller has finished.
     TurnEnd,
+    /// The recogniser has begun anew: nothing more comes of what it was hearing, and what it says next follows that.
+    BegunAnew,
     /// A piece of a reply.
     Piece {
         /// Whose.
@@ -68,6 +70,7 @@ impl fmt::Debug for Report {
             Self::EagerEnd => f.write_str("EagerEnd"),
             Self::Resumed => f.write_str("Resumed"),
             Self::TurnEnd => f.write_str("TurnEnd"),
+            Self::BegunAnew => f.write_str("BegunAnew"),
             Self::Piece { request, .. } => write!(f, "Piece({request}, …)"),
             Self::ReplyEnd { request } => write!(f, "ReplyEnd({request})"),
             Self::Audio { sentence, audio } => {

@@ -12,12 +12,14 @@ use crate::scrub::{Class, scan};
 pub(super) fn judge(
     dialogue: &Dialogue,
     memory: &Memory,
-    replied: usize,
+    before: usize,
     sentence: &str,
     speculative: &Inbound,
 ) -> Result<Phi<String>, Stopped> {
     let chars = sentence.chars().count();
-    if chars > dialogue.sentence_chars_max || replied + chars > dialogue.reply_chars_max {
+    if chars > dialogue.sentence_chars_max
+        || before.saturating_add(chars) > dialogue.reply_chars_max
+    {
         return Err(Stopped::Length);
     }
     let new: &[Slot] = match speculative {

@@ -73,7 +73,7 @@ fn the_same_value_has_the_same_placeholder_and_comes_back_as_it_was_said() {
     assert_eq!(forwarded(&first), "my number is [PHONE_1]");
     assert_eq!(first_slots(&first), [0, 0, 1, 0, 0, 0]);
     // Before the turn is confirmed, its answer can be made already.
-    let said = gate.outbound("Is [PHONE_1] right?", &first).ok().unwrap();
+    let said = gate.outbound("Is [PHONE_1] right?", 0, &first).ok().unwrap();
     assert_eq!(said.expose(), "Is 555 123 4567 right?");
     gate.adopt(&first);
     let again =
@@ -82,7 +82,7 @@ fn the_same_value_has_the_same_placeholder_and_comes_back_as_it_was_said() {
     // A guess that is thrown away leaves nothing.
     let other = gate.inbound("sorry 555 222 3333");
     assert_eq!(forwarded(&other), "sorry [PHONE_2]");
-    assert_eq!(gate.outbound("[PHONE_3]", &other).err(), Some(Stopped::Placeholder));
+    assert_eq!(gate.outbound("[PHONE_3]", 0, &other).err(), Some(Stopped::Placeholder));
 }
 
 fn first_slots(inbound: &Inbound) -> [usize; 6] {
@@ -132,7 +132,7 @@ fn an_emergency_goes_to_nobody_and_a_plain_denial_is_none() {
 fn outbound(sentence: &str) -> Result<String, Stopped> {
     let gate = Gate::new(dialogue());
     let turn = gate.inbound("my name is john smith my number is 555 123 4567");
-    gate.outbound(sentence, &turn).map(|said| said.expose().clone())
+    gate.outbound(sentence, 0, &turn).map(|said| said.expose().clone())
 }
 
 #[test]
@@ -165,17 +165,16 @@ fn replies_are_judged() {
 }
 
 #[test]
-fn a_reply_is_limited_as_a_whole_until_the_next_turn() {
-    let mut gate = Gate::new(dialogue());
+fn a_reply_is_limited_as_a_whole() {
+    let gate = Gate::new(dialogue());
     let turn = gate.inbound("hello");
     let sentence = "well now ".repeat(20);
-    for _ in 0..3 {
-        assert!(gate.outbound(&sentence, &turn).is_ok());
-        gate.spoken(&sentence);
+    for before in [0, 180, 360] {
+        assert!(gate.outbound(&sentence, before, &turn).is_ok());
     }
-    assert_eq!(gate.outbound(&sentence, &turn).err(), Some(Stopped::Length));
-    gate.adopt(&turn);
-    assert!(gate.outbound(&sentence, &turn).is_ok());
+    for before in [540, usize::MAX] {
+        assert_eq!(gate.outbound(&sentence, before, &turn).err(), Some(Stopped::Length));
+    }
 }
 
 #[test]
@@ -188,7 +187,7 @@ fn memory_is_bounded_and_what_is_past_it_is_masked_and_never_comes_back() {
     }
     let past = gate.inbound("member id 99999");
     assert_eq!(forwarded(&past), "member id [NUMBER_0]");
-    assert_eq!(gate.outbound("[NUMBER_0]", &past).err(), Some(Stopped::Placeholder));
+    assert_eq!(gate.outbound("[NUMBER_0]", 0, &past).err(), Some(Stopped::Placeholder));
     let long = gate.inbound(&"12345 and ".repeat(GATE_TEXT_BYTES_MAX));
     assert!(forwarded(&long).len() <= 2 * GATE_TEXT_BYTES_MAX);
     assert!(!forwarded(&long).contains("12345"));
@@ -280,6 +279,6 @@ fn hostile_text_is_answered_in_bounded_time() {
         let text = piece.repeat(GATE_TEXT_BYTES_MAX);
         drop(gate.inbound(&text));
         let short = piece.repeat(20);
-        drop(gate.outbound(&short, &nothing));
+        drop(gate.outbound(&short, 0, &nothing));
     }
 }

@@ -26,6 +26,10 @@ pub const HISTORY_CHARS_MAX: usize = 8_000;
 pub const BARGE_IN_MS: u64 = 300;
 /// Silence after an interruption without a word, before we go on, in milliseconds.
 pub const FALSE_INTERRUPTION_MS: u64 = 1_000;
+/// So many interruptions without a word in one turn; after them only a word interrupts. A television is heard as a voice.
+pub const FALSE_INTERRUPTIONS_MAX: u32 = 2;
+/// How often one turn of the caller's is asked again because they seemed to go on and did not; then they are asked.
+pub const ASKED_AGAIN_MAX: u32 = 2;
 /// A listening noise this shortly before our end is an answer, in milliseconds.
 pub const TURN_EDGE_MS: u64 = 1_000;
 /// Silence after which a turn is over whose words the recogniser has settled in a pause, in milliseconds. Callers pause
@@ -48,7 +52,7 @@ pub const FILLER_NEAR_MS: u64 = 1_000;
 pub const REPLY_LATE: Duration = Duration::from_secs(5);
 /// The same: the call ends.
 pub const REPLY_DEADLINE: Duration = Duration::from_secs(10);
-/// The caller has spoken and no word of it has come.
+/// The caller has spoken, or interrupted, and no word of it has come.
 pub const WORDS_DEADLINE: Duration = Duration::from_millis(2_500);
 /// Voice in an utterance without words that is worth asking about, in milliseconds.
 pub const MUMBLE_MS_MIN: u64 = 400;

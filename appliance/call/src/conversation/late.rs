@@ -49,7 +49,8 @@ impl Conversation {
         } else if self.is_owed() {
             let since = *self.starved_since.get_or_insert(now);
             if now.saturating_sub(since) >= limit::REPLY_LATE {
-                self.fail_turn(voice);
+                let is_written = self.attempt.as_ref().is_some_and(|attempt| attempt.is_ended);
+                if is_written { self.fail_voice(voice) } else { self.fail_turn(voice) }
             }
         } else if self.mumbled_at.is_some_and(|at| now.saturating_sub(at) >= limit::WORDS_DEADLINE)
         {
@@ -75,7 +76,7 @@ impl Conversation {
         if self.misses >= limit::MISSES_MAX {
             self.leave(Phrase::SorryGoodbye, voice);
         } else {
-            self.say(Phrase::NotUnderstood, voice);
+            self.tell(Phrase::NotUnderstood, voice);
         }
     }
 
@@ -85,7 +86,7 @@ impl Conversation {
         if self.still_there > limit::STILL_THERE_MAX {
             self.leave(Phrase::Goodbye, voice);
         } else {
-            self.say(Phrase::StillThere, voice);
+            self.tell(Phrase::StillThere, voice);
         }
     }
 
@@ -121,7 +122,7 @@ impl Conversation {
             Service::Model if is_ours => self.drop_attempt(voice),
             Service::Voice if self.spoken.iter().any(|one| one.number == number) => {
                 if is_confirmed {
-                    self.fail_turn(voice);
+                    self.fail_voice(voice);
                 } else {
                     self.drop_attempt(voice);
                 }
@@ -132,17 +133,33 @@ impl Conversation {
 
     /// A service has failed in a turn: an excuse and one more try, then the end.
     pub(super) fn fail_turn(&mut self, voice: &mut Voice<'_>) {
+        if self.excuse(voice) {
+            // What was heard of the reply is not remembered: all of it is said again.
+            self.drop_attempt(voice);
+            self.say(Phrase::Trouble, voice);
+            self.ask_again(voice.now());
+        }
+    }
+
+    /// The same when the reply is there and only the voice has failed: what it has not said is asked of it again. The
+    /// model is not, which may have done what it was asked for.
+    fn fail_voice(&mut self, voice: &mut Voice<'_>) {
+        if self.excuse(voice) {
+            voice.cut_sentence();
+            self.say(Phrase::Trouble, voice);
+            self.say_again();
+        }
+    }
+
+    /// Whether a failure may be excused; otherwise the call ends.
+    fn excuse(&mut self, voice: &mut Voice<'_>) -> bool {
         self.failures = self.failures.saturating_add(1);
         self.starved_since = None;
-        if self.failures >= limit::FAILURES_MAX {
-            return self.leave(Phrase::SorryGoodbye, voice);
-        }
-        // What was heard of the reply is not remembered: all of it is said again.
-        let failed = self.abandon(voice);
-        self.say(Phrase::Trouble, voice);
         self.has_said_trouble = true;
-        if let Some(failed) = failed {
-            self.ask_again(failed, voice.now());
+        let may_go_on = self.failures < limit::FAILURES_MAX;
+        if !may_go_on {
+            self.leave(Phrase::SorryGoodbye, voice);
         }
+        may_go_on
     }
 }

@@ -24,6 +24,7 @@ use std::time::Duration;
 use ward_policy::gate::Gate;
 use ward_policy::ledger::Ledger;
 use ward_policy::limit;
+use ward_policy::phi::Phi;
 use ward_policy::phrase::Phrase;
 
 use crate::agent::{Agent, Heard, Voice};
@@ -46,8 +47,12 @@ pub struct Conversation {
     utterance: Utterance,
     /// The reply in the making.
     attempt: Option<Attempt>,
-    /// The reply that was given up because the caller went on.
-    given_up: Option<Attempt>,
+    /// What the caller said last, as it was heard.
+    asked: Phi<String>,
+    /// We fell silent because the caller seemed to go on.
+    has_given_way: bool,
+    /// How often a reply to the caller's last turn was begun anew because they had not.
+    asked_again: u32,
     /// Our sentences of which it is not yet known how much was heard.
     spoken: VecDeque<Sentence>,
     requests: VecDeque<Request>,
@@ -57,6 +62,8 @@ pub struct Conversation {
     ledger: Option<Ledger>,
     /// The caller may have interrupted; what we were saying is held.
     interrupted_at: Option<Duration>,
+    /// How often they had not, since their last turn.
+    false_interruptions: u32,
     /// The caller has said something of which no word has come.
     mumbled_at: Option<Duration>,
     /// The floor was last given to us at this time.
@@ -88,7 +95,9 @@ impl Conversation {
             history: History::default(),
             utterance: Utterance::default(),
             attempt: None,
-            given_up: None,
+            asked: Phi::new(String::new()),
+            has_given_way: false,
+            asked_again: 0,
             spoken: VecDeque::new(),
             requests: VecDeque::new(),
             last_number: 0,
@@ -96,6 +105,7 @@ impl Conversation {
             times: Times::default(),
             ledger: None,
             interrupted_at: None,
+            false_interruptions: 0,
             mumbled_at: None,
             floor_at: Duration::ZERO,
             quiet_since: Duration::ZERO,
@@ -111,9 +121,21 @@ impl Conversation {
         }
     }
 
+    /// Says a phrase that the model need not know of.
     fn say(&self, phrase: Phrase, voice: &mut Voice<'_>) {
         if let Some(clip) = self.script.clip(phrase) {
             voice.say(clip);
+        }
+    }
+
+    /// Says a phrase that the caller may answer: it is a sentence of ours like any other.
+    fn tell(&mut self, phrase: Phrase, voice: &mut Voice<'_>) {
+        let script = Arc::clone(&self.script);
+        if let Some(clip) = script.clip(phrase) {
+            let number = self.next_number();
+            self.spoken.push_back(Sentence::recorded(number, script.text(phrase), clip));
+            voice.speak(number, clip);
+            voice.end_sentence(number);
         }
     }
 
@@ -142,15 +164,24 @@ impl Conversation {
         let now = voice.now();
         match report {
             Report::SpeechBegan => {}
-            Report::Partial(text) => self.utterance.replace_partial(now, text.expose()),
-            Report::Final(text) => {
-                if self.utterance.settle(now, text.expose()) == News::Correction {
+            Report::Partial(text) => {
+                let may_change = self.is_unheard(voice);
+                let news = self.utterance.replace_partial(now, text.expose(), may_change);
+                if news == News::Correction {
                     self.correct(voice);
+                }
+            }
+            Report::Final(text) => {
+                let may_change = self.is_unheard(voice);
+                if self.utterance.settle(now, text.expose(), may_change) == News::Correction {
+                    self.correct(voice);
+                    self.utterance.is_ended = !self.utterance.is_empty();
                 }
             }
             Report::EagerEnd => self.utterance.is_probably_ended = true,
             Report::Resumed => self.utterance.is_probably_ended = false,
             Report::TurnEnd => self.utterance.is_ended = !self.utterance.is_empty(),
+            Report::BegunAnew => self.utterance.keep(),
             Report::Failed { service, number, fault } => {
                 self.service_failed(service, number, fault, voice);
             }

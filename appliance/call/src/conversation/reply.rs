@@ -27,41 +27,49 @@ pub(super) struct Attempt {
     sentences: Sentences,
     /// Nothing more comes of it.
     pub(super) is_ended: bool,
-    /// Something of it is or will be spoken.
-    has_words: bool,
+    /// How much of it is or will be spoken, in characters.
+    chars: usize,
     /// What is said instead of the rest.
     instead: Option<Phrase>,
     hangs_up: bool,
 }
 
 impl Attempt {
-    /// Whether it answers these words.
-    pub(super) fn answers(&self, said: &str) -> bool {
-        same_words(self.said.expose(), said)
+    /// Whether it was begun before the turn was over, and answers these words.
+    pub(super) fn is_guess_at(&self, said: &str) -> bool {
+        !self.is_confirmed && same_words(self.said.expose(), said)
     }
 }
 
 impl Conversation {
-    fn next_number(&mut self) -> u32 {
+    pub(super) fn next_number(&mut self) -> u32 {
         self.last_number = self.last_number.wrapping_add(1).max(1);
         self.last_number
     }
 
-    /// Asks the model what to answer to `said`, which is not in the history yet.
-    pub(super) fn ask(&mut self, said: Phi<String>, inbound: Inbound, now: Duration) {
+    /// Asks the model what to answer to `said`, which is not in the history yet, but for the caller's last turn that it
+    /// may begin with.
+    pub(super) fn ask(
+        &mut self,
+        said: Phi<String>,
+        inbound: Inbound,
+        has_last_turn: bool,
+        now: Duration,
+    ) {
         let Inbound::Forward(forward) = &inbound else { return };
-        let lines = self.history.lines_with(forward.text.expose());
+        let lines = self.history.lines_with(forward.text.expose(), has_last_turn);
         self.send(said, inbound, Prompt { system: self.script.system(), lines }, now);
     }
 
     /// Asks again what is in the history already.
-    pub(super) fn ask_again(&mut self, failed: Attempt, now: Duration) {
-        let lines = self.history.lines();
-        if lines.last().is_none_or(|line| line.speaker != Speaker::Caller) {
+    pub(super) fn ask_again(&mut self, now: Duration) {
+        if !self.history.is_unanswered() {
             return;
         }
-        let prompt = Prompt { system: self.script.system(), lines };
-        self.send(failed.said, failed.inbound, prompt, now);
+        let prompt = Prompt { system: self.script.system(), lines: self.history.lines() };
+        // What stands behind its placeholders is remembered already.
+        let inbound = self.gate.inbound("");
+        self.send(Phi::new(String::new()), inbound, prompt, now);
         self.times.taken_at = Some(now);
         if let Some(attempt) = &mut self.attempt {
             attempt.is_confirmed = true;
@@ -78,7 +86,7 @@ impl Conversation {
             is_confirmed: false,
             sentences: Sentences::default(),
             is_ended: false,
-            has_words: false,
+            chars: 0,
             instead: None,
             hangs_up: false,
         });
@@ -88,18 +96,14 @@ impl Conversation {
 
     /// Throws the reply in the making away, whatever was prepared of it included.
     pub(super) fn drop_attempt(&mut self, voice: &mut Voice<'_>) {
-        drop(self.abandon(voice));
-    }
-
-    /// The same, and gives back what it was to answer.
-    pub(super) fn abandon(&mut self, voice: &mut Voice<'_>) -> Option<Attempt> {
-        let attempt = self.attempt.take()?;
+        let Some(attempt) = self.attempt.take() else { return };
         if !attempt.is_ended {
             self.requests.push_back(Request::Cancel { request: attempt.request });
         }
-        if attempt.has_words {
+        if attempt.chars > 0 {
             self.requests.push_back(Request::Unsay);
             self.spoken.clear();
+            voice.cut_sentence();
         }
         if !attempt.is_confirmed {
             voice.counts().one(Count::GuessDropped);
@@ -107,7 +111,6 @@ impl Conversation {
             voice.stop();
         }
         self.times.taken_at = None;
-        Some(attempt)
     }
 
     /// What model and voice report.
@@ -151,6 +154,7 @@ impl Conversation {
             | Report::EagerEnd
             | Report::Resumed
             | Report::TurnEnd
+            | Report::BegunAnew
             | Report::Failed { .. } => {}
         }
     }
@@ -197,9 +201,10 @@ impl Conversation {
             if text.expose().is_empty() {
                 continue;
             }
-            match self.gate.outbound(text.expose(), &attempt.inbound) {
+            match self.gate.outbound(text.expose(), attempt.chars, &attempt.inbound) {
                 Ok(filled) => {
-                    let is_first = !std::mem::replace(&mut attempt.has_words, true);
+                    let is_first = attempt.chars == 0;
+                    attempt.chars = attempt.chars.saturating_add(text.expose().chars().count());
                     let sentence = self.next_number();
                     let spoken = Sentence::new(sentence, text, filled.expose());
                     let spoken = if is_first { spoken.waited_for() } else { spoken };
@@ -208,6 +213,26 @@ impl Conversation {
                     self.times.said_at.get_or_insert_with(|| voice.now());
                 }
                 Err(stopped) => return self.cut(stopped, voice),
+            }
+        }
+    }
+
+    /// Asks the voice again for every sentence that it has not finished.
+    pub(super) fn say_again(&mut self) {
+        self.requests.push_back(Request::Unsay);
+        for sentence in std::mem::take(&mut self.spoken) {
+            if sentence.is_complete {
+                self.spoken.push_back(sentence);
+                continue;
+            }
+            let Some(attempt) = &self.attempt else { continue };
+            let text = sentence.into_text();
+            // It has passed before.
+            if let Ok(filled) = self.gate.outbound(text.expose(), 0, &attempt.inbound) {
+                let number = self.next_number();
+                let spoken = Sentence::new(number, text, filled.expose()).waited_for();
+                self.spoken.push_back(spoken);
+                self.requests.push_back(Request::Say { sentence: number, text: filled });
             }
         }
     }
@@ -228,15 +253,20 @@ impl Conversation {
     /// The reply is complete and on its way to the caller: what follows it.
     pub(super) fn finish_reply(&mut self, voice: &mut Voice<'_>) {
         let is_complete = self.spoken.iter().all(|one| one.is_complete);
-        let is_done = |attempt: &Attempt| attempt.is_ended && attempt.is_confirmed && is_complete;
+        // A goodbye that the caller may be interrupting is none yet.
+        let may_leave = self.interrupted_at.is_none();
+        let is_done = |attempt: &Attempt| {
+            let is_ready = attempt.is_ended && attempt.is_confirmed && is_complete;
+            is_ready && (may_leave || !attempt.hangs_up)
+        };
         let Some(attempt) = self.attempt.take_if(|attempt| is_done(attempt)) else { return };
-        if !attempt.has_words && attempt.instead.is_none() && !attempt.hangs_up {
+        if attempt.chars == 0 && attempt.instead.is_none() && !attempt.hangs_up {
             // A reply of nothing is none.
             self.attempt = Some(attempt);
             return self.fail_turn(voice);
         }
         if let Some(phrase) = attempt.instead {
-            self.say(phrase, voice);
+            self.tell(phrase, voice);
             self.times.audio_at.get_or_insert_with(|| voice.now());
             self.account(voice);
         }

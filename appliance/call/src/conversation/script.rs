@@ -14,6 +14,7 @@ pub struct Script {
     dialogue: Arc<Dialogue>,
     system: Arc<str>,
     clips: BTreeMap<Phrase, Clip>,
+    texts: BTreeMap<Phrase, String>,
     is_guessing: bool,
 }
 
@@ -24,7 +25,9 @@ impl Script {
     pub fn new(dialogue: Dialogue, clip: impl Fn(Phrase) -> Clip, is_guessing: bool) -> Self {
         let system = Arc::from(dialogue.system_prompt());
         let clips = Phrase::ALL.iter().map(|phrase| (*phrase, clip(*phrase))).collect();
-        Self { dialogue: Arc::new(dialogue), system, clips, is_guessing }
+        let text = |(name, text): (&str, &str)| Some((Phrase::from_name(name)?, text.to_owned()));
+        let texts = dialogue.phrases().filter_map(text).collect();
+        Self { dialogue: Arc::new(dialogue), system, clips, texts, is_guessing }
     }
 
     pub(super) fn dialogue(&self) -> &Arc<Dialogue> {
@@ -37,6 +40,11 @@ impl Script {
 
     pub(super) fn clip(&self, phrase: Phrase) -> Option<&Clip> {
         self.clips.get(&phrase)
+    }
+
+    /// What is said in a phrase.
+    pub(super) fn text(&self, phrase: Phrase) -> &str {
+        self.texts.get(&phrase).map(String::as_str).unwrap_or_default()
     }
 
     pub(super) const fn is_guessing(&self) -> bool {

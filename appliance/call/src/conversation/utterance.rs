@@ -20,10 +20,12 @@ pub(super) struct Utterance {
     settled: Phi<String>,
     /// What may, and follows it.
     partial: Phi<String>,
-    /// A partial that was taken with the last turn: its final is not news.
+    /// A partial that was taken with the last turn: its final is not news. The recogniser's next words begin with it.
     taken: Phi<String>,
     /// What was settled of that turn before it.
     taken_head: Phi<String>,
+    /// When it was taken.
+    taken_at: Duration,
     /// The recogniser says that the caller has finished.
     pub(super) is_ended: bool,
     /// It thinks so.
@@ -45,6 +47,7 @@ impl Default for Utterance {
             partial: Phi::new(String::new()),
             taken: Phi::new(String::new()),
             taken_head: Phi::new(String::new()),
+            taken_at: Duration::ZERO,
             is_ended: false,
             is_probably_ended: false,
             is_finalised: false,
@@ -55,8 +58,8 @@ impl Default for Utterance {
     }
 }
 
-/// What a final text turned out to be.
-#[derive(Debug, PartialEq, Eq)]
+/// What a text of the recogniser's turned out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum News {
     /// Words of this turn.
     New,
@@ -67,45 +70,78 @@ pub(super) enum News {
 }
 
 impl Utterance {
-    /// The recogniser's view of what follows what is settled.
-    pub(super) fn replace_partial(&mut self, now: Duration, text: &str) {
-        let text = clip(text);
-        // A late view of what was taken already.
-        if !self.taken.expose().is_empty() && self.settled.expose().is_empty() {
-            let old = same_words(self.taken.expose(), text);
-            if old || starts_with_words(self.taken.expose(), text) {
-                return;
+    /// The recogniser's view of what follows what is settled. While the last turn `may_change`, another reading of it
+    /// takes its place.
+    pub(super) fn replace_partial(&mut self, now: Duration, text: &str, may_change: bool) -> News {
+        let (mut text, mut news) = (clip(text), News::New);
+        if self.has_taken(now) && self.settled.expose().is_empty() {
+            // A late view of what was taken already.
+            if behind_words(self.taken.expose(), text).is_some() {
+                return News::Old;
+            }
+            if let Some(rest) = behind_words(text, self.taken.expose()) {
+                text = rest;
+            } else if may_change {
+                self.settled = self.forget_taken();
+                news = News::Correction;
             }
         }
         if !same_words(self.partial.expose(), text) {
             self.changed_at = now;
             // They have gone on.
-            self.is_probably_ended = false;
+            (self.is_probably_ended, self.is_ended) = (false, false);
         }
         self.partial = Phi::new(text.to_owned());
+        news
     }
 
-    /// Words that will not change.
-    pub(super) fn settle(&mut self, now: Duration, text: &str) -> News {
-        let text = clip(text);
-        if !self.taken.expose().is_empty() {
+    /// Words that will not change. While the last turn `may_change`, another reading of it takes its place.
+    pub(super) fn settle(&mut self, now: Duration, text: &str, may_change: bool) -> News {
+        let mut text = clip(text);
+        let partial = std::mem::replace(&mut self.partial, Phi::new(String::new()));
+        if self.has_taken(now) {
             let taken = std::mem::replace(&mut self.taken, Phi::new(String::new()));
             if same_words(taken.expose(), text) {
                 return News::Old;
             }
-            if self.settled.expose().is_empty() && self.partial.expose().is_empty() {
+            if let Some(rest) = behind_words(text, taken.expose()) {
+                text = rest;
+            } else if self.settled.expose().is_empty() && may_change {
                 // The turn as it should have been.
-                self.settled = std::mem::replace(&mut self.taken_head, Phi::new(String::new()));
+                self.settled = self.forget_taken();
                 self.append(text);
                 return News::Correction;
+            } else if self.settled.expose().is_empty() && partial.expose().is_empty() {
+                // It was answered, as it was understood then.
+                return News::Old;
             }
         }
-        if !same_words(self.partial.expose(), text) {
+        if !same_words(partial.expose(), text) {
             self.changed_at = now;
         }
-        self.partial = Phi::new(String::new());
         self.append(text);
         News::New
+    }
+
+    /// What may change will not any more: nobody will say what became of it.
+    pub(super) fn keep(&mut self) {
+        drop(self.forget_taken());
+        let partial = std::mem::replace(&mut self.partial, Phi::new(String::new()));
+        self.append(partial.expose());
+    }
+
+    /// Whether the final of words that were taken is still to come: a recogniser that is alive sends it soon.
+    fn has_taken(&mut self, now: Duration) -> bool {
+        if now.saturating_sub(self.taken_at) >= limit::RECOGNISER_STALL {
+            drop(self.forget_taken());
+        }
+        !self.taken.expose().is_empty()
+    }
+
+    /// Forgets what was taken, and gives back what was settled before it.
+    fn forget_taken(&mut self) -> Phi<String> {
+        self.taken = Phi::new(String::new());
+        std::mem::replace(&mut self.taken_head, Phi::new(String::new()))
     }
 
     /// A key of the telephone, as a word.
@@ -128,9 +164,7 @@ impl Utterance {
 
     /// Everything so far.
     pub(super) fn text(&self) -> Phi<String> {
-        let (settled, partial) = (self.settled.expose(), self.partial.expose());
-        let gap = if settled.is_empty() || partial.is_empty() { "" } else { " " };
-        Phi::new([settled, gap, partial].concat())
+        joined(self.settled.expose(), self.partial.expose())
     }
 
     /// Whether there are any words.
@@ -160,16 +194,26 @@ impl Utterance {
         !self.is_empty() && !self.is_back_channel()
     }
 
-    /// Begins the next turn; what was taken and may still come as a final is remembered.
-    pub(super) fn take(&mut self) {
-        let partial = std::mem::replace(&mut self.partial, Phi::new(String::new()));
-        let settled = std::mem::replace(&mut self.settled, Phi::new(String::new()));
-        *self = Self { taken: partial, taken_head: settled, ..Self::default() };
+    /// Begins the next turn; what was taken, behind what the caller had said `before`, and may still come as a final is
+    /// remembered.
+    pub(super) fn take(&mut self, now: Duration, before: &str) {
+        let mut taken_head = joined(before, self.settled.expose());
+        let mut taken = std::mem::replace(&mut self.partial, Phi::new(String::new()));
+        if self.has_taken(now) && self.settled.expose().is_empty() {
+            // No final has come in between: the same words of the recogniser's go on.
+            taken = joined(self.taken.expose(), taken.expose());
+            if !before.is_empty() {
+                taken_head = self.forget_taken();
+            }
+        }
+        *self = Self { taken, taken_head, taken_at: now, ..Self::default() };
     }
 
-    /// Forgets everything.
+    /// Forgets what was said since the last turn, but not that turn: its final may still come.
     pub(super) fn clear(&mut self) {
-        *self = Self::default();
+        let taken = std::mem::replace(&mut self.taken, Phi::new(String::new()));
+        let taken_head = std::mem::replace(&mut self.taken_head, Phi::new(String::new()));
+        *self = Self { taken, taken_head, taken_at: self.taken_at, ..Self::default() };
     }
 }
 
@@ -200,10 +244,21 @@ pub(super) fn same_words(one: &str, other: &str) -> bool {
     }
 }
 
-/// Whether the words of `text` are the first of `whole`.
-fn starts_with_words(whole: &str, text: &str) -> bool {
-    let mut whole = words(whole);
-    words(text).all(|word| whole.next().is_some_and(|one| same(one, word)))
+/// What is behind the words of `head` in `text`, if it begins with them.
+fn behind_words<'t>(text: &'t str, head: &str) -> Option<&'t str> {
+    let mut rest = text;
+    for word in words(head) {
+        let first = words(rest).next().filter(|first| same(first, word))?;
+        let (_, behind) = rest.split_once(first)?;
+        rest = behind;
+    }
+    Some(rest.trim_start_matches([' ', ',', '.', ';', ':', '?', '!', '-']))
+}
+
+/// Two texts as one.
+pub(super) fn joined(one: &str, other: &str) -> Phi<String> {
+    let gap = if one.is_empty() || other.is_empty() { "" } else { " " };
+    Phi::new([one, gap, other].concat())
 }
 
 #[cfg(test)]
@@ -217,27 +272,69 @@ mod tests {
     #[test]
     fn partials_replace_each_other_and_finals_stay() {
         let mut utterance = Utterance::default();
-        utterance.replace_partial(ms(10), "I would");
-        utterance.replace_partial(ms(20), "i would like");
-        assert_eq!(utterance.settle(ms(30), "I would like"), News::New);
+        utterance.replace_partial(ms(10), "I would", true);
+        utterance.replace_partial(ms(20), "i would like", true);
+        assert_eq!(utterance.settle(ms(30), "I would like", true), News::New);
         assert_eq!(utterance.changed_at, ms(20), "the same words are no change");
-        utterance.replace_partial(ms(40), "an appointment");
+        utterance.replace_partial(ms(40), "an appointment", true);
         assert_eq!(utterance.text().expose(), "I would like an appointment");
     }
 
     #[test]
     fn the_final_of_what_was_taken_is_not_news() {
         let mut utterance = Utterance::default();
-        utterance.replace_partial(ms(1), "on tuesday");
-        utterance.take();
-        utterance.replace_partial(ms(2), "on tuesday");
+        utterance.replace_partial(ms(1), "on tuesday", true);
+        utterance.take(ms(1), "");
+        utterance.replace_partial(ms(2), "on tuesday", true);
         assert!(utterance.is_empty());
-        assert_eq!(utterance.settle(ms(2), "On Tuesday."), News::Old);
-        assert_eq!(utterance.settle(ms(3), "at ten"), News::New);
+        assert_eq!(utterance.settle(ms(2), "On Tuesday.", true), News::Old);
+        assert_eq!(utterance.settle(ms(3), "at ten", true), News::New);
         let mut utterance = Utterance::default();
-        utterance.replace_partial(ms(1), "on tuesday");
-        utterance.take();
-        assert_eq!(utterance.settle(ms(2), "on thursday"), News::Correction);
+        utterance.replace_partial(ms(1), "on tuesday", true);
+        utterance.take(ms(1), "");
+        assert_eq!(utterance.settle(ms(2), "on thursday", true), News::Correction);
+    }
+
+    #[test]
+    fn what_was_taken_is_the_beginning_of_what_follows_until_its_final() {
+        let taken = || {
+            let mut utterance = Utterance::default();
+            utterance.settle(ms(1), "yes", true);
+            utterance.replace_partial(ms(1), "on tuesday", true);
+            utterance.take(ms(1), "hello");
+            utterance
+        };
+        // More of it, as a partial and as a final.
+        let mut utterance = taken();
+        assert_eq!(utterance.replace_partial(ms(2), "On Tuesday, at", true), News::New);
+        assert_eq!(utterance.text().expose(), "at");
+        assert_eq!(utterance.settle(ms(3), "on tuesday at ten", false), News::New);
+        assert_eq!(utterance.text().expose(), "at ten");
+        // Another reading, while it may change and when it was answered.
+        let mut utterance = taken();
+        assert_eq!(utterance.replace_partial(ms(2), "on thursday at", true), News::Correction);
+        assert_eq!(utterance.text().expose(), "hello yes on thursday at");
+        let mut utterance = taken();
+        assert_eq!(utterance.settle(ms(2), "on thursday", false), News::Old);
+        assert!(utterance.is_empty());
+        // A final that never came.
+        let mut utterance = taken();
+        assert_eq!(utterance.settle(ms(9_000), "no", true), News::New);
+        assert_eq!(utterance.text().expose(), "no");
+    }
+
+    #[test]
+    fn two_turns_without_a_final_are_one_beginning() {
+        let mut utterance = Utterance::default();
+        utterance.replace_partial(ms(1), "on tuesday", true);
+        utterance.take(ms(1), "");
+        utterance.replace_partial(ms(2), "on tuesday at ten", true);
+        assert_eq!(utterance.text().expose(), "at ten");
+        utterance.take(ms(2), "on tuesday");
+        utterance.replace_partial(ms(3), "on tuesday at ten please", true);
+        assert_eq!(utterance.text().expose(), "please");
+        assert_eq!(utterance.settle(ms(4), "on thursday at ten", true), News::Correction);
+        assert_eq!(utterance.text().expose(), "on thursday at ten");
     }
 
     #[test]
@@ -245,11 +342,11 @@ mod tests {
         let mut utterance = Utterance::default();
         assert!(!utterance.is_back_channel() && !utterance.has_words());
         for text in ["mhm", "Uh, huh.", "okay", "yeah right"] {
-            utterance.replace_partial(ms(1), text);
+            utterance.replace_partial(ms(1), text, true);
             assert!(utterance.is_back_channel(), "{text}");
         }
         for text in ["no", "okay stop", "what", "tuesday"] {
-            utterance.replace_partial(ms(1), text);
+            utterance.replace_partial(ms(1), text, true);
             assert!(utterance.has_words(), "{text}");
         }
     }
@@ -258,10 +355,10 @@ mod tests {
     fn a_text_without_end_is_cut_and_an_utterance_bounded() {
         let mut utterance = Utterance::default();
         for _ in 0..100 {
-            utterance.settle(ms(1), &"é".repeat(limit::UTTERANCE_CHARS_MAX / 8));
+            utterance.settle(ms(1), &"é".repeat(limit::UTTERANCE_CHARS_MAX / 8), true);
         }
         assert!(utterance.text().expose().len() <= limit::UTTERANCE_CHARS_MAX);
-        utterance.replace_partial(ms(2), &"é".repeat(limit::UTTERANCE_CHARS_MAX));
+        utterance.replace_partial(ms(2), &"é".repeat(limit::UTTERANCE_CHARS_MAX), true);
         assert!(utterance.text().expose().len() <= limit::UTTERANCE_CHARS_MAX.saturating_mul(2));
     }
 }

@@ -152,9 +152,8 @@ impl CallServices {
             }
             Request::Cancel { request } => {
                 self.refused.retain(|report| !is_of(report, Service::Model, Some(request)));
-                // What is being answered is one request at most.
+                // What waits is taken back, what is being answered is ended; another one's end that waits stays.
                 self.model.change(|queue| {
-                    queue.retain(|one| !matches!(one, ToModel::Cancel { .. }));
                     let waiting = queue.len();
                     let is_wanted = |one: &ToModel| {
                         !matches!(one, ToModel::Ask { request: other, .. } if *other == request)

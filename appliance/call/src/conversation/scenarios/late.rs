@@ -65,6 +65,33 @@ fn a_service_that_says_nothing_ends_the_call_in_time() {
 }
 
 #[test]
+fn a_voice_that_fails_is_asked_again_and_the_model_is_not() {
+    let mut scene = Scene::new(false);
+    scene.turn("my name is john smith");
+    scene.reply(1, "Thank you, [NAME_1]. You are booked. Goodbye. [hang up]");
+    let said = ["say 2 Thank you, john smith.", "say 3 You are booked.", "say 4 Goodbye."];
+    assert_eq!(scene.asked()[1..], said);
+    scene.voice(2, 500);
+    let (service, fault) = (Service::Voice, ServiceFault::Closed);
+    scene.report(Report::Failed { service, number: 3, fault });
+    assert_eq!(scene.asked(), ["unsay", "say 5 You are booked.", "say 6 Goodbye."]);
+    scene.voice(5, 300);
+    scene.voice(6, 200);
+    scene.silence(3_000);
+    assert_eq!((scene.speech_heard(), scene.count_heard(Phrase::Trouble)), (1_000, 25));
+    assert_eq!(scene.ended, Some(CallEnd::AgentFinished));
+    // Twice is too often.
+    let mut scene = Scene::new(false);
+    scene.turn("opening hours");
+    scene.reply(1, "At six.");
+    scene.report(Report::Failed { service, number: 2, fault });
+    scene.report(Report::Failed { service, number: 3, fault });
+    scene.silence(2_000);
+    assert_eq!(scene.count_heard(Phrase::SorryGoodbye), 25);
+    assert_eq!(scene.ended, Some(CallEnd::AgentFinished));
+}
+
+#[test]
 fn a_voice_that_does_not_stop_is_a_voice_that_fails() {
     let mut scene = Scene::new(false);
     scene.turn("I need an appointment");

@@ -7,8 +7,11 @@
     reason = "virtual time and known lengths; a wrong one fails the test"
 )]
 
+mod floor;
 mod late;
+mod random;
 mod turns;
+mod words;
 
 use super::*;
 use crate::agent::Clip;

@@ -132,7 +132,8 @@ fn a_noise_is_a_false_interruption_and_nothing_is_lost() {
     scene.turn("thanks");
     let last = scene.asked().pop().unwrap();
     assert!(
-        last.ends_with("/ ward: We are open every day of the week until six. / caller: thanks")
+        last.ends_with("/ ward: We are open every day of the week until six. / caller: thanks"),
+        "{last}"
     );
 }
 
@@ -277,7 +278,8 @@ fn words_that_were_none_after_all_are_no_turn() {
     scene.silence(1_500);
     assert_eq!(scene.count_heard(Phrase::NotUnderstood), 25);
     scene.turn("on thursday");
-    assert_eq!(scene.asked(), ["ask 2 caller: on thursday"]);
+    // Its number is after that of the recorded sentence.
+    assert_eq!(scene.asked(), ["ask 3 caller: on thursday"]);
     // Only its end was none: the rest stands.
     let mut scene = Scene::new(false);
     scene.speak("on tuesday", 600);

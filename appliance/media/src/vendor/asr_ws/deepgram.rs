@@ -71,6 +71,11 @@ struct Alternative {
 }
 
 impl Hearing {
+    /// Whether words were guessed whose final has not come.
+    pub(super) const fn has_partial(&self) -> bool {
+        self.has_partial
+    }
+
     /// Appends what one message reports: at most two things.
     pub(super) fn read(
         &mut self,

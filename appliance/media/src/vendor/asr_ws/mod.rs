@@ -81,10 +81,10 @@ impl Recogniser {
             if began.elapsed() >= limit::RECONNECT_SETTLED_AFTER {
                 self.route.begin();
             }
+            // A call that is over takes nothing.
             if !self.route.go_on(fault) {
                 self.inbox.close();
                 let failed = Report::Failed { service: Service::Recogniser, number: 0, fault };
-                // A call that is over takes nothing.
                 return self.reports.send(failed).await.unwrap_or_default();
             }
         }
@@ -99,7 +99,12 @@ impl Recogniser {
             opened = Box::pin(self.open(wanted)) => opened,
         };
         let mut socket = opened?;
-        let outcome = self.listen(&mut socket).await;
+        let mut hearing = Hearing::default();
+        let outcome = self.listen(&mut socket, &mut hearing).await;
+        if outcome.is_err() && hearing.has_partial() {
+            // A call that is over takes nothing.
+            self.reports.send(Report::BegunAnew).await.unwrap_or_default();
+        }
         match outcome {
             Ok(()) => Box::pin(socket.close(Message::text(deepgram::CLOSE))).await,
             Err(fault) => socket.life().end(match fault {
@@ -129,8 +134,7 @@ impl Recogniser {
     }
 
     /// Sends what is heard and reports what it means, until the call is over.
-    async fn listen(&self, socket: &mut Socket) -> Result<(), ServiceFault> {
-        let mut hearing = Hearing::default();
+    async fn listen(&self, socket: &mut Socket, hearing: &mut Hearing) -> Result<(), ServiceFault> {
         let mut waiting: VecDeque<Report> = VecDeque::new();
         let mut times = Times::begin(socket.life().session_until());
         let mut bad = 0_u32;
@@ -138,6 +142,7 @@ impl Recogniser {
         tokio::pin!(timer);
         loop {
             let is_dirty = socket.is_dirty();
+            times.blocked(is_dirty);
             tokio::select! {
                 biased;
                 item = self.inbox.next(), if !is_dirty => match item {
@@ -176,7 +181,7 @@ impl Recogniser {
                     if !waiting.is_empty() {
                         times.heard();
                     }
-                    if times.act()? && !socket.is_dirty() {
+                    if times.act()? {
                         times.sent(false);
                         socket.write(Message::text(deepgram::KEEP_ALIVE)).await?;
                     }
@@ -206,12 +211,14 @@ struct Times {
     sent: Instant,
     /// Since when the recogniser owes us a word.
     owed: Option<Instant>,
+    /// Since when it has not taken all that was written.
+    blocked: Option<Instant>,
     session_until: Instant,
 }
 
 impl Times {
     fn begin(session_until: Instant) -> Self {
-        Self { sent: Instant::now(), owed: None, session_until }
+        Self { sent: Instant::now(), owed: None, blocked: None, session_until }
     }
 
     fn sent(&mut self, is_answered: bool) {
@@ -225,12 +232,28 @@ impl Times {
         self.owed = None;
     }
 
+    /// Notes whether something waits to be written.
+    fn blocked(&mut self, is_blocked: bool) {
+        self.blocked = is_blocked.then(|| self.blocked.unwrap_or_else(Instant::now));
+    }
+
+    /// Since when it has done nothing that it should.
+    fn stalled(&self) -> Option<Instant> {
+        self.owed.into_iter().chain(self.blocked).min()
+    }
+
     /// When it is worth looking again; early is cheaper than moving a timer with every message.
     fn due(&self) -> Instant {
         let later = |at: Instant, by: Duration| at.checked_add(by).unwrap_or(at);
         let keep_alive = later(self.sent, limit::RECOGNISER_KEEP_ALIVE);
-        let stall = self.owed.map_or(keep_alive, |at| later(at, limit::RECOGNISER_STALL));
-        keep_alive.min(stall).min(self.session_until)
+        let stall = self.stalled().map(|at| later(at, limit::RECOGNISER_STALL));
+        // To whom nothing can be written nothing is said, and a time in the past would be looked at for ever.
+        let next = match (stall, self.blocked) {
+            (Some(stall), Some(_)) => stall,
+            (Some(stall), None) => stall.min(keep_alive),
+            (None, _) => keep_alive,
+        };
+        next.min(self.session_until)
     }
 
     /// Whether we should say that we are still there.
@@ -239,10 +262,11 @@ impl Times {
         if now >= self.session_until {
             return Err(ServiceFault::Over);
         }
-        let owed = self.owed.map(|at| now.saturating_duration_since(at));
-        if owed.is_some_and(|owed| owed >= limit::RECOGNISER_STALL) {
+        let stalled = self.stalled().map(|at| now.saturating_duration_since(at));
+        if stalled.is_some_and(|stalled| stalled >= limit::RECOGNISER_STALL) {
             return Err(ServiceFault::Late);
         }
-        Ok(now.saturating_duration_since(self.sent) >= limit::RECOGNISER_KEEP_ALIVE)
+        let is_due = now.saturating_duration_since(self.sent) >= limit::RECOGNISER_KEEP_ALIVE;
+        Ok(is_due && self.blocked.is_none())
     }
 }

@@ -120,6 +120,25 @@ async fn each_refusal_has_its_fault_and_nobody_is_left() {
 }
 
 #[tokio::test]
+async fn a_reply_that_was_cancelled_keeps_none_waiting_whatever_else_was() {
+    let mut rig = one();
+    rig.services().send(ask(1));
+    let mut first = rig.accept().await;
+    first.asked().await;
+    first.begin(EVENTS).await;
+    // Another one is asked and cancelled before the connector comes to it.
+    rig.services().send(Request::Cancel { request: 1 });
+    rig.services().send(ask(2));
+    rig.services().send(Request::Cancel { request: 2 });
+    rig.services().send(ask(3));
+    first.closed().await;
+    let mut second = rig.accept().await;
+    second.asked().await;
+    answer(&mut second, &["Yes."]).await;
+    assert_eq!((rig.told().await, rig.told().await), ("+Yes.".into(), "ReplyEnd(3)".into()));
+}
+
+#[tokio::test]
 async fn the_next_vendor_is_asked_while_nothing_was_said() {
     let mut rig = two();
     rig.services().send(ask(1));

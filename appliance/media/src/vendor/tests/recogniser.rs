@@ -107,11 +107,15 @@ async fn a_drop_is_followed_by_one_reconnection_and_then_by_the_next_vendor() {
     assert_eq!((peer.vendor.as_str(), asked.field("authorization")), ("asr", "Bearer token-2"));
     assert!(asked.head.contains("mip_opt_out=true"));
     assert_eq!(heard(&mut peer).await[0], 4, "what waited comes first");
+    // Of words that were guessed nothing more comes, which is told before the next ones.
+    peer.say(&results("well", false)).await;
+    assert_eq!(rig.told().await, "~well");
     drop(peer);
     let mut peer = rig.accept().await;
     assert!(peer.upgrade().await.head.contains("mip_opt_out=true"));
     assert_eq!(peer.vendor, "spare");
     peer.say(&results("hello", true)).await;
+    assert_eq!(rig.told().await, "BegunAnew");
     assert_eq!((rig.told().await, rig.told().await), ("=hello".into(), "EagerEnd".into()));
     drop(peer);
     assert_eq!(rig.told().await, "Failed(asr, 0, service_closed)");
@@ -205,6 +209,23 @@ async fn a_recogniser_that_does_not_answer_is_late_and_one_that_is_asked_nothing
     time::pause();
     assert_eq!(rig.told().await, "Failed(asr, 0, service_late)");
     peer.closed().await;
+}
+
+#[tokio::test]
+async fn a_recogniser_that_takes_nothing_is_late_and_not_written_to_for_ever() {
+    let mut rig = one();
+    let mut peer = rig.accept().await;
+    peer.upgrade().await;
+    // Far more than the connection holds; what waits longer than it may is dropped.
+    for _ in 0..200 {
+        push(&mut rig, 0..20);
+        time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(rig.services().take_counts().of(Count::BacklogDroppedMs) > 0);
+    let began = time::Instant::now();
+    assert_eq!(rig.told().await, "Failed(asr, 0, service_late)");
+    assert!(began.elapsed() < 2 * limit::RECOGNISER_STALL, "{:?}", began.elapsed());
+    drop(peer);
 }
 
 #[tokio::test]
