@@ -229,7 +229,7 @@ impl Ears {
                 (0x81, text) if text.windows(8).any(|word| word == b"Finalize") => match final_at {
                     // The words that are waited for, sooner. Nothing would mean that there were none.
                     Some(at) => {
-                        final_at = Some(at.min(tokio::time::Instant::now() + FINALISE_LATENCY))
+                        final_at = Some(at.min(tokio::time::Instant::now() + FINALISE_LATENCY));
                     }
                     None => {
                         let empty = results("", "", true, r#","from_finalize":true"#);
