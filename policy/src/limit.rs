@@ -180,8 +180,9 @@ pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 /// tungstenite's read buffer per connection, in bytes. Its default of 128 KiB would leave that much
 /// of a caller's audio lying in memory, and costs 7 % more CPU per frame.
 pub const READ_BUFFER_BYTES: usize = 1024;
-/// tungstenite's write buffer, in bytes: messages made in one turn leave in one system call.
-pub const WRITE_BUFFER_BYTES: usize = 4 * 1024;
+/// tungstenite's write buffer, in bytes: short messages made in one turn leave in one system call. What it has grown to it
+/// keeps for the length of the call; one message of a reply is 950 bytes.
+pub const WRITE_BUFFER_BYTES: usize = 1024;
 /// Bytes that may wait for a peer that has stopped reading. Eight seconds of audio in JSON is 86 KB;
 /// past this the call ends.
 pub const WRITE_BUFFER_BYTES_MAX: usize = 128 * 1024;

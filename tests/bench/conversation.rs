@@ -91,9 +91,9 @@ fn converse(bench: &Bench, calls: usize, window: Duration) -> Result<Row, String
     let outcome = (|| {
         let media = running.id();
         let others = others(&running);
-        // One call warms up allocators, code and caches before the empty size is read.
+        // One conversation warms up allocators, code and caches before the empty size is read.
         let mut first = Callers::connect(&target, 1, turns.clone(), bench.root())?;
-        first.run(Duration::from_secs(3));
+        first.run(WARM_UP);
         drop(first);
         std::thread::sleep(Duration::from_millis(500));
         let empty = (resident_kib(media)?, sum(&others, resident_kib));

@@ -172,10 +172,7 @@ impl Channel {
                     let Ok(permit) = Arc::clone(&dials).acquire_owned().await else { break };
                     // From here on it can be ended, the dialling too.
                     let ended = self.enter(number);
-                    let this = Arc::clone(&self);
-                    tokio::spawn(async move {
-                        this.dial(number, class, vendor, ended, permit).await;
-                    });
+                    tokio::spawn(Arc::clone(&self).dial(number, class, vendor, ended, permit));
                 }
                 None => self.refuse(0, None, DialFault::BadQuestion),
             }
@@ -224,7 +221,7 @@ impl Channel {
     }
 
     async fn dial(
-        &self,
+        self: Arc<Self>,
         number: u64,
         class: DataClass,
         vendor: VendorId,
@@ -271,11 +268,13 @@ impl Channel {
             token_ttl_s: u32::try_from(terms.token_ttl.as_secs()).unwrap_or(u32::MAX),
         });
         let since = self.shared.clock.now().saturating_sub(began);
-        // Holding is not dialling: those who wait for a place get this one.
+        // Holding is not dialling: those who wait for a place get this one, and what dialling took is given back.
         drop(dialling);
-        hold(connection, vendor, term, since, ended, log).await;
-        self.lent().remove(&number);
-        drop(place);
+        tokio::spawn(async move {
+            hold(connection, vendor, term, since, ended, log).await;
+            self.lent().remove(&number);
+            drop(place);
+        });
     }
 
     fn refuse(&self, number: u64, vendor: Option<VendorId>, reason: DialFault) {

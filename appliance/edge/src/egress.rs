@@ -248,6 +248,8 @@ fn parse_terms(head: &[u8; HEAD_BYTES], mut roots: Vec<u8>) -> Option<(Terms, us
         bytes => Some(Manner::parse(bytes)?),
     };
     roots.drain(..manner_length);
+    // There was room for the longest; what is kept is kept for as long as a handshake takes.
+    roots.shrink_to_fit();
     let duration = |bytes: &[u8; 4]| Duration::from_millis(u64::from(u32::from_be_bytes(*bytes)));
     let terms = Terms {
         vendor,

@@ -1,8 +1,8 @@
-//! TLS towards a vendor: which certificates are trusted, and nothing kept between connections.
+//! TLS towards a vendor: which certificates are trusted, and nothing kept between connections but that.
 //!
 //! It opens nothing and checks no agreement; name and roots come from the registry.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
@@ -12,22 +12,31 @@ use rustls_pki_types::pem::PemObject as _;
 
 /// TLS 1.2 or later, the registry's roots or, when `roots_pem` is empty, those that browsers trust; no resumption.
 /// `None` when a root is no certificate.
+///
+/// Who has the same roots has the same one: it takes more memory than the rest of a connection, and reading
+/// certificates more time than a request.
 #[must_use]
 pub fn client_config(roots_pem: &str) -> Option<Arc<ClientConfig>> {
-    /// The one for everybody whose roots are those: they take more memory than all the rest of a connection.
+    /// The ones that are in use, by their roots.
+    static OTHERS: Mutex<Vec<(String, Weak<ClientConfig>)>> = Mutex::new(Vec::new());
     static BROWSERS: OnceLock<Option<Arc<ClientConfig>>> = OnceLock::new();
-    let mut roots = RootCertStore::empty();
     if roots_pem.is_empty() {
-        let made = BROWSERS.get_or_init(|| {
-            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-            config_with(roots)
-        });
-        return made.clone();
+        let roots = || webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
+        return BROWSERS.get_or_init(|| config_with(roots())).clone();
     }
+    let mut others = OTHERS.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = others.iter().find(|(pem, _)| pem == roots_pem);
+    if let Some(config) = known.and_then(|(_, config)| config.upgrade()) {
+        return Some(config);
+    }
+    let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(roots_pem.as_bytes()) {
         roots.add(certificate.ok()?).ok()?;
     }
-    config_with(roots)
+    let config = config_with(roots)?;
+    others.retain(|(_, config)| config.strong_count() > 0);
+    others.push((roots_pem.to_owned(), Arc::downgrade(&config)));
+    Some(config)
 }
 
 fn config_with(roots: RootCertStore) -> Option<Arc<ClientConfig>> {
@@ -52,5 +61,16 @@ mod tests {
         assert!(client_config("").is_some());
         let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         assert!(client_config(broken).is_none());
+    }
+
+    #[test]
+    fn who_has_the_same_roots_has_the_same_configuration_for_as_long_as_it_is_used() {
+        // Texts without a certificate: nobody is trusted.
+        let config = client_config("one").unwrap();
+        assert!(Arc::ptr_eq(&config, &client_config("one").unwrap()));
+        assert!(!Arc::ptr_eq(&config, &client_config("other").unwrap()));
+        let gone = Arc::downgrade(&config);
+        drop(config);
+        assert!(gone.upgrade().is_none(), "nothing keeps what nobody uses");
     }
 }

@@ -3,17 +3,23 @@
 //! What a call has said passes through the stack of its worker: copies, moved values, spilled registers. The
 //! allocator does not see those. Nothing is wiped while the work goes on, so a frame of audio costs no more.
 
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use ward_sys::stack::wipe_dead;
 
 /// Runs a task; however it ends, by itself, by a panic or by being dropped, its stack is overwritten after it.
-pub async fn wiped(task: impl Future<Output = ()>) {
-    // Dropped last.
-    let _wipe = WipeAtEnd;
-    let mut task = pin!(task);
-    std::future::poll_fn(|context| poll_apart(task.as_mut(), context)).await;
+///
+/// The task is put on the heap first: a future that holds another one has room for it twice, before and after its
+/// first poll, and a call's is most of what an idle call takes.
+pub fn wiped(task: impl Future<Output = ()>) -> impl Future<Output = ()> {
+    let task = Box::pin(task);
+    async move {
+        // Dropped last.
+        let _wipe = WipeAtEnd;
+        let mut task = task;
+        std::future::poll_fn(|context| poll_apart(task.as_mut(), context)).await;
+    }
 }
 
 /// The same for work that does not wait.

@@ -345,8 +345,9 @@ impl Begun {
         // The request's head, and the signature in it, would stay in there for as long as the call lasts.
         socket.wipe_with_next_read();
         let session = Session::new(context, clock.now());
+        let running = socket::run(stream, early, session, clock, drain, vendors);
         tokio::spawn(wiped(async move {
-            socket::run(stream, early, session, clock, drain, vendors).await;
+            running.await;
             drop((slot, live));
         }));
     }

@@ -57,19 +57,28 @@ pub const fn close_code(end: CallEnd) -> Option<u16> {
 }
 
 /// Runs one stream to its end over `stream`, of which `early` has been read already; its call has `vendors`.
-pub async fn run<S>(
+pub fn run<S>(
     stream: S,
     early: Vec<u8>,
     session: Session,
     clock: Clock,
     drain: Drain,
     vendors: Option<Arc<Vendors>>,
-) where
+) -> impl Future<Output = ()>
+where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let log = session.log().clone();
-    let mut socket = Socket::new(stream, early, session, clock);
+    // On the heap before there is a future: one that is given all this has room for it twice.
+    let mut socket = Box::new(Socket::new(stream, early, session, clock));
     socket.vendors = vendors;
+    run_to_end(socket, drain)
+}
+
+async fn run_to_end<S>(mut socket: Box<Socket<S>>, drain: Drain)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let (log, clock) = (socket.session.log().clone(), socket.clock);
     let mut end = socket.serve(&drain).await;
     // First of all: what a vendor was told of the call ends with it.
     socket.part();

@@ -100,6 +100,8 @@ pub const RECOGNISER_KEEP_ALIVE: Duration = Duration::from_secs(4);
 pub const RECOGNISER_STALL: Duration = Duration::from_secs(3);
 /// One message of a recogniser's, in bytes. Deepgram's, with a time for every word of half a minute, are under 16 KiB.
 pub const RECOGNISER_MESSAGE_BYTES_MAX: usize = 64 * 1024;
+/// What may wait to be written to a recogniser, in bytes: one message of audio, and answers to its pings.
+pub const RECOGNISER_WRITE_BUFFER_BYTES_MAX: usize = 4 * 1024;
 /// The text in it, in bytes: half a minute of fast speech is under 1 KiB.
 pub const RECOGNISER_TEXT_BYTES_MAX: usize = 4 * 1024;
 /// Messages of one connection that make no sense before it is given up.

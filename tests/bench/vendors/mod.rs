@@ -29,6 +29,8 @@ pub(crate) use turns::{Counts, Name, Turn, Turns};
 // Quick ones, so that a reply is there before Ward would fill the silence with a phrase of its own (600 ms).
 /// From the partial text to the final one, which so comes with the endpointing that Ward asks for.
 const FINAL_LATENCY: Duration = Duration::from_millis(180);
+/// The same for whoever asks for it.
+const FINALISE_LATENCY: Duration = Duration::from_millis(80);
 /// From the request to the first token, and from token to token.
 const FIRST_TOKEN: Duration = Duration::from_millis(80);
 const TOKEN_STEP: Duration = Duration::from_millis(10);
@@ -224,10 +226,16 @@ impl Ears {
                         }
                     }
                 }
-                (0x81, text) if text.windows(8).any(|word| word == b"Finalize") => {
-                    let empty = results("", "", true, r#","from_finalize":true"#);
-                    connection.text(&empty).await?;
-                }
+                (0x81, text) if text.windows(8).any(|word| word == b"Finalize") => match final_at {
+                    // The words that are waited for, sooner. Nothing would mean that there were none.
+                    Some(at) => {
+                        final_at = Some(at.min(tokio::time::Instant::now() + FINALISE_LATENCY));
+                    }
+                    None => {
+                        let empty = results("", "", true, r#","from_finalize":true"#);
+                        connection.text(&empty).await?;
+                    }
+                },
                 (0x81, _) => {}
                 _ => return Err(io::ErrorKind::UnexpectedEof.into()),
             }

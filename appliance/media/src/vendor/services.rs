@@ -69,7 +69,7 @@ impl CallServices {
             bad_messages: Arc::clone(&bad_messages),
         };
         // It says goodbye by itself.
-        tokio::spawn(wiped(Box::pin(listening.run())));
+        tokio::spawn(wiped(listening.run()));
         let answering = Model {
             warm: warm(Service::Model),
             inbox: Arc::clone(&model),
@@ -83,10 +83,7 @@ impl CallServices {
             speech: speaker,
             reports: reporter,
         };
-        // Each in a box: wrapping a task would take room for it twice.
-        let answering = tokio::spawn(wiped(Box::pin(answering.run())));
-        let speaking = tokio::spawn(wiped(Box::pin(speaking.run())));
-        let tasks = [answering, speaking];
+        let tasks = [tokio::spawn(wiped(answering.run())), tokio::spawn(wiped(speaking.run()))];
         Self {
             recogniser,
             model,

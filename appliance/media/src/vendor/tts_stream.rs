@@ -73,7 +73,8 @@ impl Voice {
             match asked {
                 None => return,
                 Some(ToVoice::Unsay) => {}
-                Some(ToVoice::Say { sentence, text }) => self.say(sentence, text).await,
+                // What speaking takes is there while it goes on.
+                Some(ToVoice::Say { sentence, text }) => Box::pin(self.say(sentence, text)).await,
             }
         }
     }

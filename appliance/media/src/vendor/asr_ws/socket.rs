@@ -69,7 +69,7 @@ impl Socket {
         let config = WebSocketConfig::default()
             .read_buffer_size(limit::READ_BUFFER_BYTES)
             .write_buffer_size(limit::READ_BUFFER_BYTES)
-            .max_write_buffer_size(limit::WRITE_BUFFER_BYTES)
+            .max_write_buffer_size(limit::RECOGNISER_WRITE_BUFFER_BYTES_MAX)
             .max_message_size(Some(limit::RECOGNISER_MESSAGE_BYTES_MAX))
             .max_frame_size(Some(limit::RECOGNISER_MESSAGE_BYTES_MAX));
         let protocol = WebSocketContext::from_partially_read(early, Role::Client, Some(config));

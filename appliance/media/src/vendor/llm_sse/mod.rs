@@ -94,7 +94,10 @@ impl Model {
                 None => return,
                 // It has been answered already.
                 Some(ToModel::Cancel { .. }) => {}
-                Some(ToModel::Ask { request, prompt }) => self.answer(request, prompt).await,
+                // What answering takes is there while it goes on.
+                Some(ToModel::Ask { request, prompt }) => {
+                    Box::pin(self.answer(request, prompt)).await;
+                }
             }
         }
     }
