@@ -239,7 +239,7 @@ fn every_problem_of_the_rules_is_named() {
         ("replies.toml", "rule = \"legal\"", "rule = \"advice\"", "the rule advice is there twice"),
         ("replies.toml", "length = \"stopped_length\"", "", "heard.length is missing"),
         ("phrases.toml", "name = \"filler\"", "name = \"greeting\"", "greeting is there twice"),
-        ("phrases.toml", "One moment, please.", " ", "filler has no text"),
+        ("phrases.toml", "One moment.", " ", "filler has no text"),
         ("words.toml", "\"can not\" =", "\"can not now\" =", "is not one word or two"),
         ("prompt.toml", "prompt = ", "promt = ", "unknown field"),
     ] {
