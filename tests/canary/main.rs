@@ -14,6 +14,10 @@ mod edge;
 mod webhook;
 mod stream;
 mod vendor;
+mod scripted;
+mod answers;
+mod dialects;
+mod conversation;
 mod tool;
 mod matrix;
 mod sinks;
@@ -22,6 +26,7 @@ use std::path::{Path, PathBuf};
 
 use ward_tests::binaries::{negative_control, release, variant};
 
+use crate::class::Canary;
 use crate::matrix::{Run, run, run_servers};
 use crate::ward::Build;
 
@@ -54,20 +59,25 @@ fn nothing_that_came_in_comes_out_and_the_same_search_finds_it_where_it_does() {
     run.write("target/canary.md");
     assert_is_whole(&run);
     assert!(run.found.is_empty(), "{}", run.describe_found());
-    // What has to come back, did: the search was made where it comes back.
-    let [pings, streams] = run.rightful;
-    assert!(pings > 150 && streams > 10, "{pings} pings and {streams} streams by right");
+    // What has to go on or come back, did: the search was made where it does.
+    for (right, least) in conversation::RIGHTS_MIN {
+        let count = run.rightful.get(right).copied().unwrap_or_default();
+        assert!(count >= least, "{count} {right}: {:?}", run.rightful);
+    }
 
     let control = on_its_own(controlled(), "control");
     control.write("target/canary-control.md");
     assert_is_whole(&control);
-    let missed = control.missed();
-    let (all, found) = (control.canaries.0.len(), control.canaries.0.len() - missed.len());
-    println!(
-        "the negative control: {found} of {all} canaries found\n{}",
-        control.describe_missed()
-    );
-    assert!(found * 100 >= all * FOUND_PERCENT_MIN, "{found} of {all}");
+    println!("{}", control.describe_missed());
+    for (what, is_of) in [
+        ("all ways", (|_| true) as fn(&Canary) -> bool),
+        ("a conversation's ways", conversation::is_of_conversation),
+    ] {
+        let all = control.canaries.0.iter().filter(|one| is_of(one)).count();
+        let found = all - control.missed().into_iter().filter(|one| is_of(one)).count();
+        println!("the negative control, {what}: {found} of {all} canaries found");
+        assert!(found * 100 >= all * FOUND_PERCENT_MIN, "{what}: {found} of {all}");
+    }
 }
 
 fn assert_is_whole(run: &Run) {

@@ -46,12 +46,12 @@ fn frame(first: u8, body: &[u8]) -> Vec<u8> {
 }
 
 /// The batch as members of a JSON object: what was sent is a string of JSON already.
-fn members(batch: &[Sent]) -> String {
+pub(crate) fn members(batch: &[Sent]) -> String {
     let all = batch.iter().map(|(class, sent)| format!("\"{class:?}\":\"{sent}\""));
     all.collect::<Vec<_>>().join(",")
 }
 
-fn names(batch: &[Sent]) -> String {
+pub(crate) fn names(batch: &[Sent]) -> String {
     let all = batch.iter().map(|(_, sent)| format!("\"{sent}\":\"x\""));
     all.collect::<Vec<_>>().join(",")
 }
@@ -107,7 +107,7 @@ impl Talk {
     }
 
     /// Audio, one message each 8,000 bytes at most.
-    fn speak(&mut self, audio: &[u8]) {
+    pub(crate) fn speak(&mut self, audio: &[u8]) {
         for (number, piece) in audio.chunks(4_000).enumerate() {
             let payload = STANDARD.encode(piece);
             let (chunk, timestamp) = (number + 1, number * 500);
