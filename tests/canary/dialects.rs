@@ -145,7 +145,8 @@ fn messages(ways: &mut Ways<'_>) {
         text(&results(&format!("{} {}", joined(batch, " "), "x".repeat(LONG)), LAST))
     });
     ways.frames("recogniser: message too long", |batch| {
-        text(&results(&joined(batch, " "), &format!("\"x\":\"{}\"", "x".repeat(LONGEST))))
+        let (whole, rest) = (results(&joined(batch, " "), LAST), "x".repeat(LONGEST));
+        text(&whole.replace("\"confidence\"", &format!("\"x\":\"{rest}\",\"confidence\"")))
     });
 }
 
