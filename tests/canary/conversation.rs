@@ -242,3 +242,39 @@ fn finish(held: Held, build: &Build, canaries: &mut Canaries, sinks: &mut Sinks)
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_somewhere_by_right_is_a_leak_anywhere_else() {
+        let at = |path: &str, sink| {
+            let (path, value) = (path.to_owned(), String::new());
+            let (class, encoding, sent) = (Class::Bearer, Encoding::Plain, String::new());
+            right(&Canary { path, class, encoding, value, sent }, sink)
+        };
+        let paths = [
+            (REPEATED, &["model", "voice"][..]),
+            ("replies: text", &["voice"]),
+            ("speech: a sentence", &["frames"]),
+            (AUDIO, &["recogniser"]),
+            (RECOGNISER_PINGS, &["recogniser"]),
+            (TOKEN, &["recogniser", "voice"]),
+            (SIGNED, &["model"]),
+            (KEYS, &["tokens"]),
+            (PINGS, &["frames"]),
+            ("recogniser: names of request and model", &[]),
+            ("model: calls of tools", &[]),
+            ("voice: error in JSON", &[]),
+            ("tokens: error in JSON", &[]),
+        ];
+        for (path, expected) in paths {
+            let found: Vec<&str> =
+                Sinks::ALL.into_iter().filter(|sink| at(path, sink).is_some()).collect();
+            let mut expected = expected.to_vec();
+            expected.sort_by_key(|sink| Sinks::ALL.iter().position(|one| one == sink));
+            assert_eq!(found, expected, "{path}");
+        }
+    }
+}

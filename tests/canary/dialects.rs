@@ -123,6 +123,11 @@ fn messages(ways: &mut Ways<'_>) {
         let of = |(_, sent): &Sent| text(&format!(r#"{{"type":"{sent}","x":"{sent}"}}"#));
         batch.iter().flat_map(of).collect()
     });
+    broken_messages(ways);
+}
+
+/// Messages that are none.
+fn broken_messages(ways: &mut Ways<'_>) {
     ways.frames("recogniser: partial that is malformed", |batch| {
         let whole = results(&joined(batch, " "), PARTIAL);
         text(&whole[..whole.len() - 9])

@@ -1,9 +1,10 @@
 //! The canary matrix: no identifier of a patient or caller, and no secret, leaves Ward's servers where it should not.
 //!
 //! A canary is a random value in the shape of an identifier. One of each class and encoding goes in on every way
-//! there is, from outside and into the programs that ship; then everything that came out is searched for all of them in every
-//! encoding. The negative control sends the same to a build that writes what it reads into its log, and must
-//! find nearly all of it: a detector that finds nothing there would prove nothing here.
+//! there is, from outside and into the programs that ship, a conversation's vendors included; then everything that
+//! came out, and what each vendor was told, is searched for all of them in every encoding, and what is there by
+//! right is counted apart. The negative control sends the same to a build that writes what it reads into its log, and
+//! must find nearly all of it: a detector that finds nothing there would prove nothing here.
 //!
 //! It needs root: it makes a network for the vendor, reads other users' processes and the kernel's log.
 
