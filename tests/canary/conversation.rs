@@ -23,6 +23,8 @@ use crate::webhook::Account;
 
 /// Calls at once.
 const CALLS: usize = 48;
+/// How often as many calls are begun as there are answers left.
+const ROUNDS_MAX: usize = 6;
 /// Silence of a caller before their first word, in bytes of µ-law: then a turn is over when the recogniser says so.
 const SILENCE_BYTES: usize = 1_600;
 
@@ -166,13 +168,26 @@ fn hold(
     answers: Vec<Answer>,
     sinks: &mut Sinks,
 ) {
-    let mut answers = answers.into_iter().peekable();
-    while answers.peek().is_some() {
-        vendors.queue(asked, answers.by_ref().take(CALLS));
-        let calls: Vec<Talk> = (0..CALLS).map(|_| call(peer)).collect();
-        vendors.await_quiet();
+    for some in answers.chunks(CALLS) {
+        let calls = give(peer, vendors, asked, some.to_vec());
         calls.into_iter().for_each(|talk| talk.end(sinks));
     }
+}
+
+/// Begins conversations until each of `answers` was given.
+fn give(peer: &Peer<'_>, vendors: &Scripted, asked: Asked, answers: Vec<Answer>) -> Vec<Talk> {
+    let mut left = answers.len();
+    vendors.queue(asked, answers);
+    let mut calls = Vec::new();
+    // On a loaded machine a call may give a vendor up before it has asked for what is next.
+    for _ in 0..ROUNDS_MAX {
+        calls.extend((0..left).map(|_| call(peer)));
+        left = vendors.await_quiet();
+        if left == 0 {
+            return calls;
+        }
+    }
+    panic!("{left} answers that nobody asked for");
 }
 
 /// What the caller says, byte for byte: only what base64 leaves recognisable.
@@ -212,12 +227,11 @@ fn repeated(canaries: &mut Canaries) -> Vec<Answer> {
 
 /// Conversations in the middle of a turn while their server is killed.
 fn abort(peer: &Peer<'_>, vendors: &Scripted, canaries: &mut Canaries, sinks: &mut Sinks) {
-    let mut calls = Vec::new();
+    let mut answers = Vec::new();
     each_batch(canaries, "words: of a conversation that ends by SIGABRT", |_, batch| {
-        vendors.queue(Asked::Recogniser, [Answer::upgrade("", said(&joined(batch, " ")))]);
-        calls.push(call(peer));
+        answers.push(Answer::upgrade("", said(&joined(batch, " "))));
     });
-    vendors.await_quiet();
+    let calls = give(peer, vendors, Asked::Recogniser, answers);
     peer.ward.look_at_processes(sinks);
     peer.ward.abort(Signal::ABORT, 1, sinks);
     calls.into_iter().for_each(|talk| talk.end(sinks));

@@ -16,8 +16,8 @@ use ward_tests::websocket::Frame;
 
 /// Nothing has been said by anybody for so long: what was to come of an answer has come.
 const QUIET: Duration = Duration::from_millis(300);
-/// Long enough for a loaded machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Nobody has asked anything for so long: they have given up.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// What a recogniser hears when nothing else is to be heard.
 const USUAL: &str = "i would like to book an appointment please";
 
@@ -203,18 +203,16 @@ impl Scripted {
         self.state().answers.entry(asked).or_default().extend(answers);
     }
 
-    /// Waits until every answer was given and nothing more comes of it.
-    pub(crate) fn await_quiet(&self) {
-        let until = Instant::now() + PATIENCE;
+    /// Waits until every answer was given and nothing more comes of it, or until nobody asks any more; how many are left.
+    pub(crate) fn await_quiet(&self) -> usize {
         loop {
             std::thread::sleep(Duration::from_millis(10));
             let state = self.0.lock().unwrap();
             let left: usize = state.answers.values().map(VecDeque::len).sum();
-            let is_quiet = state.touched.elapsed() >= QUIET;
-            if left == 0 && is_quiet {
-                return;
+            let enough = if left == 0 { QUIET } else { PATIENCE };
+            if state.touched.elapsed() >= enough {
+                return left;
             }
-            assert!(Instant::now() < until, "{left} answers that nobody asked for");
         }
     }
 
