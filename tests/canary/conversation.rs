@@ -130,7 +130,7 @@ pub(crate) fn deliver(
     of(&held, &mut |peer| {
         audio(peer, &held.vendors, canaries, sinks);
         let repeated = repeated(canaries);
-        hold(peer, &held.vendors, Asked::Recogniser, repeated, sinks);
+        hold(peer, &held.vendors, Asked::Recogniser, &repeated, sinks);
         for asked in Asked::ALL {
             let own = match asked {
                 Asked::Tokens => tokens(canaries),
@@ -139,7 +139,7 @@ pub(crate) fn deliver(
                 Asked::Voice => voice(canaries),
             };
             let all = [own, answers(asked, canaries)].concat();
-            hold(peer, &held.vendors, asked, all, sinks);
+            hold(peer, &held.vendors, asked, &all, sinks);
         }
         abort(peer, &held.vendors, canaries, sinks);
     });
@@ -148,7 +148,7 @@ pub(crate) fn deliver(
     let held = start(build, &format!("{name}-messages"), kind, canaries);
     of(&held, &mut |peer| {
         let all = message_events(canaries);
-        hold(peer, &held.vendors, Asked::Model, all, sinks);
+        hold(peer, &held.vendors, Asked::Model, &all, sinks);
     });
     finish(held, build, canaries, sinks);
 }
@@ -161,13 +161,7 @@ fn call(peer: &Peer<'_>) -> Talk {
 }
 
 /// Holds conversations until each of `answers` was given by the vendor that is `asked`.
-fn hold(
-    peer: &Peer<'_>,
-    vendors: &Scripted,
-    asked: Asked,
-    answers: Vec<Answer>,
-    sinks: &mut Sinks,
-) {
+fn hold(peer: &Peer<'_>, vendors: &Scripted, asked: Asked, answers: &[Answer], sinks: &mut Sinks) {
     for some in answers.chunks(CALLS) {
         let calls = give(peer, vendors, asked, some.to_vec());
         calls.into_iter().for_each(|talk| talk.end(sinks));
