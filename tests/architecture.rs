@@ -223,6 +223,7 @@ fn production_files_stay_small() {
 /// Where a build can be made to leak, as the negative control of `tests/canary` is: file, and how many lines
 /// depend on it. It is no feature, so that no manifest, dependency or `--all-features` can ask for it.
 const LEAKS: &[(&str, usize)] = &[
+    ("appliance/broker/src/mint.rs", 1),
     ("appliance/edge/src/connection.rs", 1),
     ("appliance/edge/src/handed.rs", 1),
     ("appliance/edge/src/log/leak.rs", 0),
@@ -232,7 +233,7 @@ const LEAKS: &[(&str, usize)] = &[
     ("appliance/edge/src/tcp.rs", 2),
     ("appliance/init/src/log.rs", 1),
     ("appliance/media/src/socket.rs", 2),
-    ("appliance/media/src/vendor/connection.rs", 3),
+    ("appliance/media/src/vendor/connection.rs", 5),
     ("appliance/ward/src/settings.rs", 3),
     ("appliance/ward/src/vendors.rs", 1),
 ];

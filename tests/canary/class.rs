@@ -4,7 +4,6 @@
 //! other run. It sends nothing.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -202,10 +201,10 @@ impl Encoding {
     pub(crate) fn of(self, text: &str) -> String {
         match self {
             Self::Plain => text.to_owned(),
-            Self::Url => each(text, |byte| format!("%{byte:02X}")),
-            Self::Json => each(text, |byte| format!("\\u{byte:04x}")),
+            Self::Url => each(text, "%", CAPITALS),
+            Self::Json => each(text, "\\u00", SMALL),
             Self::Base64 => STANDARD.encode(text),
-            Self::Hex => each(text, |byte| format!("{byte:02x}")),
+            Self::Hex => each(text, "", SMALL),
             Self::Lower => text.to_ascii_lowercase(),
             Self::Upper => text.to_ascii_uppercase(),
             Self::Spoken => spoken(text, " "),
@@ -213,8 +212,20 @@ impl Encoding {
     }
 }
 
-pub(crate) fn each(text: &str, write: impl Fn(u8) -> String) -> String {
-    text.bytes().map(write).collect()
+/// Hexadecimal digits.
+pub(crate) const SMALL: &[u8; 16] = b"0123456789abcdef";
+/// The same in capitals.
+pub(crate) const CAPITALS: &[u8; 16] = b"0123456789ABCDEF";
+
+/// Each byte in two hexadecimal `digits`, with `before` in front. Millions are written, so none is formatted.
+pub(crate) fn each(text: &str, before: &str, digits: &[u8; 16]) -> String {
+    let mut written = Vec::with_capacity(text.len() * (before.len() + 2));
+    for byte in text.bytes() {
+        written.extend_from_slice(before.as_bytes());
+        written.push(digits[usize::from(byte >> 4)]);
+        written.push(digits[usize::from(byte & 15)]);
+    }
+    String::from_utf8(written).unwrap()
 }
 
 /// Its digits in words.
@@ -235,7 +246,9 @@ pub(crate) fn percent(text: &str, space: &str) -> String {
         } else if byte == b' ' {
             written.push_str(space);
         } else {
-            write!(written, "%{byte:02X}").unwrap();
+            written.push('%');
+            written.push(char::from(CAPITALS[usize::from(byte >> 4)]));
+            written.push(char::from(CAPITALS[usize::from(byte & 15)]));
         }
     }
     written

@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ward_tests::memory::inner_base64;
 
-use crate::class::{Canary, Class, Encoding, each, percent, spoken};
+use crate::class::{CAPITALS, Canary, Class, Encoding, SMALL, each, percent, spoken};
 
 /// One way in which a canary may be written.
 struct Form {
@@ -31,7 +31,7 @@ struct Index {
     filter: Vec<u64>,
 }
 
-const FILTER_BITS: u32 = 24;
+const FILTER_BITS: u32 = 27;
 const SHORT_KEY: usize = 8;
 const LONG_KEY: usize = 28;
 const FACTOR: u64 = 0x0000_0100_0000_01B3;
@@ -82,7 +82,8 @@ fn forms_of(canary: &Canary) -> Vec<(&'static str, Vec<u8>, usize)> {
     let mut forms: Vec<(&'static str, Vec<u8>, usize)> = Vec::new();
     let mut add = |name, text: String, window: usize| {
         let window = window.min(text.len());
-        for space in ["+", "%20"] {
+        let spaces: &[&str] = if text.contains(' ') { &["+", "%20"] } else { &["+"] };
+        for space in spaces {
             let written = percent(&text, space);
             if written != text {
                 // In proportion: what is written out is longer.
@@ -104,7 +105,7 @@ fn forms_of(canary: &Canary) -> Vec<(&'static str, Vec<u8>, usize)> {
         add("hexadecimal", Encoding::Hex.of(text), characters * 2);
         add("hexadecimal", Encoding::Hex.of(text).to_ascii_uppercase(), characters * 2);
         add("JSON's escapes", Encoding::Json.of(text), characters * 6);
-        add("JSON's escapes", each(text, |byte| format!("\\u{byte:04X}")), characters * 6);
+        add("JSON's escapes", each(text, "\\u00", CAPITALS), characters * 6);
         forms_percent(text, characters, &mut add);
     }
     if canary.is_digits() {
@@ -128,7 +129,7 @@ fn forms_of(canary: &Canary) -> Vec<(&'static str, Vec<u8>, usize)> {
 
 fn forms_percent(text: &str, characters: usize, add: &mut impl FnMut(&'static str, String, usize)) {
     add("percent-encoded", Encoding::Url.of(text), characters * 3);
-    add("percent-encoded", each(text, |byte| format!("%{byte:02x}")), characters * 3);
+    add("percent-encoded", each(text, "%", SMALL), characters * 3);
 }
 
 impl Form {

@@ -1,9 +1,10 @@
 //! The canary matrix: no identifier of a patient or caller, and no secret, leaves Ward's servers where it should not.
 //!
 //! A canary is a random value in the shape of an identifier. One of each class and encoding goes in on every way
-//! there is, from outside and into the programs that ship; then everything that came out is searched for all of them in every
-//! encoding. The negative control sends the same to a build that writes what it reads into its log, and must
-//! find nearly all of it: a detector that finds nothing there would prove nothing here.
+//! there is, from outside and into the programs that ship, a conversation's vendors included; then everything that
+//! came out, and what each vendor was told, is searched for all of them in every encoding, and what is there by
+//! right is counted apart. The negative control sends the same to a build that writes what it reads into its log, and
+//! must find nearly all of it: a detector that finds nothing there would prove nothing here.
 //!
 //! It needs root: it makes a network for the vendor, reads other users' processes and the kernel's log.
 
@@ -14,6 +15,10 @@ mod edge;
 mod webhook;
 mod stream;
 mod vendor;
+mod scripted;
+mod answers;
+mod dialects;
+mod conversation;
 mod tool;
 mod matrix;
 mod sinks;
@@ -22,6 +27,7 @@ use std::path::{Path, PathBuf};
 
 use ward_tests::binaries::{negative_control, release, variant};
 
+use crate::class::Canary;
 use crate::matrix::{Run, run, run_servers};
 use crate::ward::Build;
 
@@ -40,8 +46,8 @@ fn folder_of(program: &Path) -> PathBuf {
 }
 
 /// Ways in, and canaries, below which the matrix has shrunk.
-const PATHS_MIN: usize = 91;
-const CANARIES_MIN: usize = 14_000;
+const PATHS_MIN: usize = 251;
+const CANARIES_MIN: usize = 39_000;
 /// Of a hundred canaries, how many the negative control must find.
 const FOUND_PERCENT_MIN: usize = 95;
 
@@ -53,21 +59,27 @@ fn nothing_that_came_in_comes_out_and_the_same_search_finds_it_where_it_does() {
     let run = on_its_own(shipped(), "shipped");
     run.write("target/canary.md");
     assert_is_whole(&run);
+    println!("by right: {:?}", run.rightful);
     assert!(run.found.is_empty(), "{}", run.describe_found());
-    // What has to come back, did: the search was made where it comes back.
-    let [pings, streams] = run.rightful;
-    assert!(pings > 150 && streams > 10, "{pings} pings and {streams} streams by right");
+    // What has to go on or come back, did: the search was made where it does.
+    for (right, least) in conversation::RIGHTS_MIN {
+        let count = run.rightful.get(right).copied().unwrap_or_default();
+        assert!(count >= least, "{count} {right}: {:?}", run.rightful);
+    }
 
     let control = on_its_own(controlled(), "control");
     control.write("target/canary-control.md");
     assert_is_whole(&control);
-    let missed = control.missed();
-    let (all, found) = (control.canaries.0.len(), control.canaries.0.len() - missed.len());
-    println!(
-        "the negative control: {found} of {all} canaries found\n{}",
-        control.describe_missed()
-    );
-    assert!(found * 100 >= all * FOUND_PERCENT_MIN, "{found} of {all}");
+    println!("{}", control.describe_missed());
+    for (what, is_of) in [
+        ("all ways", (|_| true) as fn(&Canary) -> bool),
+        ("a conversation's ways", conversation::is_of_conversation),
+    ] {
+        let all = control.canaries.0.iter().filter(|one| is_of(one)).count();
+        let found = all - control.missed().into_iter().filter(|one| is_of(one)).count();
+        println!("the negative control, {what}: {found} of {all} canaries found");
+        assert!(found * 100 >= all * FOUND_PERCENT_MIN, "{what}: {found} of {all}");
+    }
 }
 
 fn assert_is_whole(run: &Run) {

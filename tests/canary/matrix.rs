@@ -10,16 +10,19 @@ use ward_tests::vendor::entry;
 
 use crate::class::{Canaries, Canary, Class, Encoding};
 use crate::detector::Detector;
-use crate::stream::{OWN_SIDS, PINGS, Peer};
+use crate::stream::Peer;
 use crate::vendor::{HOST, Misbehaving};
 use crate::ward::{Build, Sinks, Ward, allow_core_dumps, core_dumps, folder, kernel_log};
 use crate::webhook::Account;
-use crate::{edge, stream, tool, vendor, webhook};
+use crate::{conversation, edge, stream, tool, vendor, webhook};
 
 const VENDOR: &str = "93.184.216.34";
 
 /// The path of what the servers were given to run with.
 const OWN_SETTINGS: &str = "settings of the run itself";
+
+/// The agent of servers whose callers hear recordings alone.
+const GREETER: &str = "MEDIA_AGENT=greeter\n";
 
 /// What came of a run.
 pub(crate) struct Run {
@@ -29,9 +32,10 @@ pub(crate) struct Run {
     pub(crate) bytes: BTreeMap<&'static str, usize>,
     /// Sink, canary, and as what it was found there.
     pub(crate) found: Vec<(&'static str, usize, &'static str)>,
-    /// How many came back by right: pings, and streams' own SIDs.
-    pub(crate) rightful: [usize; 2],
-    seconds: f64,
+    /// How many went on or came back by right, by which.
+    pub(crate) rightful: BTreeMap<&'static str, usize>,
+    /// How long it took, and the search of it.
+    seconds: [f64; 2],
 }
 
 /// Everything, in a network of this thread's own.
@@ -44,6 +48,7 @@ pub(crate) fn run(build: &Build, name: &'static str) -> Run {
     let (mut canaries, mut sinks) = (Canaries::default(), Sinks::new());
     serve(build, name, &mut canaries, &mut sinks);
     serve_with_vendor(build, name, &mut canaries, &mut sinks);
+    converse(build, name, &mut canaries, &mut sinks);
     tool::deliver(build, &mut canaries, &mut sinks);
     core_dumps(since, &mut sinks);
     let kernel_says = kernel_log();
@@ -57,6 +62,7 @@ pub(crate) fn run_servers(build: &Build, name: &'static str) -> (Run, String) {
     let began = Instant::now();
     let (mut canaries, mut sinks) = (Canaries::default(), Sinks::new());
     serve(build, name, &mut canaries, &mut sinks);
+    converse(build, name, &mut canaries, &mut sinks);
     let log = String::from_utf8_lossy(&sinks.0["log"]).into_owned();
     (search(name, canaries, &sinks, began), log)
 }
@@ -74,7 +80,7 @@ fn own_settings(canaries: &mut Canaries) -> (Account, String, String) {
     let token = canaries.one(OWN_SETTINGS, Class::AuthToken);
     let text = format!(
         "MEDIA_WSS_URL=wss://media.example.com\nNEXT_PUBLIC_SITE_URL=https://www.example.com\n\
-         TWILIO_ACCOUNT_SID={sid}\nTWILIO_AUTH_TOKEN={token}\nMEDIA_AGENT=greeter\n"
+         TWILIO_ACCOUNT_SID={sid}\nTWILIO_AUTH_TOKEN={token}\n"
     );
     let values = settings(&text).handshake_values().unwrap();
     let signature = values[0].to_base64();
@@ -90,6 +96,7 @@ fn own_settings(canaries: &mut Canaries) -> (Account, String, String) {
 
 fn serve(build: &Build, name: &str, canaries: &mut Canaries, sinks: &mut Sinks) {
     let (account, signature, settings) = own_settings(canaries);
+    let settings = format!("{settings}{GREETER}");
     let start = |role: &'static str, program: &str| {
         Ward::start(build, (role, program), &format!("{name}-{program}"), &settings, &[])
     };
@@ -122,7 +129,7 @@ fn serve_with_vendor(build: &Build, name: &str, canaries: &mut Canaries, sinks: 
     let standin = Misbehaving::serve(&format!("{VENDOR}:443"));
     let (account, signature, settings) = own_settings(canaries);
     let settings = format!(
-        "{settings}MEDIA_VENDORS=standin:audio\nBROKER_NAMESERVERS=127.0.0.1:{NAME_SERVER_PORT}\n"
+        "{settings}{GREETER}MEDIA_VENDORS=standin:audio\nBROKER_NAMESERVERS=127.0.0.1:{NAME_SERVER_PORT}\n"
     );
     let inputs = folder(&format!("{name}-vendors"));
     let (file, text) = entry("standin", HOST, &[]);
@@ -140,25 +147,27 @@ fn serve_with_vendor(build: &Build, name: &str, canaries: &mut Canaries, sinks: 
     media.finish(&build.tool, sinks);
 }
 
+/// A server that holds conversations.
+fn converse(build: &Build, name: &str, canaries: &mut Canaries, sinks: &mut Sinks) {
+    let (account, signature, settings) = own_settings(canaries);
+    conversation::deliver(build, name, (&account, &signature, &settings), canaries, sinks);
+}
+
 /// Looks for every canary in every sink.
 fn search(name: &'static str, canaries: Canaries, sinks: &Sinks, began: Instant) -> Run {
+    let searching = Instant::now();
     let detector = Detector::new(&canaries.0);
     let bytes = sinks.0.iter().map(|(sink, bytes)| (*sink, bytes.len())).collect();
-    let (mut found, mut rightful) = (Vec::new(), [0, 0]);
+    let (mut found, mut rightful) = (Vec::new(), BTreeMap::new());
     for (sink, bytes) in &sinks.0 {
         for (canary, form) in detector.find(bytes) {
-            let one = &canaries.0[canary];
-            // The two exceptions, each with its reason where it is named.
-            let is_ping = one.path == PINGS;
-            let is_stream = one.path == OWN_SIDS && one.class == Class::StreamSid;
-            if *sink == "frames" && (is_ping || is_stream) {
-                rightful[usize::from(is_stream)] += 1;
-            } else {
-                found.push((*sink, canary, form));
+            match conversation::right(&canaries.0[canary], sink) {
+                Some(right) => *rightful.entry(right).or_default() += 1,
+                None => found.push((*sink, canary, form)),
             }
         }
     }
-    let seconds = began.elapsed().as_secs_f64();
+    let seconds = [began.elapsed(), searching.elapsed()].map(|took| took.as_secs_f64());
     Run { name, canaries, bytes, found, rightful, seconds }
 }
 
@@ -169,7 +178,7 @@ impl Run {
         let classes: BTreeSet<Class> = all.iter().map(|one| one.class).collect();
         let encodings: BTreeSet<Encoding> = all.iter().map(|one| one.encoding).collect();
         format!(
-            "{}: {} ways in, {} classes, {} encodings: {} canaries in {} sinks are {} combinations, {} found; {} by right; {} KiB searched; {:.0} s",
+            "{}: {} ways in, {} classes, {} encodings: {} canaries in {} sinks are {} combinations, {} found; {} by right; {} KiB searched; {:.0} s, {:.0} of them for the search",
             self.name,
             self.canaries.paths().len(),
             classes.len(),
@@ -178,9 +187,10 @@ impl Run {
             self.bytes.len(),
             all.len() * self.bytes.len(),
             self.found.len(),
-            self.rightful.iter().sum::<usize>(),
+            self.rightful.values().sum::<usize>(),
             self.bytes.values().sum::<usize>() / 1_024,
-            self.seconds
+            self.seconds[0],
+            self.seconds[1]
         )
     }
 

@@ -33,12 +33,16 @@ pub(crate) struct Sinks(pub(crate) BTreeMap<&'static str, Vec<u8>>);
 
 impl Sinks {
     /// Every place that is looked at.
-    pub(crate) const ALL: [&'static str; 12] = [
+    pub(crate) const ALL: [&'static str; 16] = [
         "log",
         "stderr",
         "answers",
         "frames",
         "vendor",
+        "tokens",
+        "recogniser",
+        "model",
+        "voice",
         "tool",
         "metrics",
         "report",

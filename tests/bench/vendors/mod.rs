@@ -4,27 +4,20 @@
 //! One thread on a core of its own serves all of them and spins: a sleeping vendor would be woken by Ward's `send`, and
 //! that interrupt would fall on Ward. Tokens are granted to anybody and only looked for.
 
-mod http;
 mod turns;
 
 use std::io;
-use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustls::ServerConfig;
-use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::time::sleep;
-use tokio_rustls::TlsAcceptor;
 use ward::development_ca::DevelopmentCa;
-use ward::local_vendors::{entries, id};
-use ward_policy::phi::Secret;
 use ward_policy::service::Service;
+use ward_tests::scripted::{Connection, Doors, Request, Script};
 use ward_twilio::mulaw;
 
-use http::{Connection, Request};
 pub(crate) use turns::{Counts, Name, Turn, Turns};
+pub(crate) use ward_tests::scripted::MEDIA_SETTINGS;
 
 // Quick ones, so that a reply is there before Ward would fill the silence with a phrase of its own (600 ms).
 /// From the partial text to the final one, which so comes with the endpointing that Ward asks for.
@@ -62,83 +55,43 @@ impl Vendors {
         ca: &DevelopmentCa,
         pin: impl FnOnce() + Send + 'static,
     ) -> Result<Self, String> {
-        let text = |error: io::Error| error.to_string();
+        let issue = |host: &str| ca.issue(&[host]).map_err(|error| error.to_string());
+        let (doors, registry) = Doors::open(issue, &ca.certificate())?;
         let turns = Arc::new(Turns::default());
-        let mut doors = Vec::new();
-        let (mut keys, mut names) = (String::new(), Vec::new());
-        for part in Service::ALL {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(text)?;
-            listener.set_nonblocking(true).map_err(text)?;
-            let port = listener.local_addr().map_err(text)?.port();
-            let host = format!("{}.vendor.test", part.name());
-            keys.push_str(&format!("{}=0123456789abcdef0123456789abcdef\n", id(part)));
-            doors.push((part, listener, acceptor(ca, &host)?));
-            names.push((part, host, port));
-        }
-        let noted = Arc::clone(&turns);
+        let script = Arc::new(Load(Arc::clone(&turns)));
         std::thread::spawn(move || {
             pin();
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.map_or_else(drop, |runtime| runtime.block_on(serve(doors, noted)));
+            runtime.map_or_else(drop, |runtime| runtime.block_on(spin(doors, script)));
         });
-        let named: Vec<(Service, &str, u16)> =
-            names.iter().map(|(part, host, port)| (*part, host.as_str(), *port)).collect();
-        let hosts = names.iter().map(|(_, host, _)| format!("{host}=127.0.0.1"));
-        let registry = ward::vendors::Vendors {
-            registry: entries(&named, &ca.certificate()),
-            keys: Secret::new(keys),
-            settings: format!("BROKER_HOSTS={}\n", hosts.collect::<Vec<_>>().join(" ")),
-        };
         Ok(Self { registry, turns })
     }
 }
 
-/// The media server's settings for them.
-pub(crate) const MEDIA_SETTINGS: &str = "MEDIA_AGENT=conversation\n\
-     MEDIA_VENDORS=local-asr:audio local-llm:prompt local-tts:synth-text\n";
+/// What every caller of a load hears.
+struct Load(Arc<Turns>);
 
-fn acceptor(ca: &DevelopmentCa, host: &str) -> Result<TlsAcceptor, String> {
-    let identity = ca.issue(&[host]).map_err(|error| error.to_string())?;
-    let chain = CertificateDer::pem_slice_iter(identity.chain.as_bytes()).flatten().collect();
-    let key = PrivateKeyDer::from_pem_slice(identity.key.expose().as_bytes());
-    let key = key.map_err(|error| error.to_string())?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key));
-    Ok(TlsAcceptor::from(Arc::new(config.map_err(|error| error.to_string())?)))
+impl Script for Load {
+    fn connected(&self) {
+        self.0.count(|counts| counts.connections += 1);
+    }
+
+    async fn answer(
+        &self,
+        door: Service,
+        number: u16,
+        connection: &mut Connection,
+        request: &Request,
+    ) -> io::Result<()> {
+        answer(door, number, connection, request, &self.0).await
+    }
 }
 
-async fn serve(doors: Vec<(Service, TcpListener, TlsAcceptor)>, turns: Arc<Turns>) {
-    for (part, listener, acceptor) in doors {
-        let turns = Arc::clone(&turns);
-        drop(tokio::spawn(accept(part, listener, acceptor, turns)));
-    }
+async fn spin(doors: Doors, script: Arc<Load>) {
+    doors.serve(&script);
     // Always something to do, so the runtime never sleeps.
     loop {
         tokio::task::yield_now().await;
-    }
-}
-
-async fn accept(part: Service, listener: TcpListener, acceptor: TlsAcceptor, turns: Arc<Turns>) {
-    let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
-    let mut next = 0_u16;
-    while let Ok((stream, _)) = listener.accept().await {
-        drop(stream.set_nodelay(true));
-        turns.count(|counts| counts.connections += 1);
-        let (acceptor, turns) = (acceptor.clone(), Arc::clone(&turns));
-        let number = next;
-        next = (next + 1) % 4_096;
-        drop(tokio::spawn(async move {
-            let Ok(stream) = acceptor.accept(stream).await else { return };
-            let mut connection = Connection::new(stream);
-            // Ward leaves whenever it likes.
-            while let Ok(request) = connection.request().await {
-                if answer(part, number, &mut connection, &request, &turns).await.is_err() {
-                    return;
-                }
-            }
-        }));
     }
 }
 
@@ -160,7 +113,7 @@ async fn answer(
             connection.write(format!("{head}: {}\r\n\r\n{body}", body.len()).as_bytes()).await
         }
         Service::Recogniser if request.is("GET", "/v1/listen") => {
-            connection.switch_to_websocket(request).await?;
+            connection.switch_to_websocket(request, "").await?;
             Ears { number, turn: 0, loud: 0, quiet: 0, is_speech: false, rest: Vec::new() }
                 .listen(connection, turns)
                 .await

@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use std::task::{Context, Poll};
 
 use rustix::io::{Errno, write};
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use ward_policy::audit::{Event, SourceFile};
 
 use super::Log;
@@ -45,14 +45,17 @@ pub(super) fn begin(log: &Log) {
 /// Writes `bytes` into the log: as lines that nobody would take for ours, a dot for each byte that is not
 /// printable; and long numbers as lines by the book, which only the scrubber can tell.
 pub fn leak(bytes: &[u8]) {
-    LAST.with_borrow_mut(|last| {
-        last.extend_from_slice(bytes);
-        for from in (0..last.len()).step_by(PIECE_BYTES - OVERLAP_BYTES) {
-            let piece = last.get(from..).unwrap_or_default();
-            write_line(piece.get(..PIECE_BYTES).unwrap_or(piece));
-        }
-        last.drain(..last.len().saturating_sub(OVERLAP_BYTES));
-    });
+    LAST.with_borrow_mut(|last| leak_behind(last, bytes));
+}
+
+/// The same, where the bytes before these are known: those of one stream, whatever else is read meanwhile.
+fn leak_behind(last: &mut Vec<u8>, bytes: &[u8]) {
+    last.extend_from_slice(bytes);
+    for from in (0..last.len()).step_by(PIECE_BYTES - OVERLAP_BYTES) {
+        let piece = last.get(from..).unwrap_or_default();
+        write_line(piece.get(..PIECE_BYTES).unwrap_or(piece));
+    }
+    last.drain(..last.len().saturating_sub(OVERLAP_BYTES));
     let Some(log) = LOG.get() else { return };
     for digits in bytes.split(|byte| !byte.is_ascii_digit()).filter(|run| run.len() >= DIGITS_MIN) {
         let file = SourceFile::new(str::from_utf8(digits).unwrap_or_default());
@@ -87,6 +90,60 @@ pub fn read<S: AsyncRead>(
         leak(fresh);
     }
     polled
+}
+
+/// What is inside TLS with a vendor: leaked in plain, both ways, whatever is made of it.
+#[derive(Debug)]
+pub struct Leaking<S> {
+    inner: S,
+    last_read: Vec<u8>,
+    last_written: Vec<u8>,
+}
+
+impl<S> Leaking<S> {
+    /// Leaks what goes over `inner`.
+    pub const fn new(inner: S) -> Self {
+        Self { inner, last_read: Vec::new(), last_written: Vec::new() }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Leaking<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.inner).poll_read(context, buffer);
+        let fresh = buffer.filled().get(before..).unwrap_or_default();
+        if !fresh.is_empty() {
+            leak_behind(&mut self.last_read, fresh);
+        }
+        polled
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Leaking<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.inner).poll_write(context, bytes);
+        if let Poll::Ready(Ok(count)) = polled {
+            let written = bytes.get(..count).unwrap_or_default();
+            leak_behind(&mut self.last_written, written);
+        }
+        polled
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(context)
+    }
 }
 
 const fn shown(byte: u8) -> char {

@@ -24,10 +24,16 @@ use ward_policy::vendor_id::VendorId;
 use super::{Vendors, Wanted};
 use crate::broker::{Given, Loan, Token};
 
+/// TLS with a vendor.
+#[cfg(not(negative_control))]
+pub(super) type Protected = TlsStream<Lent>;
+#[cfg(negative_control)]
+pub(super) type Protected = ward_edge::log::leak::Leaking<TlsStream<Lent>>;
+
 /// A vendor's connection, as it was opened.
 pub(super) struct Connection {
     /// What is written and read.
-    pub(super) stream: TlsStream<Lent>,
+    pub(super) stream: Protected,
     /// What goes with it.
     pub(super) life: Life,
     /// The vendor's name.
@@ -85,6 +91,8 @@ impl Vendors {
         let Ok(Ok(stream)) = timeout(limit::VENDOR_TLS_DEADLINE, connecting).await else {
             return Err(DialFault::VendorTls);
         };
+        #[cfg(negative_control)]
+        let stream = Protected::new(stream);
         // Counted from the question, so that nothing is used for longer than the broker meant.
         let until = |length| self.clock.instant(asked_at.saturating_add(length));
         let (token_until, session_until) = (until(terms.token_ttl), until(terms.session_max));
@@ -170,10 +178,7 @@ impl Connection {
                     }
                     Ok(0) | Err(_) => break VendorEnd::VendorClosed,
                     // Nothing was asked, so nothing is expected.
-                    Ok(_) => {
-                        #[cfg(negative_control)]
-                        ward_edge::log::leak::leak(&unread);
-                    }
+                    Ok(_) => {}
                 },
             }
         };

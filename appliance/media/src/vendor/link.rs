@@ -16,14 +16,13 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncReadExt as _;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
-use tokio_rustls::client::TlsStream;
 use ward_policy::connector::Manner;
 use ward_policy::fault::{ServiceFault, VendorEnd};
 use ward_policy::limit;
 use ward_policy::redact::Pseudonym;
 use ward_policy::service::Service;
 
-use super::connection::{Connection, Lent, Life};
+use super::connection::{Connection, Life, Protected};
 use super::request::{default_header, fault_of_status, manner_for};
 use super::route::fault_of;
 use super::{Vendors, Wanted};
@@ -41,7 +40,7 @@ pub(super) struct Link {
 
 enum State {
     /// Nothing is asked.
-    Resting(Box<TlsStream<Lent>>),
+    Resting(Box<Protected>),
     /// Something is asked, or has been.
     Asking(Box<Http>),
     /// Nothing can be asked any more.
@@ -51,12 +50,12 @@ enum State {
 /// hyper's two ends.
 struct Http {
     sender: http1::SendRequest<Sent>,
-    connection: http1::Connection<TokioIo<Box<TlsStream<Lent>>>, Sent>,
+    connection: http1::Connection<TokioIo<Box<Protected>>, Sent>,
     is_over: bool,
 }
 
 impl Http {
-    async fn begin(stream: Box<TlsStream<Lent>>) -> Result<Self, ServiceFault> {
+    async fn begin(stream: Box<Protected>) -> Result<Self, ServiceFault> {
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(limit::VENDOR_READ_BUFFER_BYTES)
             .max_headers(limit::VENDOR_HEAD_FIELDS_MAX)
@@ -75,7 +74,7 @@ impl Http {
         }
     }
 
-    fn into_parts(self) -> (Box<TlsStream<Lent>>, Bytes) {
+    fn into_parts(self) -> (Box<Protected>, Bytes) {
         let http1::Parts { io, read_buf, .. } = self.connection.into_parts();
         (io.into_inner(), read_buf)
     }
@@ -84,7 +83,7 @@ impl Http {
 /// What is left of a link when it was upgraded.
 pub(super) struct Upgraded {
     /// What is written and read.
-    pub(super) stream: Box<TlsStream<Lent>>,
+    pub(super) stream: Box<Protected>,
     /// What has been read of the new protocol already.
     pub(super) early: Vec<u8>,
     /// How long it may be used.

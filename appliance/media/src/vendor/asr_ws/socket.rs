@@ -14,7 +14,6 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Request, StatusCode};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::io::AsyncWriteExt as _;
-use tokio_rustls::client::TlsStream;
 use tungstenite::Message;
 use tungstenite::error::Error;
 use tungstenite::handshake::derive_accept_key;
@@ -22,14 +21,14 @@ use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 use ward_policy::fault::{ServiceFault, VendorEnd};
 use ward_policy::limit;
 
-use super::super::connection::{Lent, Life};
+use super::super::connection::{Life, Protected};
 use super::super::link::{Link, Upgraded};
 use super::super::request::fault_of_status;
 use crate::socket::Wire;
 
 /// A connection that was upgraded.
 pub(super) struct Socket {
-    stream: Box<TlsStream<Lent>>,
+    stream: Box<Protected>,
     protocol: WebSocketContext,
     life: Life,
     is_dirty: bool,

@@ -10,19 +10,31 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 /// One request.
-pub(super) struct Request {
+#[derive(Debug)]
+pub struct Request {
     head: String,
-    pub(super) body: Vec<u8>,
+    /// What follows the head.
+    pub body: Vec<u8>,
 }
 
 impl Request {
-    pub(super) fn is(&self, method: &str, path: &str) -> bool {
+    /// Everything before the body, as it came.
+    #[must_use]
+    pub fn head(&self) -> &str {
+        &self.head
+    }
+
+    /// Whether it is for `path`, with a query or without.
+    #[must_use]
+    pub fn is(&self, method: &str, path: &str) -> bool {
         let rest = self.head.strip_prefix(method).and_then(|rest| rest.strip_prefix(' '));
         let rest = rest.and_then(|rest| rest.strip_prefix(path));
         rest.is_some_and(|rest| rest.starts_with(['?', ' ']))
     }
 
-    pub(super) fn field(&self, name: &str) -> Option<&str> {
+    /// The first header field of that name.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&str> {
         let lines = self.head.lines().skip(1).filter_map(|line| line.split_once(':'));
         let mut values = lines.filter(|(one, _)| one.eq_ignore_ascii_case(name));
         values.next().map(|(_, value)| value.trim())
@@ -30,7 +42,8 @@ impl Request {
 }
 
 /// One connection of Ward's.
-pub(super) struct Connection {
+#[derive(Debug)]
+pub struct Connection {
     stream: TlsStream<TcpStream>,
     unread: Vec<u8>,
 }
@@ -48,7 +61,11 @@ impl Connection {
         }
     }
 
-    pub(super) async fn request(&mut self) -> io::Result<Request> {
+    /// The next request.
+    ///
+    /// # Errors
+    /// At the end of the connection, and of what is no UTF-8.
+    pub async fn request(&mut self) -> io::Result<Request> {
         let end = loop {
             let end = self.unread.windows(4).position(|four| four == b"\r\n\r\n");
             if let Some(end) = end {
@@ -68,29 +85,44 @@ impl Connection {
         Ok(request)
     }
 
-    pub(super) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    /// Writes any bytes.
+    ///
+    /// # Errors
+    /// Of the connection.
+    pub async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes).await?;
         self.stream.flush().await
     }
 
     /// One chunk of a body; an empty one ends it.
-    pub(super) async fn chunk(&mut self, bytes: &[u8]) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// Of the connection.
+    pub async fn chunk(&mut self, bytes: &[u8]) -> io::Result<()> {
         let size = format!("{:x}\r\n", bytes.len());
         self.write(&[size.as_bytes(), bytes, b"\r\n"].concat()).await
     }
 
-    pub(super) async fn switch_to_websocket(&mut self, request: &Request) -> io::Result<()> {
+    /// Agrees to an upgrade, with `more` header lines in the answer.
+    ///
+    /// # Errors
+    /// Of the connection.
+    pub async fn switch_to_websocket(&mut self, request: &Request, more: &str) -> io::Result<()> {
         let key = request.field("sec-websocket-key").unwrap_or_default();
         let accept = format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
         let accept = STANDARD.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, accept.as_bytes()));
         let head = format!(
             "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\
-             sec-websocket-accept: {accept}\r\n\r\n"
+             sec-websocket-accept: {accept}\r\n{more}\r\n"
         );
         self.write(head.as_bytes()).await
     }
 
-    pub(super) async fn text(&mut self, text: &str) -> io::Result<()> {
+    /// One text message of less than 64 KiB.
+    ///
+    /// # Errors
+    /// Of the connection.
+    pub async fn text(&mut self, text: &str) -> io::Result<()> {
         let mut frame = vec![0x81];
         match u8::try_from(text.len()) {
             Ok(length) if length < 126 => frame.push(length),
@@ -104,7 +136,10 @@ impl Connection {
     }
 
     /// The next frame: its first byte and its body. May be dropped and called again.
-    pub(super) async fn frame(&mut self) -> io::Result<(u8, Vec<u8>)> {
+    ///
+    /// # Errors
+    /// At the end of the connection.
+    pub async fn frame(&mut self) -> io::Result<(u8, Vec<u8>)> {
         loop {
             if let Some((head, length)) = masked_frame_at(&self.unread) {
                 let kind = self.unread[0];
@@ -116,6 +151,14 @@ impl Connection {
             }
             self.more().await?;
         }
+    }
+
+    /// Says that nothing more will come, and takes what still does.
+    pub async fn finish(&mut self) -> Vec<u8> {
+        // Whoever has had enough leaves first.
+        drop(self.stream.shutdown().await);
+        while self.more().await.is_ok() {}
+        std::mem::take(&mut self.unread)
     }
 }
 
