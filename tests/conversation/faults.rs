@@ -71,7 +71,7 @@ pub(crate) struct Row {
 /// Calls on one deployment at once: its recogniser has as many ears.
 const CALLS_AT_ONCE: usize = 4;
 /// Calls at once on all deployments together.
-const ALL_CALLS_AT_ONCE: usize = 12;
+const ALL_CALLS_AT_ONCE: usize = 8;
 
 /// What a caller and the clinic say in one turn, and turns of a booking with one that was not understood.
 const TURN: Duration = Duration::from_secs(10);
@@ -173,10 +173,42 @@ const SORRY: &[Phrase] = &[Phrase::SorryGoodbye];
 /// The same after another try.
 const TROUBLE: &[Phrase] = &[Phrase::Trouble, Phrase::SorryGoodbye];
 
-/// How many conversations each fault gets.
+/// How many conversations each kind of fault of a vendor gets at least.
 fn conversations() -> usize {
     let set = std::env::var("WARD_CONVERSATIONS").ok();
     set.map_or(2, |text| text.parse().unwrap())
+}
+
+/// What a fault is to whoever waits for the vendor. A kind has several ways; each has its row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Slow,
+    Dead,
+    Lying,
+    OutOfQuota,
+    /// Ended by us: the longest session, or the agreement.
+    Over,
+}
+
+impl Case {
+    fn kind(&self) -> Kind {
+        match self.name {
+            "slow" => Kind::Slow,
+            "http_429" | "http_402" => Kind::OutOfQuota,
+            "session over in the middle" | "agreement expired" => Kind::Over,
+            "huge" => Kind::Lying,
+            name if name.starts_with("garbage") || name.starts_with("lying") => Kind::Lying,
+            _ => Kind::Dead,
+        }
+    }
+}
+
+/// How many conversations each case gets, so that its kind and vendor together have `all`: one at least.
+fn shares(cases: &[Case], all: usize) -> Vec<usize> {
+    let alike = |one: &Case| {
+        cases.iter().filter(|other| (other.part, other.kind()) == (one.part, one.kind())).count()
+    };
+    cases.iter().map(|case| all.div_ceil(alike(case))).collect()
 }
 
 /// Stand-ins that take their time, so that an answer has a middle.
@@ -254,13 +286,14 @@ fn reason(line: &Line) -> Option<String> {
 }
 
 /// Plays the cases on so many deployments at once; what each was, and what went wrong.
-fn play_all(cases: Vec<Case>, count: usize) -> (Vec<Row>, Vec<String>) {
+fn play_all(cases: Vec<(Case, usize)>) -> (Vec<Row>, Vec<String>) {
+    let most = cases.iter().map(|(_, count)| (*count).min(CALLS_AT_ONCE)).max().unwrap_or(1);
     let waiting = Mutex::new(cases.into_iter().rev().collect::<Vec<_>>());
     let (rows, failed) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
     let work = || {
         let mut shared: Option<Deployment> = None;
         loop {
-            let Some(case) = waiting.lock().unwrap().pop() else { return };
+            let Some((case, count)) = waiting.lock().unwrap().pop() else { return };
             let played = catch_unwind(AssertUnwindSafe(|| match case.what {
                 What::Fault(_) => {
                     play(shared.get_or_insert_with(|| start(slowly(setup()))), &case, count)
@@ -282,7 +315,7 @@ fn play_all(cases: Vec<Case>, count: usize) -> (Vec<Row>, Vec<String>) {
         }
     };
     std::thread::scope(|scope| {
-        for _ in 0..ALL_CALLS_AT_ONCE / count.min(CALLS_AT_ONCE) {
+        for _ in 0..ALL_CALLS_AT_ONCE / most {
             scope.spawn(work);
         }
     });
@@ -293,10 +326,12 @@ fn play_all(cases: Vec<Case>, count: usize) -> (Vec<Row>, Vec<String>) {
 fn each_fault_has_its_words_and_its_end() {
     let _alone = alone();
     let only = std::env::var("WARD_FAULTS").ok();
-    let mut cases = cases();
+    let cases = cases();
     let is_wanted = |case: &Case| format!("{} {}", case.part.name(), case.name);
-    cases.retain(|case| only.as_ref().is_none_or(|only| is_wanted(case).contains(only)));
-    let (rows, failed) = play_all(cases, conversations());
+    let shares = shares(&cases, conversations());
+    let mut cases: Vec<_> = cases.into_iter().zip(shares).collect();
+    cases.retain(|(case, _)| only.as_ref().is_none_or(|only| is_wanted(case).contains(only)));
+    let (rows, failed) = play_all(cases);
     let calls: usize = rows.iter().map(|row| row.calls).sum();
     let longest = rows.iter().map(|row| row.longest).max();
     println!("{} faults, {calls} conversations, the longest {longest:?}", rows.len());
@@ -304,6 +339,21 @@ fn each_fault_has_its_words_and_its_end() {
     if only.is_none() {
         report::compare(&rows);
     }
+}
+
+#[test]
+fn every_kind_of_fault_of_each_vendor_has_as_many_conversations_as_were_asked_for() {
+    let cases = cases();
+    for part in Service::ALL {
+        for kind in [Kind::Slow, Kind::Dead, Kind::Lying, Kind::OutOfQuota, Kind::Over] {
+            let of_it = |(case, share): (&Case, usize)| {
+                ((case.part, case.kind()) == (part, kind)).then_some(share)
+            };
+            let all = cases.iter().zip(shares(&cases, 20)).filter_map(of_it).sum::<usize>();
+            assert!((20..40).contains(&all), "{} {kind:?}: {all}", part.name());
+        }
+    }
+    assert!(shares(&cases, 2).iter().all(|share| *share > 0));
 }
 
 #[test]
