@@ -31,8 +31,8 @@ pub(super) struct Sentence {
     pub(super) number: u32,
     /// With placeholders: what the model may know.
     text: Phi<String>,
-    /// Characters of what is spoken.
-    chars: usize,
+    /// Characters of what is spoken, without the spaces.
+    letters: usize,
     /// The weight of what is spoken in the place of each placeholder, on average.
     placeholder_weight: usize,
     /// For each frame of audio whether it is loud.
@@ -59,7 +59,7 @@ impl Sentence {
         Self {
             number,
             text,
-            chars: filled.len(),
+            letters: filled.chars().filter(|one| !one.is_whitespace()).count(),
             placeholder_weight,
             loud: Vec::new(),
             sum: 0,
@@ -135,7 +135,7 @@ impl Sentence {
 
     /// Whether nobody would take so long to say it: the voice says something else, or does not stop.
     pub(super) fn is_too_long(&self) -> bool {
-        let ms = self.chars.saturating_mul(limit::SPEECH_MS_PER_CHAR);
+        let ms = self.letters.saturating_mul(limit::SPEECH_MS_PER_CHAR);
         let most = ms.saturating_mul(limit::SPEECH_SLOWNESS_MAX);
         self.bytes / limit::BYTES_PER_MS > most.saturating_add(limit::SPEECH_MORE_MS_MAX)
     }
@@ -218,7 +218,7 @@ impl Sentence {
     }
 
     fn guessed_frames(&self) -> usize {
-        self.chars.saturating_mul(limit::SPEECH_MS_PER_CHAR) / 20
+        self.letters.saturating_mul(limit::SPEECH_MS_PER_CHAR) / 20
     }
 }
 
@@ -419,5 +419,10 @@ mod tests {
         sentence.note(&loud(200));
         assert_ne!(sentence.heard(200 * 8), text);
         assert_eq!(sentence.heard(0), "");
+        // 20 letters are guessed to take 1,500 ms.
+        let text = "aaaaa bbbbb ccccc ddddd";
+        let mut sentence = Sentence::new(1, Phi::new(text.to_owned()), text);
+        sentence.note(&loud(800));
+        assert_eq!(sentence.heard(800 * 8), "aaaaa bbbbb");
     }
 }
