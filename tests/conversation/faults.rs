@@ -254,6 +254,9 @@ fn judge(case: &Case, conversations: &[Conversation], lines: &[Line], events: &[
         conversations.iter().map(Conversation::summary).collect::<Vec<_>>(),
     );
     println!("{what}");
+    for one in conversations.iter().filter(|one| one.is_booked != (case.end == End::Booked)) {
+        println!("this one went another way:{}", one.transcript());
+    }
     if matches!(case.what, What::Fault(_)) {
         assert!(played >= conversations.len(), "the fault was not there: {what}");
     }
@@ -421,6 +424,7 @@ fn another_end_other_words_and_a_fault_that_was_not_there_are_noticed() {
             is_booked: false,
             recognised: phrases.clone(),
             recorded: phrases,
+            said: Vec::new(),
         }
     };
     let line = |reason: &str| Line {

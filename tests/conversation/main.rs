@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 use ward::caller::packets::Packets;
+use ward::caller::talker::Said;
 use ward::console::Console;
 use ward::conversation::{WISH, answers};
 use ward::deployment::{Caller, Deployment, Desk, Setup};
@@ -49,6 +50,13 @@ impl Conversation {
         let (took, close) = (self.took.as_secs(), self.close_code.unwrap_or_default());
         format!("{took} s, {close}, [{}], [{}]", names(&self.recorded), names(&self.recognised))
     }
+
+    /// Line by line, for whoever has to find out what went wrong.
+    fn transcript(&self) -> String {
+        let line =
+            |one: &Said| format!("\n  {} {}", if one.is_caller { ">" } else { "<" }, one.text);
+        self.said.iter().map(line).collect()
+    }
 }
 
 /// Many calls at once take what cores there are, and go by the clock: one test of that kind at a time.
@@ -82,6 +90,8 @@ struct Conversation {
     recognised: BTreeSet<Phrase>,
     /// Those whose recording is in what was heard from its first byte to its last.
     recorded: BTreeSet<Phrase>,
+    /// What was said and what they made of what they heard, in order. All of it is invented.
+    said: Vec<Said>,
 }
 
 /// Holds `count` conversations at once, each with a caller who stays for `patience`.
@@ -118,6 +128,7 @@ fn one_call(desk: &Desk<'_>, ear: (Command, PathBuf), patience: Duration) -> Con
         is_booked: said.iter().any(|one| !one.is_caller && one.text.contains("is booked")),
         recognised: phrases::recognised(&said),
         recorded: phrases::recorded(&outcome.recording),
+        said,
     }
 }
 

@@ -11,7 +11,7 @@ use ward_policy::cell::Target;
 
 use crate::call::{self, Report};
 use crate::caller::packets::Packets;
-use crate::caller::talker::Answers;
+use crate::caller::talker::{Answer, Answers};
 use crate::console::{Console, Failure};
 use crate::deployment::{Caller, Deployment, Setup};
 use crate::local_vendors::Event;
@@ -19,19 +19,23 @@ use ward_policy::service::Service;
 
 /// What the caller wants, unless told otherwise.
 pub const WISH: &str = "I would like to book an appointment please";
-/// What the caller hears, by a word of it, and what they say then; the first that fits counts. An empty answer is none.
-const ANSWERS: [(&str, &str); 8] = [
-    ("booked", ""),
+/// What the caller hears, by words of it, and what they say then; the first that fits counts.
+const ANSWERS: [(&str, &str); 7] = [
     ("which day", "on tuesday"),
     ("at what time", "at ten"),
     ("your name", "my name is john smith"),
     ("date of birth", "march the fifth nineteen eighty"),
     ("is that right", "yes that is right"),
     ("would you like to book one", "no thank you"),
-    ("goodbye", ""),
+    // They heard nothing, or made nothing of it.
+    ("still there", "can you say that again please"),
 ];
-/// What they say their wish again to.
-const AGAIN: [&str; 2] = ["say it again", "still there"];
+/// What they only listen to.
+const LAST_WORDS: [&str; 2] = ["booked", "goodbye"];
+/// What they say to being asked what they want, after the greeting.
+const WISH_AGAIN: &str = "may i help you";
+/// What they say the same to once more.
+const AGAIN: &str = "say it again";
 /// A booking takes six turns of six seconds or so.
 const HANG_UP_AFTER: Duration = Duration::from_secs(90);
 /// From the end of the stream to the line about it.
@@ -135,9 +139,11 @@ pub fn hold(settings: Settings, console: &Console) -> Result<Held, Failure> {
 /// What a caller who wants `wish` says to what they hear, unless told otherwise.
 #[must_use]
 pub fn answers(wish: &str) -> Answers {
-    let again = AGAIN.map(|word| (word, wish));
-    let all = ANSWERS.into_iter().chain(again);
-    all.map(|(word, answer)| (word.to_owned(), answer.to_owned())).collect()
+    let say = |word: &str, text: &str| (word.to_owned(), Answer::Say(text.to_owned()));
+    let listen = LAST_WORDS.map(|word| (word.to_owned(), Answer::Listen));
+    let said = ANSWERS.map(|(word, text)| say(word, text));
+    let again = [say(WISH_AGAIN, wish), (AGAIN.to_owned(), Answer::SayAgain)];
+    listen.into_iter().chain(said).chain(again).collect()
 }
 
 /// The media server's own account of the call, which may have been logged already.

@@ -37,6 +37,9 @@ pub const TURN_EDGE_MS: u64 = 1_000;
 pub const TURN_SETTLED_MS: u64 = 400;
 /// Silence after which the recogniser is asked to settle what it has, in milliseconds: its own ear for the end is slower.
 pub const FINALISE_AFTER_MS: u64 = 160;
+/// How long a turn waits for the recogniser to settle words it was asked to, since they changed last. One that answers
+/// a second late is waited for: without that, replies begin that the rest of the words cut off.
+pub const SETTLE_PATIENCE: Duration = Duration::from_millis(1_300);
 /// Silence after which a reply may be begun before the turn is known to be over, in milliseconds. Shorter, the stops
 /// within words begin replies; each that is thrown away costs a request and a connection.
 pub const GUESS_PAUSE_MS: u64 = 60;

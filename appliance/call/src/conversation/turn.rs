@@ -96,9 +96,12 @@ impl Conversation {
             return;
         }
         let caller = voice.caller();
-        let is_silent = caller.silence_ms >= limit::SPEECH_END_MS;
+        // A recogniser that lags behind the caller has more to say: it was asked for it.
+        let is_awaited = self.utterance.is_finalised && self.utterance.is_changing();
         // The recogniser's word counts once nothing is heard any more, or when the line is just noisy.
         let since_words = voice.now().saturating_sub(self.utterance.changed_at);
+        let is_silent = caller.silence_ms >= limit::SPEECH_END_MS
+            && (!is_awaited || since_words >= limit::SETTLE_PATIENCE);
         let is_quiet = caller.silence_ms > 0 || since_words >= limit::NOISE_PATIENCE;
         let is_settled = self.utterance.is_probably_ended && self.utterance.is_settled();
         let is_over = is_silent

@@ -17,8 +17,19 @@ use serde_json::{Value, json};
 
 use crate::console::Failure;
 
-/// A word of what is heard, and what is said then. The first that is found counts.
-pub type Answers = Vec<(String, String)>;
+/// Words of what is heard, and what is done then. The first that are found count.
+pub type Answers = Vec<(String, Answer)>;
+
+/// What a caller does when they have heard something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// They say this.
+    Say(String),
+    /// They say again what they said last.
+    SayAgain,
+    /// They go on listening.
+    Listen,
+}
 
 /// Synthesis of all answers, and the loading of a recogniser, take a second or two.
 const READY_DEADLINE: Duration = Duration::from_secs(60);
@@ -91,7 +102,10 @@ impl Talker {
             next: VecDeque::new(),
             said: Vec::new(),
         };
-        let texts = talker.answers.iter().map(|(_, text)| text.clone());
+        let texts = talker.answers.iter().filter_map(|(_, answer)| match answer {
+            Answer::Say(text) => Some(text.clone()),
+            Answer::SayAgain | Answer::Listen => None,
+        });
         let texts: Vec<String> = [first.to_owned()].into_iter().chain(texts).collect();
         for text in texts {
             talker.learn(text)?;
@@ -152,9 +166,13 @@ impl Talker {
         let is_first = self.said.iter().all(|said| !said.is_caller);
         self.said.push(Said { is_caller: false, text: text.to_owned() });
         let answer = self.answers.iter().find(|(word, _)| text.contains(word.as_str()));
-        let answer = answer.map(|(_, answer)| answer).filter(|answer| !answer.is_empty());
-        // To the greeting, whatever it is.
-        let answer = if is_first { Some(&self.last) } else { answer };
+        let answer = match answer.map(|(_, answer)| answer) {
+            // To the greeting, whatever it is.
+            _ if is_first => Some(&self.last),
+            Some(Answer::Say(text)) => Some(text),
+            Some(Answer::SayAgain) => Some(&self.last),
+            Some(Answer::Listen) | None => None,
+        };
         self.next.extend(answer.cloned());
     }
 

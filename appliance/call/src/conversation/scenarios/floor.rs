@@ -44,7 +44,7 @@ fn a_word_over_the_goodbye_is_heard() {
     noise(&mut scene, 320);
     scene.report(Report::SentenceEnd { sentence: 2 });
     scene.partial("wait one more thing");
-    scene.silence(700);
+    scene.silence(UNSETTLED);
     let asked = scene.asked().pop().unwrap();
     // Not a whole word of it was heard.
     assert!(asked.ends_with("ask 3 caller: thanks wait one more thing"), "{asked}");

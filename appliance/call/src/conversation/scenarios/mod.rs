@@ -33,6 +33,9 @@ const SPEECH: u8 = 0x90;
 const PHRASE: u8 = 0x20;
 const FRAME: u64 = 20;
 
+/// Silence that takes a turn whose words nobody settles, in milliseconds.
+const UNSETTLED: u64 = 1_320;
+
 fn phrase_byte(phrase: Phrase) -> u8 {
     PHRASE + u8::try_from(Phrase::ALL.iter().position(|one| *one == phrase).unwrap()).unwrap()
 }

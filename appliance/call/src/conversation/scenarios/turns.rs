@@ -170,7 +170,7 @@ fn a_listening_noise_stops_nothing_and_is_no_turn() {
 fn silence_takes_a_turn_that_the_recogniser_does_not_end() {
     let mut scene = Scene::new(false);
     scene.speak("on tuesday", 600);
-    scene.silence(700);
+    scene.silence(UNSETTLED);
     assert!(scene.requests.iter().any(|one| matches!(one, Request::Finalise)));
     assert_eq!(scene.asked(), ["ask 1 caller: on tuesday"]);
     // The final that comes after it is the same turn.
@@ -180,7 +180,7 @@ fn silence_takes_a_turn_that_the_recogniser_does_not_end() {
     // One that reads otherwise is taken instead, while nothing was heard.
     let mut scene = Scene::new(false);
     scene.speak("on tuesday", 600);
-    scene.silence(700);
+    scene.silence(UNSETTLED);
     scene.asked();
     scene.turn_end("on thursday");
     assert_eq!(scene.asked(), ["cancel 1", "ask 2 caller: on thursday"]);
@@ -200,13 +200,41 @@ fn settled_words_and_400_milliseconds_of_silence_take_a_turn() {
     assert!(scene.asked().is_empty(), "380 ms are no end");
     scene.silence(20);
     assert_eq!(scene.asked(), ["ask 1 caller: on tuesday"]);
-    // Without settled words it takes the whole silence.
+    // When they are settled later than that, at once.
     let mut scene = Scene::new(false);
     scene.speak("on tuesday", 600);
-    scene.silence(580);
+    scene.silence(800);
     assert!(scene.asked().is_empty());
-    scene.silence(20);
+    pause(&mut scene, "on tuesday");
     assert_eq!(scene.asked(), ["ask 1 caller: on tuesday"]);
+    // When nobody settles them, after the whole silence.
+    let mut scene = Scene::new(false);
+    scene.speak("on tuesday", 600);
+    scene.silence(1_280);
+    assert!(scene.asked().is_empty());
+    scene.silence(40);
+    assert_eq!(scene.asked(), ["ask 1 caller: on tuesday"]);
+}
+
+#[test]
+fn a_recogniser_that_lags_a_second_behind_makes_no_reply_begin_too_soon() {
+    // What is heard at 600 ms of silence is how far the caller was 400 ms before they fell silent.
+    for is_guessing in [false, true] {
+        let mut scene = Scene::new(is_guessing);
+        scene.speak("I would like", 800);
+        scene.silence(300);
+        scene.partial("I would like to book");
+        scene.silence(300);
+        scene.partial("I would like to book an appointment");
+        scene.silence(300);
+        assert_eq!(scene.call.counts().of(Count::Turn), 0);
+        scene.turn_end("I would like to book an appointment please");
+        scene.silence(100);
+        assert_eq!(scene.call.counts().of(Count::Turn), 1);
+        let asked = scene.asked().pop().unwrap();
+        assert!(asked.ends_with("caller: I would like to book an appointment please"), "{asked}");
+        assert_eq!(scene.call.counts().of(Count::BargeIn), 0);
+    }
 }
 
 #[test]
@@ -271,7 +299,7 @@ fn words_that_were_none_after_all_are_no_turn() {
     // Taken as a turn already: it is taken back, and asked about.
     let mut scene = Scene::new(false);
     scene.speak("on tuesday", 600);
-    scene.silence(700);
+    scene.silence(UNSETTLED);
     assert_eq!(scene.asked(), ["ask 1 caller: on tuesday"]);
     scene.report(Report::Final(Phi::new(String::new())));
     assert_eq!(scene.asked(), ["cancel 1"]);
@@ -285,7 +313,7 @@ fn words_that_were_none_after_all_are_no_turn() {
     scene.speak("on tuesday", 600);
     scene.report(Report::Final(Phi::new("on tuesday".to_owned())));
     scene.partial("oh");
-    scene.silence(700);
+    scene.silence(UNSETTLED);
     assert_eq!(scene.asked(), ["ask 1 caller: on tuesday oh"]);
     scene.report(Report::Final(Phi::new(String::new())));
     assert_eq!(scene.asked(), ["cancel 1", "ask 2 caller: on tuesday"]);

@@ -15,7 +15,7 @@ fn a_partial_that_begins_with_the_turn_that_was_taken_is_not_said_twice() {
     for is_guessing in [false, true] {
         let mut scene = Scene::new(is_guessing);
         scene.speak("on tuesday", 600);
-        scene.silence(700);
+        scene.silence(UNSETTLED);
         assert!(last_asked(&mut scene).ends_with("caller: on tuesday"));
         // The recogniser has not settled it: what follows is told together with it.
         scene.speak("on tuesday at ten", 300);
@@ -32,7 +32,7 @@ fn another_reading_of_a_turn_that_was_taken_replaces_it() {
     for text in ["on thursday", "on thursday at ten"] {
         let mut scene = Scene::new(false);
         scene.speak("on tuesday", 600);
-        scene.silence(700);
+        scene.silence(UNSETTLED);
         scene.asked();
         scene.partial(text);
         scene.silence(100);
@@ -48,7 +48,7 @@ fn another_reading_takes_back_no_more_than_its_own_turn() {
     scene.turn("I need an appointment");
     scene.asked();
     scene.speak("on tuesday", 400);
-    scene.silence(700);
+    scene.silence(UNSETTLED);
     assert!(last_asked(&mut scene).ends_with("caller: I need an appointment on tuesday"));
     finally(&mut scene, "on thursday");
     scene.silence(100);
@@ -59,7 +59,7 @@ fn another_reading_takes_back_no_more_than_its_own_turn() {
 fn a_final_that_never_came_hides_no_later_words() {
     let mut scene = Scene::new(false);
     scene.speak("on tuesday", 600);
-    scene.silence(700);
+    scene.silence(UNSETTLED);
     scene.asked();
     scene.reply(1, "At ten?");
     scene.voice(2, 400);
@@ -218,7 +218,7 @@ fn words_are_kept_when_the_recogniser_begins_anew() {
     // Of a turn that was taken no final comes any more.
     let mut scene = Scene::new(false);
     scene.speak("on tuesday", 600);
-    scene.silence(700);
+    scene.silence(UNSETTLED);
     scene.asked();
     scene.report(Report::BegunAnew);
     scene.turn("on tuesday please");
@@ -229,7 +229,7 @@ fn words_are_kept_when_the_recogniser_begins_anew() {
 fn a_reply_to_words_that_changed_is_not_heard_behind_a_filler() {
     let mut scene = Scene::new(false);
     scene.speak("on tuesday", 600);
-    scene.silence(700);
+    scene.silence(UNSETTLED);
     scene.asked();
     // All of it comes while the filler is heard.
     assert!(scene.count_heard(Phrase::Filler) > 0);
@@ -246,7 +246,7 @@ fn a_reply_to_words_that_changed_is_not_heard_behind_a_filler() {
 fn a_final_that_comes_after_a_noise_is_no_second_turn() {
     let mut scene = Scene::new(false);
     scene.speak("on tuesday", 600);
-    scene.silence(600);
+    scene.silence(UNSETTLED);
     scene.reply(1, "At ten?");
     scene.voice(2, 1_000);
     scene.silence(320);
