@@ -155,7 +155,8 @@ fn cases() -> Vec<Case> {
         add(part, "no token", json!({ "kind": "http_500", "on": "grant" }), SORRY, End::Ended);
     }
     for part in Service::ALL {
-        let over = What::Terms("max_session_s = 3600", "max_session_s = 20");
+        // Once in a conversation: a recogniser that is gone again sooner than `RECONNECT_SETTLED_AFTER` is given up.
+        let over = What::Terms("max_session_s = 3600", "max_session_s = 31");
         let name = "session over in the middle";
         cases.push(Case { part, name, what: over, hears: &[], end: End::Booked });
         let expired = What::Terms(
@@ -254,8 +255,13 @@ fn judge(case: &Case, conversations: &[Conversation], lines: &[Line], events: &[
         conversations.iter().map(Conversation::summary).collect::<Vec<_>>(),
     );
     println!("{what}");
-    for one in conversations.iter().filter(|one| one.is_booked != (case.end == End::Booked)) {
+    let is_other =
+        |one: &&Conversation| one.is_booked != (case.end == End::Booked) || one.took > CALL_MAX;
+    for one in conversations.iter().filter(is_other) {
         println!("this one went another way:{}", one.transcript());
+    }
+    if conversations.iter().any(|one| is_other(&one)) {
+        println!("the stand-ins of all of them:{}", told(events));
     }
     if matches!(case.what, What::Fault(_)) {
         assert!(played >= conversations.len(), "the fault was not there: {what}");
@@ -281,6 +287,16 @@ fn judge(case: &Case, conversations: &[Conversation], lines: &[Line], events: &[
         end: case.end,
         longest: conversations.iter().map(|one| one.took).max().unwrap(),
     }
+}
+
+/// What was recognised, and what the model answered, for whoever has to find out what went wrong.
+fn told(events: &[Event]) -> String {
+    let told = events.iter().filter_map(|event| match event {
+        Event::Utterance { text } => Some(format!("\n  asr {text}")),
+        Event::Reply { text } => Some(format!("\n  llm {text}")),
+        _ => None,
+    });
+    told.collect()
 }
 
 fn reason(line: &Line) -> Option<String> {

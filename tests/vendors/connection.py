@@ -166,6 +166,9 @@ class Connection:
     def break_now(self, kind):
         """stall: no byte more; drop: a TCP reset; half_close: our side ends without TLS's goodbye."""
         self.is_broken = True
+        if self.writer.is_closing():
+            # The other side was faster.
+            return
         raw = self.writer.get_extra_info("socket")
         if kind == "drop":
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
