@@ -94,6 +94,9 @@ fn counted(log: &str) -> Samples {
             Some(reason) => add("ward_events_total", &[role, event, ("reason", reason)], 1.0),
             None => add("ward_events_total", &[role, event], 1.0),
         }
+        if let Some(proof) = line["proof"].as_str() {
+            add("ward_upgrades_total", &[role, ("proof", proof)], 1.0);
+        }
         let Some(counts) = line["counts"].as_object() else { continue };
         for (count, value) in counts {
             let value = value.as_f64().unwrap();

@@ -19,16 +19,20 @@ use ward_policy::count::{Count, Counts};
 use ward_policy::fault::CallEnd;
 use ward_policy::limit;
 use ward_policy::phi::Phi;
+use ward_policy::proof::TicketPlace;
 use ward_policy::redact::Pseudonym;
+use ward_policy::ticket::DateMs;
 use ward_twilio::envelope::{
     self, Connected, Dtmf, EnvelopeError, Mark, Media, Message, PayloadError, Start, Stop,
 };
 use ward_twilio::sid::{AccountSid, CallSid, StreamSid};
 use zeroize::Zeroize as _;
 
+use crate::admission::{Admission, Shown};
 use crate::agent::Agents;
 use crate::registry::{Place, Registry};
 use crate::settings::MediaSettings;
+use crate::slot::Slot;
 use crate::strikes::Strikes;
 
 thread_local! {
@@ -44,6 +48,8 @@ pub struct SessionContext {
     pub agents: Box<dyn Agents>,
     /// Which calls are live.
     pub registry: Arc<Registry>,
+    /// Who may open a stream.
+    pub admission: Arc<Admission>,
     /// What stands for a call in the log.
     pub pseudonyms: Pseudonyms,
     /// The log.
@@ -70,10 +76,22 @@ struct Live {
     place: Place,
 }
 
+/// How a stream was opened.
+#[derive(Debug)]
+pub struct Opened {
+    /// What it has shown.
+    pub shown: Shown,
+    /// When: milliseconds since 1970.
+    pub date_ms: DateMs,
+    /// Its place among those that have shown nothing yet; given up with `start`.
+    pub waiting: Option<Slot>,
+}
+
 /// One media stream.
 pub struct Session {
     context: Arc<SessionContext>,
     stage: Stage,
+    opened: Opened,
     began_at: Duration,
     heard_at: Duration,
     has_pinged: bool,
@@ -89,10 +107,11 @@ pub struct Session {
 impl Session {
     /// A stream whose upgrade was answered at `now`.
     #[must_use]
-    pub fn new(context: Arc<SessionContext>, now: Duration) -> Self {
+    pub fn new(context: Arc<SessionContext>, opened: Opened, now: Duration) -> Self {
         Self {
             context,
             stage: Stage::AwaitingConnected,
+            opened,
             began_at: now,
             heard_at: now,
             has_pinged: false,
@@ -392,7 +411,14 @@ impl Session {
         if !start.parameters.is_acceptable() {
             return Err(CallEnd::BadParameters);
         }
-        self.go_live(now, &call_sid, stream_sid, waker)
+        let since = u64::try_from(self.age(now).as_millis()).unwrap_or(u64::MAX);
+        let date_ms = self.opened.date_ms.saturating_add(since);
+        let admission = &self.context.admission;
+        // Last: what is refused for another reason uses no ticket up.
+        let ticket =
+            admission.admit(&self.opened.shown, start.ticket.as_deref(), &call_sid, date_ms)?;
+        self.opened.waiting = None;
+        self.go_live(now, &call_sid, stream_sid, ticket, waker)
     }
 
     fn go_live(
@@ -400,6 +426,7 @@ impl Session {
         now: Duration,
         call_sid: &CallSid,
         stream_sid: StreamSid,
+        ticket: TicketPlace,
         waker: &Waker,
     ) -> Result<(), CallEnd> {
         let context = &self.context;
@@ -410,7 +437,7 @@ impl Session {
         let [call_key, _] = keys;
         self.pseudonym = Pseudonym::from_keyed_digest(&call_key);
         if let Some(call) = self.pseudonym {
-            context.log.record(&Event::CallStarted { call });
+            context.log.record(&Event::CallStarted { call, ticket });
         }
         let mut call = Call::new(context.agents.agent(), now, context.settings.call_duration_max);
         call.handle(now, Input::Start);
