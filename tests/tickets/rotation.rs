@@ -76,7 +76,7 @@ impl Operated {
         std::fs::rename(&next, &self.env_file).unwrap();
         self.hang_up();
         self.replacements += 1;
-        self.logs.wait_for_count("s_set\"", self.replacements);
+        self.logs.wait_for_count("s_set\",", self.replacements);
     }
 
     fn hang_up(&self) {
@@ -311,7 +311,7 @@ fn e57_a_reload_that_cannot_be_used_changes_nothing() {
             server.hang_up();
             server.logs.wait_for_count("nothing was replaced", before + 1);
         }
-        assert_eq!(server.logs.count("s_set\""), 1, "{}", server.logs.text());
+        assert_eq!(server.logs.count("s_set\","), 1, "{}", server.logs.text());
     }
     drop(place(site.port, media.port, 1, TOKEN).unwrap());
     note_seen("nothing was replaced");

@@ -6,6 +6,7 @@
 //! is an argument.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
 use ward_policy::fault::{CallEnd, Refusal};
 use ward_policy::proof::{Proof, TicketPlace};
@@ -16,6 +17,7 @@ use ward_twilio::signature::{Signature, SignatureError};
 use ward_twilio::ticket::VerifiedTicket;
 
 use crate::settings::HandshakeMode;
+use crate::slot::Slot;
 
 /// What every upgrade of the process is judged by.
 #[derive(Debug)]
@@ -38,6 +40,37 @@ impl Shown {
     #[must_use]
     pub const fn proof(&self) -> Proof {
         self.proof
+    }
+}
+
+/// How a stream was opened: what [`Admission::admit`] needs when its `start` comes.
+#[derive(Debug)]
+pub struct Opened {
+    /// What its upgrade has shown.
+    pub shown: Shown,
+    /// When: milliseconds since 1970.
+    pub date_ms: DateMs,
+    /// Its place among those that have shown nothing yet; given up with `start`.
+    pub waiting: Option<Slot>,
+}
+
+impl Opened {
+    /// Admits the call that the stream is, `since` it was opened.
+    ///
+    /// # Errors
+    /// See [`Admission::admit`].
+    pub fn admit(
+        &mut self,
+        admission: &Admission,
+        ticket: Option<&str>,
+        call: &CallSid,
+        since: Duration,
+    ) -> Result<TicketPlace, CallEnd> {
+        let since_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        let now_ms = self.date_ms.saturating_add(since_ms);
+        let place = admission.admit(&self.shown, ticket, call, now_ms)?;
+        self.waiting = None;
+        Ok(place)
     }
 }
 

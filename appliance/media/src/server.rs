@@ -37,11 +37,11 @@ use ward_policy::proof::Proof;
 use ward_sys::secret::{Protection, SecretPool};
 use ward_twilio::handshake::HandshakeSet;
 
-use crate::admission::{Admission, Shown};
+use crate::admission::{Admission, Opened, Shown};
 use crate::agent::{Agents, Embedded};
 use crate::broker::Broker;
 use crate::registry::Registry;
-use crate::session::{Opened, Session, SessionContext};
+use crate::session::{Session, SessionContext};
 use crate::settings::MediaSettings;
 use crate::slot::Slot;
 use crate::vendor::Vendors;

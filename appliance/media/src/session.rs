@@ -21,18 +21,16 @@ use ward_policy::limit;
 use ward_policy::phi::Phi;
 use ward_policy::proof::TicketPlace;
 use ward_policy::redact::Pseudonym;
-use ward_policy::ticket::DateMs;
 use ward_twilio::envelope::{
     self, Connected, Dtmf, EnvelopeError, Mark, Media, Message, PayloadError, Start, Stop,
 };
 use ward_twilio::sid::{AccountSid, CallSid, StreamSid};
 use zeroize::Zeroize as _;
 
-use crate::admission::{Admission, Shown};
+use crate::admission::{Admission, Opened};
 use crate::agent::Agents;
 use crate::registry::{Place, Registry};
 use crate::settings::MediaSettings;
-use crate::slot::Slot;
 use crate::strikes::Strikes;
 
 thread_local! {
@@ -74,17 +72,6 @@ struct Live {
     stream_sid: StreamSid,
     call: Call,
     place: Place,
-}
-
-/// How a stream was opened.
-#[derive(Debug)]
-pub struct Opened {
-    /// What it has shown.
-    pub shown: Shown,
-    /// When: milliseconds since 1970.
-    pub date_ms: DateMs,
-    /// Its place among those that have shown nothing yet; given up with `start`.
-    pub waiting: Option<Slot>,
 }
 
 /// One media stream.
@@ -411,13 +398,9 @@ impl Session {
         if !start.parameters.is_acceptable() {
             return Err(CallEnd::BadParameters);
         }
-        let since = u64::try_from(self.age(now).as_millis()).unwrap_or(u64::MAX);
-        let date_ms = self.opened.date_ms.saturating_add(since);
-        let admission = &self.context.admission;
         // Last: what is refused for another reason uses no ticket up.
-        let ticket =
-            admission.admit(&self.opened.shown, start.ticket.as_deref(), &call_sid, date_ms)?;
-        self.opened.waiting = None;
+        let (age, admission) = (self.age(now), &self.context.admission);
+        let ticket = self.opened.admit(admission, start.ticket.as_deref(), &call_sid, age)?;
         self.go_live(now, &call_sid, stream_sid, ticket, waker)
     }
 

@@ -165,7 +165,8 @@ impl AllSettings {
     pub fn findings(&self) -> Vec<String> {
         let mut findings = self.findings.clone();
         if !self.values.contains_key("TWILIO_AUTH_TOKEN") {
-            let what = "no auth token is set: every webhook and every stream will be refused";
+            let what = "no auth token is set: every webhook and every stream without a ticket in its \
+                path will be refused";
             findings.push(what.to_owned());
         }
         findings
