@@ -160,6 +160,12 @@ pub(crate) fn refused(server: &Running, form: Form, fate: &Fate, reason: &str) {
     ward_tests::edge_cases::note_seen(reason);
 }
 
+/// Waits until `reason` was given `times` times; not once more.
+pub(crate) fn given(server: &Running, reason: &str, times: usize) {
+    server.logs.wait_for_count(&named(reason), times);
+    assert_eq!(server.logs.count(&named(reason)), times, "{reason}: {}", server.logs.text());
+}
+
 /// A reason as it stands in a line.
 pub(crate) fn named(reason: &str) -> String {
     format!("\"reason\":\"{reason}\"")

@@ -11,7 +11,7 @@ use ward_tests::servers::Running;
 use ward_tests::websocket::{Stream, connected, start};
 
 use crate::desk::{
-    Fate, Form, await_open, call, is_live, key, lives, media, named, present, present_from,
+    Fate, Form, await_open, call, given, is_live, key, lives, media, named, present, present_from,
     refused, start_with, taken, ticket,
 };
 
@@ -41,7 +41,7 @@ fn e06_what_was_captured_is_refused_while_its_call_lives_and_after() {
             Form::Path => "403, ticket_used",
         };
         row("E06", &what, &format!("{when}: while the call lives, after it, from another address"));
-        assert_eq!(server.logs.count(&named("ticket_used")), 3, "{}", server.logs.text());
+        given(&server, "ticket_used", 3);
         // The control: the same call with a ticket of its own.
         drop(taken(&server, form, &ticket(1), 1));
     }
@@ -88,7 +88,7 @@ fn e06_of_many_at_once_one_is_taken() {
                 refused(&server, form, fate, "ticket_used");
             }
         }
-        server.logs.wait_for_count(&named("ticket_used"), 5 * (AT_ONCE - 1));
+        given(&server, "ticket_used", 5 * (AT_ONCE - 1));
         note_seen("ticket_used");
         let what = format!("one ticket on sixteen connections at once, five times ({form:?})");
         row("E06", &what, "one call each time; fifteen refused, ticket_used");
@@ -191,7 +191,7 @@ fn e06_a_process_that_is_started_again_takes_nothing_from_before() {
             let fate = present(&server, form, replayed, number);
             refused(&server, form, &fate, "ticket_stale");
         }
-        assert_eq!(server.logs.count(&named("ticket_stale")), 3, "{}", server.logs.text());
+        given(&server, "ticket_stale", 3);
         await_open();
         refused(&server, form, &present(&server, form, &used, 1), "ticket_stale");
         drop(taken(&server, form, &ticket(3), 3));

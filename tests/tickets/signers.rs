@@ -16,7 +16,7 @@ use ward_twilio::sid::CallSid;
 use ward_twilio::signature::AuthToken;
 use ward_twilio::ticket::{TicketKey, TicketPublicKey, TicketPublicKeys};
 
-use crate::desk::{Form, KEYS, await_open, named, present, public, refused, taken};
+use crate::desk::{Form, KEYS, await_open, given, present, public, refused, taken};
 
 fn vectors() -> Value {
     let text = std::fs::read_to_string(root().join("tests/tickets/vectors.json")).unwrap();
@@ -129,8 +129,8 @@ fn each_responders_tickets_are_taken_once_in_each_form() {
             refused(&media, form, &present(&media, form, &second, 1), "ticket_other_call");
         }
     }
-    assert_eq!(media.logs.count(&named("ticket_used")), 4);
-    assert_eq!(media.logs.count(&named("ticket_other_call")), 4);
+    given(&media, "ticket_used", 4);
+    given(&media, "ticket_other_call", 4);
 }
 
 #[test]
