@@ -153,10 +153,13 @@ impl Running {
 
     /// The exit status of a server that is to refuse its settings.
     ///
-    /// What it follows is rightful, so that nothing but the settings can be wrong.
+    /// What media follows is rightful, so that nothing but the settings can be wrong.
     #[must_use]
     pub fn refused_status(role: Role, more: &str) -> Option<i32> {
-        let followed = settings("").followed(role).unwrap();
+        let followed = match role {
+            Role::Twiml => settings(more).credentials(),
+            _ => settings("").followed(role).unwrap(),
+        };
         let plan = plan(role, &settings(more), listen_once(), identity(), followed);
         let (mut server, _log) = launch(plan).unwrap();
         server.exit_status()

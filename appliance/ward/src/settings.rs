@@ -218,7 +218,7 @@ impl AllSettings {
     /// What is wrong with the settings in it.
     pub fn followed(&self, role: Role) -> Result<Secret<String>, Vec<Problem>> {
         if role == Role::Twiml {
-            let document = self.document(TWIML_SECRETS);
+            let document = self.credentials();
             Credentials::parse(document.expose(), self.ticket_form())?;
             return Ok(document);
         }
@@ -231,7 +231,13 @@ impl AllSettings {
         }
     }
 
-    /// The same, once nothing at all is wrong with the settings.
+    /// The responder's auth tokens and ticket key, whatever is wrong with them: it judges them itself.
+    #[must_use]
+    pub fn credentials(&self) -> Secret<String> {
+        self.document(TWIML_SECRETS)
+    }
+
+    /// What is followed, once nothing at all is wrong with the settings.
     ///
     /// # Errors
     /// [`Failure::Usage`] with every problem, a line each.
