@@ -12,6 +12,7 @@ use crate::fault::{
     CallEnd, ConnectionEnd, DialFault, LineFault, Refusal, ServiceFault, SigningFault, VendorEnd,
 };
 use crate::ledger::Ledger;
+use crate::proof::{Proof, TicketPlace};
 use crate::redact::Pseudonym;
 use crate::scrub::Class;
 use crate::service::Service;
@@ -144,22 +145,35 @@ pub enum Event {
         /// The call.
         call: Pseudonym,
     },
-    /// The expected handshake signatures were replaced.
+    /// What handshakes are compared with was set or replaced.
     HandshakeValuesSet {
-        /// How many there are.
+        /// How many expected signatures there are.
         values: u16,
+        /// How many keys there are whose tickets are taken.
+        ticket_keys: u8,
     },
-    /// A replacement of the expected handshake signatures was unusable; the old set stays.
+    /// A replacement of that was unusable; the old set stays.
     HandshakeValuesRefused,
+    /// The responder's auth tokens and its ticket key were set or replaced.
+    CredentialsSet {
+        /// How many auth tokens there are: the current one, and the next.
+        tokens: u8,
+        /// How many ticket keys: none or one.
+        ticket_keys: u8,
+    },
+    /// A replacement of those was unusable; the old ones stay.
+    CredentialsRefused,
     /// An upgrade was accepted.
     UpgradeAccepted {
-        /// Index of the expected value that matched: spelling within token.
-        candidate: u16,
+        /// What it showed.
+        proof: Proof,
     },
     /// `start` was accepted.
     CallStarted {
         /// The call.
         call: Pseudonym,
+        /// Where its ticket was.
+        ticket: TicketPlace,
     },
     /// A call ended, for whatever reason. Exactly one per accepted upgrade.
     CallEnded {
@@ -353,6 +367,8 @@ impl Event {
             Self::WebhookAnswered { .. } => "webhook_answered",
             Self::HandshakeValuesSet { .. } => "handshake_values_set",
             Self::HandshakeValuesRefused => "handshake_values_refused",
+            Self::CredentialsSet { .. } => "credentials_set",
+            Self::CredentialsRefused => "credentials_refused",
             Self::UpgradeAccepted { .. } => "upgrade_accepted",
             Self::CallStarted { .. } => "call_started",
             Self::CallEnded { .. } => "call_ended",

@@ -93,6 +93,25 @@ reasons! {
         SignatureWrong = "signature_wrong", Peer;
         /// No auth token is configured, so nothing can be verified.
         TokenAbsent = "token_absent", Operator;
+        /// What stands where the ticket belongs is none: length, version, base64 or a life that no ticket has.
+        TicketMalformed = "ticket_malformed", Peer;
+        /// A ticket of a key that is not held: a stranger's, or one that was rotated away.
+        TicketUnknownKey = "ticket_unknown_key", Peer;
+        /// A ticket that its key has not signed.
+        TicketWrong = "ticket_wrong", Peer;
+        /// A ticket whose time is over.
+        TicketExpired = "ticket_expired", Peer;
+        /// A ticket that was issued in the future: the clocks differ too much.
+        TicketEarly = "ticket_early", Operator;
+        /// A ticket that was issued before this process started, or so soon after that a process before it may have
+        /// taken it.
+        TicketStale = "ticket_stale", Peer;
+        /// A ticket that was used.
+        TicketUsed = "ticket_used", Peer;
+        /// As many tickets as can be remembered.
+        TicketMemoryFull = "ticket_memory_full", Host;
+        /// As many streams without any proof as may wait for their `start`.
+        Unproven = "unproven", Peer;
         /// A body of another type than the route takes.
         BodyType = "body_type", Peer;
         /// A body longer than its maximum.
@@ -111,6 +130,49 @@ reasons! {
         Draining = "draining", Operator;
     }
 }
+
+/// Why a ticket is not taken, wherever it was.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TicketFault {
+    /// No ticket at all.
+    Malformed,
+    /// Of a key that is not held.
+    UnknownKey,
+    /// Not signed by its key.
+    Wrong,
+    /// Over.
+    Expired,
+    /// Issued in the future.
+    Early,
+    /// Issued before this process could know what was used.
+    Stale,
+    /// Used.
+    Used,
+    /// No room to remember it.
+    MemoryFull,
+}
+
+macro_rules! ticket_faults {
+    ($reasons:ident) => {
+        impl From<TicketFault> for $reasons {
+            fn from(fault: TicketFault) -> Self {
+                match fault {
+                    TicketFault::Malformed => Self::TicketMalformed,
+                    TicketFault::UnknownKey => Self::TicketUnknownKey,
+                    TicketFault::Wrong => Self::TicketWrong,
+                    TicketFault::Expired => Self::TicketExpired,
+                    TicketFault::Early => Self::TicketEarly,
+                    TicketFault::Stale => Self::TicketStale,
+                    TicketFault::Used => Self::TicketUsed,
+                    TicketFault::MemoryFull => Self::TicketMemoryFull,
+                }
+            }
+        }
+    };
+}
+
+ticket_faults!(Refusal);
+ticket_faults!(CallEnd);
 
 reasons! {
     /// Why a connection ended before it made a request.
@@ -153,6 +215,29 @@ reasons! {
         BadFormat = "bad_format", Peer;
         /// `start` with too many or too long parameters.
         BadParameters = "bad_parameters", Peer;
+        /// A ticket is demanded, and there is none.
+        TicketAbsent = "ticket_absent", Peer;
+        /// What stands where the ticket belongs is none: length, version, base64 or a life that no ticket has.
+        TicketMalformed = "ticket_malformed", Peer;
+        /// A ticket of a key that is not held: a stranger's, or one that was rotated away.
+        TicketUnknownKey = "ticket_unknown_key", Peer;
+        /// A ticket that its key has not signed.
+        TicketWrong = "ticket_wrong", Peer;
+        /// A ticket whose time is over.
+        TicketExpired = "ticket_expired", Peer;
+        /// A ticket that was issued in the future: the clocks differ too much.
+        TicketEarly = "ticket_early", Operator;
+        /// A ticket that was issued before this process started, or so soon after that a process before it may have
+        /// taken it.
+        TicketStale = "ticket_stale", Peer;
+        /// A ticket that was used.
+        TicketUsed = "ticket_used", Peer;
+        /// As many tickets as can be remembered.
+        TicketMemoryFull = "ticket_memory_full", Host;
+        /// A ticket for another call.
+        TicketOtherCall = "ticket_other_call", Peer;
+        /// A ticket in the path and another in `start`.
+        TicketRepeated = "ticket_repeated", Peer;
         /// The call or stream is live on another connection.
         AlreadyLive = "already_live", Peer;
         /// A newcomer took over after we had heard nothing for too long.

@@ -11,6 +11,8 @@ pub mod header;
 pub mod phi;
 pub mod redact;
 pub mod fault;
+pub mod ticket;
+pub mod proof;
 pub mod count;
 pub mod date;
 pub mod address;

@@ -5,10 +5,12 @@
 //! happens at a limit.
 
 mod conversation;
+mod ticket;
 
 use std::time::Duration;
 
 pub use conversation::*;
+pub use ticket::*;
 
 // --- Before a request is believed ---
 

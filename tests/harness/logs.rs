@@ -144,6 +144,21 @@ impl Logs {
         }
     }
 
+    /// How many lines have `text` in them so far.
+    #[must_use]
+    pub fn count(&self, text: &str) -> usize {
+        self.lines.0.lock().unwrap().iter().filter(|line| line.contains(text)).count()
+    }
+
+    /// Waits until `number` lines have `text` in them.
+    pub fn wait_for_count(&self, text: &str, number: usize) {
+        let until = Instant::now() + PATIENCE;
+        while self.count(text) < number {
+            assert!(Instant::now() < until, "no {number} lines with {text} in:\n{}", self.text());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
     /// Waits for the first event of this name.
     #[must_use]
     pub fn first(&self, event: &str) -> Value {

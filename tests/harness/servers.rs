@@ -13,7 +13,10 @@ use ward::launch::{Plan, Server, launch, listen};
 use ward::settings::AllSettings;
 use ward::vendors::Vendors;
 use ward_policy::audit::Role;
+use ward_policy::phi::Secret;
+use ward_twilio::handshake::document;
 use ward_twilio::signature::Signature;
+use ward_twilio::ticket::TicketPublicKeys;
 
 use crate::binaries;
 use crate::logs::Logs;
@@ -110,7 +113,7 @@ fn plan(
     all: &AllSettings,
     listeners: Vec<TcpListener>,
     identity: Identity,
-    handshake: Option<Vec<Signature>>,
+    followed: Secret<String>,
 ) -> Plan {
     let (name, settings) = match role {
         Role::Media => ("ward-media", all.media_document()),
@@ -124,7 +127,7 @@ fn plan(
         listeners,
         settings,
         identity: Some(identity),
-        handshake,
+        followed,
         vendors: (role == Role::Media).then(Vendors::built_in),
     }
 }
@@ -150,11 +153,14 @@ impl Running {
 
     /// The exit status of a server that is to refuse its settings.
     ///
-    /// Its handshake signatures are rightful ones, so that nothing but the settings can be wrong.
+    /// What media follows is rightful, so that nothing but the settings can be wrong.
     #[must_use]
     pub fn refused_status(role: Role, more: &str) -> Option<i32> {
-        let handshake = Some(settings("").handshake_values().unwrap());
-        let plan = plan(role, &settings(more), listen_once(), identity(), handshake);
+        let followed = match role {
+            Role::Twiml => settings(more).credentials(),
+            _ => settings("").followed(role).unwrap(),
+        };
+        let plan = plan(role, &settings(more), listen_once(), identity(), followed);
         let (mut server, _log) = launch(plan).unwrap();
         server.exit_status()
     }
@@ -169,8 +175,8 @@ impl Running {
         let all = settings(&more.replace("{port}", &port.to_string()));
         let identity = identity();
         let key = identity.key.expose().clone();
-        let handshake = (role == Role::Media).then(|| all.handshake_values().unwrap());
-        let mut plan = plan(role, &all, listeners, identity, handshake);
+        let followed = all.followed(role).unwrap();
+        let mut plan = plan(role, &all, listeners, identity, followed);
         plan.executable = variant.or(plan.executable);
         let (server, log) = launch(plan).unwrap();
         Self { role, port, logs: Logs::of_server(log), key, server }.begun()
@@ -182,10 +188,10 @@ impl Running {
         let listeners = listen_once();
         let port = listeners[0].local_addr().unwrap().port();
         let all = settings(more);
-        let handshake = Some(all.handshake_values().unwrap());
+        let followed = all.followed(Role::Media).unwrap();
         let identity = identity();
         let key = identity.key.expose().clone();
-        let mut plan = plan(Role::Media, &all, listeners, identity, handshake);
+        let mut plan = plan(Role::Media, &all, listeners, identity, followed);
         plan.vendors = Some(vendors);
         plan.executable = executable.or(plan.executable);
         let (server, log) = launch(plan).unwrap();
@@ -219,6 +225,18 @@ impl Running {
     /// The launcher's handle.
     pub const fn server(&mut self) -> &mut Server {
         &mut self.server
+    }
+
+    /// Replaces what the media server compares signatures with.
+    pub fn expect_signatures(&mut self, values: &[Signature]) {
+        let followed = document(values, &TicketPublicKeys::default());
+        self.server.replace(&followed).unwrap();
+    }
+
+    /// Gives the server what may be replaced of other settings, as `ward run` does on SIGHUP.
+    pub fn follow(&mut self, more: &str) {
+        let all = settings(&more.replace("{port}", &self.port.to_string()));
+        self.server.replace(&all.followed(self.role).unwrap()).unwrap();
     }
 
     /// Sends the stop signal.

@@ -136,6 +136,12 @@ pub fn stop(sequence: u64) -> Value {
     })
 }
 
+/// A SID of the tests with `number` at its end.
+#[must_use]
+pub fn numbered(sid: &str, number: u64) -> String {
+    format!("{}{number:08}", &sid[..sid.len() - 8])
+}
+
 /// One open stream.
 #[derive(Debug)]
 pub struct Stream {
@@ -155,11 +161,20 @@ impl Stream {
     /// The same with changes to the header fields, as for [`upgrade_request`].
     #[must_use]
     pub fn open_with(server: &Running, changes: &[(&str, &str)]) -> Self {
-        let mut wire = Wire::open(server.port);
-        wire.send(upgrade_request("/rtm/voice", changes).as_bytes());
+        Self::over(Wire::open(server.port), "/rtm/voice", changes).expect("101")
+    }
+
+    /// The same over a connection of the test's own, at any path; the answer's head where it is not 101.
+    pub fn over(mut wire: Wire, target: &str, changes: &[(&str, &str)]) -> Result<Self, String> {
+        wire.send(upgrade_request(target, changes).as_bytes());
         let head = wire.receive_head();
-        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
-        Self { wire, received: Vec::new(), number: 0 }
+        let is_open = head.starts_with("HTTP/1.1 101 ");
+        if is_open { Ok(Self { wire, received: Vec::new(), number: 0 }) } else { Err(head) }
+    }
+
+    /// Makes it the stream of a call of its own: `number` stands at the end of its SIDs.
+    pub const fn be(&mut self, number: u64) {
+        self.number = number;
     }
 
     /// Upgrades, sends `connected` and `start`.
@@ -185,7 +200,7 @@ impl Stream {
     pub fn send(&mut self, message: &Value) {
         let mut text = message.to_string();
         for sid in [CALL, STREAM] {
-            text = text.replace(sid, &format!("{}{:08}", &sid[..sid.len() - 8], self.number));
+            text = text.replace(sid, &numbered(sid, self.number));
         }
         self.send_text(&text);
     }

@@ -28,7 +28,8 @@ pub struct Handed {
     pub sign: Vec<OwnedFd>,
     /// The certificate's private key in PEM; only the signing process gets it.
     pub tls_key: Option<OwnedFd>,
-    /// Where expected handshake signatures arrive, and later replacements of them.
+    /// Where a server's document that may be replaced while it runs arrives: for media what handshakes are compared
+    /// with, for the responder its auth tokens and ticket key.
     pub handshake: Option<OwnedFd>,
     /// Where this process's own log lines go.
     pub log: Option<OwnedFd>,

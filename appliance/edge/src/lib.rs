@@ -8,6 +8,7 @@ pub mod cell;
 pub mod clock;
 pub mod random;
 pub mod handed;
+pub mod following;
 pub mod settings;
 pub mod start;
 pub mod allowance;

@@ -1,10 +1,11 @@
-//! Randomness of this process: response nonces and the key of its pseudonyms. No identifier is ever kept.
+//! Randomness of this process: nonces, and the key of its pseudonyms. No identifier is ever kept.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::hmac;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use ward_policy::redact::Pseudonym;
+use ward_policy::ticket::Nonce;
 
 /// The operating system gave no random bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -19,6 +20,16 @@ pub fn nonce() -> Result<String, RandomError> {
     let mut bytes = [0; 16];
     SystemRandom::new().fill(&mut bytes).map_err(|_random| RandomError)?;
     Ok(STANDARD.encode(bytes))
+}
+
+/// What makes a ticket one of its kind: 16 random bytes.
+///
+/// # Errors
+/// [`RandomError`]; there is no ticket then.
+pub fn ticket_nonce() -> Result<Nonce, RandomError> {
+    let mut bytes = Nonce::default();
+    SystemRandom::new().fill(&mut bytes).map_err(|_random| RandomError)?;
+    Ok(bytes)
 }
 
 /// Turns identifiers into pseudonyms that live as long as the process.

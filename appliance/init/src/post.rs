@@ -61,7 +61,7 @@ pub(crate) struct Post {
     program: Program,
     target: Target,
     hands: Vec<(String, OwnedFd)>,
-    /// Where the server's handshake signatures come from.
+    /// Where the server's document that may be replaced comes from.
     pub(crate) handshake: Option<HandshakeSource>,
     /// A server's channels to its helpers, by name.
     pub(crate) links: Vec<(String, Link)>,

@@ -264,7 +264,7 @@ impl Supervisor {
         }
     }
 
-    /// One message of the launcher: new handshake signatures, as an unread document.
+    /// One message of the launcher: what replaces the server's document, unread.
     fn take_control(&mut self) {
         let Some(control) = &self.control else { return };
         match receive(control.get_ref().as_fd()) {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ward_edge::clock::Clock;
 use ward_edge::connection::{Transport, serve};
+use ward_edge::following::follow;
 use ward_edge::handed::{Handed, read_document};
 use ward_edge::log::Log;
 use ward_edge::panic::{Strategy, install};
@@ -37,12 +38,12 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<Infallible, StartErr
     let settings = TwimlSettings::parse(document.expose()).map_err(|_all| StartError::Settings)?;
     drop(document);
     let transport = transport(&mut handed, &settings, clock, &log)?;
-    if settings.tokens.is_empty() {
-        log.record(&Event::NotReady);
-    }
     let pseudonyms = Pseudonyms::new().map_err(|_random| StartError::System)?;
     let (drainer, drain) = drain::channel();
     let responder = Arc::new(Responder::new(settings, pseudonyms, drain.clone(), log.clone()));
+    let source = handed.handshake.take().ok_or(StartError::Handed)?;
+    let following = Arc::clone(&responder);
+    follow(source, move |document| following.take(document.expose()))?;
     let accept_log = log.clone();
     let seal = || entered.seal(&log);
     worker::run(handed.listeners, Duration::ZERO, &drainer, &log, seal, move |listener| {

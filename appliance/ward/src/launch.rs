@@ -22,7 +22,6 @@ use rustix::process::{Pid, Signal, kill_process};
 use ward_policy::audit::Role;
 use ward_policy::cell::Target;
 use ward_policy::phi::Secret;
-use ward_twilio::signature::Signature;
 
 use crate::console::Failure;
 use crate::development_ca::Identity;
@@ -94,8 +93,8 @@ pub struct Plan {
     pub settings: Secret<String>,
     /// Certificate and key; none for plain HTTP.
     pub identity: Option<Identity>,
-    /// The first set of expected handshake signatures, for the media server.
-    pub handshake: Option<Vec<Signature>>,
+    /// What may be replaced while the server runs: [`crate::settings::AllSettings::followed`].
+    pub followed: Secret<String>,
     /// Whom the media server may reach, and how.
     pub vendors: Option<Vendors>,
 }
@@ -117,6 +116,27 @@ pub struct Server {
     supervisor: Child,
     control: OwnedFd,
     processes: Processes,
+}
+
+/// The way to replace what a running server follows.
+#[derive(Debug)]
+pub struct Replacer(OwnedFd);
+
+impl Replacer {
+    /// See [`Server::replace`].
+    ///
+    /// # Errors
+    /// [`Failure::Checked`] when the supervisor is gone.
+    pub fn replace(&self, followed: &Secret<String>) -> Result<(), Failure> {
+        let document = [followed_document(followed)?];
+        let document = document.each_ref().map(AsFd::as_fd);
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        ancillary.push(SendAncillaryMessage::ScmRights(&document));
+        let flags = SendFlags::NOSIGNAL;
+        let sent = sendmsg(&self.0, &[IoSlice::new(b"h")], &mut ancillary, flags);
+        sent.map(drop).map_err(|error| failure(error.into()))
+    }
 }
 
 /// Starts the supervisor, which starts the server and every other role; the lines are everyone's, until the
@@ -149,9 +169,7 @@ pub fn launch(plan: Plan) -> Result<(Server, LogLines), Failure> {
         handed.push(("vendor-keys", keys));
         handed.push(("broker-settings", document("broker-settings", &vendors.settings)?));
     }
-    if let Some(values) = plan.handshake {
-        handed.push(("handshake", values_document(&values)?));
-    }
+    handed.push(("handshake", followed_document(&plan.followed)?));
     handed.extend(plan.listeners.into_iter().map(|listener| ("listener", listener.into())));
     let supervisor = start(role, plan.target, plan.executable.as_deref(), &handed)?;
     let (lines, processes) = LogLines::of(reader);
@@ -200,19 +218,20 @@ impl Server {
         signal(self.supervisor.id(), Signal::TERM);
     }
 
-    /// Replaces the handshake signatures that the media server expects.
+    /// What replaces the followed document from now on, also beside this.
+    ///
+    /// # Errors
+    /// [`Failure::Checked`] when the operating system refuses.
+    pub fn replacer(&self) -> Result<Replacer, Failure> {
+        self.control.try_clone().map(Replacer).map_err(failure)
+    }
+
+    /// Replaces what was followed: a server that cannot use it keeps the last and says so in its log.
     ///
     /// # Errors
     /// [`Failure::Checked`] when the supervisor is gone.
-    pub fn replace_handshake(&self, values: &[Signature]) -> Result<(), Failure> {
-        let document = [values_document(values)?];
-        let document = document.each_ref().map(AsFd::as_fd);
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut ancillary = SendAncillaryBuffer::new(&mut space);
-        ancillary.push(SendAncillaryMessage::ScmRights(&document));
-        let flags = SendFlags::NOSIGNAL;
-        let sent = sendmsg(&self.control, &[IoSlice::new(b"h")], &mut ancillary, flags);
-        sent.map(drop).map_err(|error| failure(error.into()))
+    pub fn replace(&self, followed: &Secret<String>) -> Result<(), Failure> {
+        self.replacer()?.replace(followed)
     }
 
     /// The process that plays `role` now, if there is one.
@@ -357,15 +376,12 @@ fn document(name: &str, text: &str) -> Result<OwnedFd, Failure> {
     Ok(file.into())
 }
 
-/// Handshake signatures as the media server reads them: one a line, up to an empty one.
-fn values_document(values: &[Signature]) -> Result<OwnedFd, Failure> {
-    let mut text = Secret::new(String::new());
-    for value in values {
-        text.expose_mut().push_str(&value.to_base64());
-        text.expose_mut().push('\n');
-    }
+/// A document as a server follows it: up to an empty line.
+fn followed_document(followed: &Secret<String>) -> Result<OwnedFd, Failure> {
+    let mut text = Secret::new(String::with_capacity(followed.expose().len().saturating_add(1)));
+    text.expose_mut().push_str(followed.expose());
     text.expose_mut().push('\n');
-    document("handshake", text.expose())
+    document("followed", text.expose())
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]

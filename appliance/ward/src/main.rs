@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use ward::console::Console;
-use ward::{call, check_config, demo, events, launch, metrics, run, signature, vendors};
+use ward::{
+    call, check_config, demo, events, launch, metrics, run, signature, ticket_key, vendors,
+};
 
 #[global_allocator]
 static ALLOCATOR: ward_sys::alloc::ZeroOnFree = ward_sys::alloc::ZeroOnFree;
@@ -33,6 +35,8 @@ enum Command {
     Run(run::Arguments),
     /// Show what Twilio would sign, and which spelling a signature does match.
     Signature(signature::Arguments),
+    /// Make a key for stream tickets, and show its public half.
+    TicketKey(ticket_key::Arguments),
     /// Name every problem in both servers' settings.
     CheckConfig(check_config::Arguments),
     /// Name every problem in the vendor registry, or say what each vendor may be given.
@@ -58,6 +62,7 @@ fn main() -> ExitCode {
         Command::Call(call) => call::run(call, &console),
         Command::Run(server) => run::run(server, &console),
         Command::Signature(signature) => signature::run(signature, &console),
+        Command::TicketKey(key) => ticket_key::run(key, &console),
         Command::CheckConfig(check) => check_config::run(check, &console),
         Command::Vendors(vendors) => vendors::run(vendors, &console),
         Command::Events(events) => events::run(events, &console),

@@ -1,4 +1,7 @@
 //! `ward run`: one server in the foreground, its log on standard output. It changes no line of it.
+//!
+//! On SIGHUP it reads the settings again and gives the server what may be replaced while it runs: auth tokens, the
+//! ticket key, what handshakes are compared with. Settings with a problem change nothing; neither does any other setting.
 
 use std::io::{Write as _, stdout};
 use std::net::SocketAddr;
@@ -79,11 +82,11 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<bool, Failure> {
     for finding in all.findings() {
         console.progress(&format!("finding: {finding}"));
     }
-    let problems = all.problems();
-    if !problems.is_empty() {
-        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        return Err(Failure::Usage(lines.join("\n")));
-    }
+    let role = match server {
+        ServerName::Media => Role::Media,
+        ServerName::Twiml => Role::Twiml,
+    };
+    let followed = all.checked(role)?;
     let is_plain = all.is_plain_http() && server == ServerName::Twiml;
     if is_plain && !arguments.listen.ip().is_loopback() {
         let what = "--listen: TWIML_PLAIN_HTTP=loopback goes with a loopback address only";
@@ -95,26 +98,22 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<bool, Failure> {
     if let Some(address) = listeners.first().and_then(|listener| listener.local_addr().ok()) {
         console.progress(&format!("listening on {address}"));
     }
-    let (role, settings, handshake, vendors) = match server {
+    let (settings, vendors) = match server {
         // The responder calls nobody.
-        ServerName::Twiml => (Role::Twiml, all.twiml_document(), None, None),
+        ServerName::Twiml => (all.twiml_document(), None),
         ServerName::Media => {
-            let values = all.handshake_values().map_err(|problems| {
-                let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-                Failure::Usage(lines.join("\n"))
-            })?;
             let settings = all.broker_document().expose().clone();
             let (folder, keys) = (arguments.vendors.as_deref(), arguments.vendor_keys.as_deref());
             let vendors = Vendors::read(folder, keys, settings)?;
-            (Role::Media, all.media_document(), Some(values), Some(vendors))
+            (all.media_document(), Some(vendors))
         }
     };
     let identity = identity(arguments, console)?;
     let executable = arguments.exec.clone();
     let target = arguments.target.unwrap_or_else(launch::target);
-    let plan = Plan { role, target, executable, listeners, settings, identity, handshake, vendors };
+    let plan = Plan { role, target, executable, listeners, settings, identity, followed, vendors };
     drop(all);
-    relay(plan)
+    relay(plan, arguments.env_file.clone(), *console)
 }
 
 fn identity(arguments: &Arguments, console: &Console) -> Result<Option<Identity>, Failure> {
@@ -134,12 +133,21 @@ fn identity(arguments: &Arguments, console: &Console) -> Result<Option<Identity>
     ca.issue(&["localhost", "127.0.0.1", "::1"]).map(Some)
 }
 
-/// Starts the server, passes stop signals on, and copies its log until it ends.
-fn relay(plan: Plan) -> Result<bool, Failure> {
+/// Starts the server, passes signals on, and copies its log until it ends.
+fn relay(plan: Plan, env_file: Option<PathBuf>, console: Console) -> Result<bool, Failure> {
     let role = plan.role;
     let (mut server, log) = launch(plan)?;
-    let id = server.supervisor();
-    let watch = std::thread::spawn(move || pass_signals_to(id));
+    let (id, replacer) = (server.supervisor(), server.replacer()?);
+    let reload = move || {
+        // Read whole before anything is replaced: a file that is half written is one with a problem.
+        let replaced = AllSettings::gather(env_file.as_deref())
+            .and_then(|all| replacer.replace(&all.checked(role)?));
+        match replaced {
+            Ok(()) => console.progress("read again: auth tokens and ticket keys were handed over"),
+            Err(failure) => console.progress(&format!("nothing was replaced: {failure}")),
+        }
+    };
+    let watch = std::thread::spawn(move || pass_signals_to(id, &reload));
     let mut has_started = false;
     for line in log {
         has_started |= line.is_event("started") && line.role == role;
@@ -151,21 +159,27 @@ fn relay(plan: Plan) -> Result<bool, Failure> {
     ended.map(|()| has_started)
 }
 
-fn pass_signals_to(id: u32) {
+fn pass_signals_to(id: u32, reload: &dyn Fn()) {
     use rustix::process::{Pid, Signal, kill_process};
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
         return;
     };
     runtime.block_on(async {
-        let (Ok(mut terminate), Ok(mut interrupt)) =
-            (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-        else {
+        let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hang_up)) = (
+            signal(SignalKind::terminate()),
+            signal(SignalKind::interrupt()),
+            signal(SignalKind::hangup()),
+        ) else {
             return;
         };
         loop {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
+                _ = hang_up.recv() => {
+                    reload();
+                    continue;
+                }
             }
             if let Some(pid) = i32::try_from(id).ok().and_then(Pid::from_raw) {
                 kill_process(pid, Signal::TERM).unwrap_or_default();

@@ -86,11 +86,9 @@ impl Stage {
             listeners: site,
             settings: settings.twiml_document(),
             identity: Some(ca.issue(&["localhost"])?),
-            handshake: None,
+            followed: settings.checked(Role::Twiml)?,
             vendors: None,
         };
-        let values = settings.handshake_values();
-        let values = values.map_err(|_all| Failure::Checked("no signatures".to_owned()))?;
         let media = launch::Plan {
             role: Role::Media,
             target,
@@ -98,7 +96,7 @@ impl Stage {
             listeners: media_host,
             settings: settings.media_document(),
             identity: Some(ca.issue(&["localhost"])?),
-            handshake: Some(values),
+            followed: settings.checked(Role::Media)?,
             vendors: Some(cast.vendors),
         };
         let (sender, lines) = channel();

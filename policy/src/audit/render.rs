@@ -22,7 +22,10 @@ impl Event {
     #[expect(clippy::too_many_lines, reason = "one arm a variant, each of a line or a few")]
     fn render_fields(&self, fields: &mut Fields<'_>) {
         match *self {
-            Self::NotReady | Self::HandshakeValuesRefused | Self::Stopped => {}
+            Self::NotReady
+            | Self::HandshakeValuesRefused
+            | Self::CredentialsRefused
+            | Self::Stopped => {}
             Self::Started { workers } => fields.number("workers", u64::from(workers)),
             Self::CellEntered { target, outcomes } => {
                 fields.word("target", target.name());
@@ -71,11 +74,19 @@ impl Event {
                 fields.number("token", u64::from(token));
                 fields.pseudonym("call", call);
             }
-            Self::HandshakeValuesSet { values } => fields.number("values", u64::from(values)),
-            Self::UpgradeAccepted { candidate } => {
-                fields.number("candidate", u64::from(candidate));
+            Self::HandshakeValuesSet { values, ticket_keys } => {
+                fields.number("values", u64::from(values));
+                fields.number("ticket_keys", u64::from(ticket_keys));
             }
-            Self::CallStarted { call } => fields.pseudonym("call", call),
+            Self::CredentialsSet { tokens, ticket_keys } => {
+                fields.number("tokens", u64::from(tokens));
+                fields.number("ticket_keys", u64::from(ticket_keys));
+            }
+            Self::UpgradeAccepted { proof } => fields.word("proof", proof.word()),
+            Self::CallStarted { call, ticket } => {
+                fields.pseudonym("call", call);
+                fields.word("ticket", ticket.word());
+            }
             Self::CallEnded { call, reason, close, duration_ms, counts } => {
                 if let Some(call) = call {
                     fields.pseudonym("call", call);

@@ -11,6 +11,7 @@ use crate::fault::{
 use crate::ledger::Ledger;
 use crate::limit;
 use crate::metric::Metrics;
+use crate::proof::{Proof, TicketPlace};
 use crate::redact::Pseudonym;
 use crate::scrub::Class;
 use crate::service::Service;
@@ -36,6 +37,7 @@ pub fn writer(event: &Event) -> Role {
 }
 
 /// The first sample of the variant that follows, so that each variant is visited: there is no wildcard.
+#[expect(clippy::too_many_lines, reason = "one arm a variant, each of a line or a few")]
 fn after(event: &Event) -> Option<Event> {
     Some(match event {
         Event::Started { .. } => Event::CellEntered {
@@ -55,10 +57,14 @@ fn after(event: &Event) -> Option<Event> {
         Event::SigningFailed { .. } => Event::Refused { status: 403, reason: Refusal::Schema },
         Event::Refused { .. } => Event::UpgradeUnsigned { status: 403 },
         Event::UpgradeUnsigned { .. } => Event::WebhookAnswered { token: 1, call: call()? },
-        Event::WebhookAnswered { .. } => Event::HandshakeValuesSet { values: 4 },
+        Event::WebhookAnswered { .. } => Event::HandshakeValuesSet { values: 4, ticket_keys: 0 },
         Event::HandshakeValuesSet { .. } => Event::HandshakeValuesRefused,
-        Event::HandshakeValuesRefused => Event::UpgradeAccepted { candidate: 0 },
-        Event::UpgradeAccepted { .. } => Event::CallStarted { call: call()? },
+        Event::HandshakeValuesRefused => Event::CredentialsSet { tokens: 1, ticket_keys: 0 },
+        Event::CredentialsSet { .. } => Event::CredentialsRefused,
+        Event::CredentialsRefused => Event::UpgradeAccepted { proof: Proof::Signature(0) },
+        Event::UpgradeAccepted { .. } => {
+            Event::CallStarted { call: call()?, ticket: TicketPlace::Nowhere }
+        }
         Event::CallStarted { .. } => ended(CallEnd::PeerEnded, Counts::default()),
         Event::CallEnded { .. } => {
             Event::VendorMinted { vendor: vendor()?, token_ttl_s: 0, took_ms: 0 }
@@ -110,7 +116,10 @@ fn after(event: &Event) -> Option<Event> {
 #[expect(clippy::too_many_lines, reason = "one arm a variant, each of a line or a few")]
 fn like(event: &Event) -> Vec<Event> {
     let more = match *event {
-        Event::NotReady | Event::HandshakeValuesRefused | Event::Stopped => Vec::new(),
+        Event::NotReady
+        | Event::HandshakeValuesRefused
+        | Event::CredentialsRefused
+        | Event::Stopped => Vec::new(),
         Event::Started { .. } => vec![Event::Started { workers: u16::MAX }],
         Event::CellEntered { target, outcomes } => {
             let targets =
@@ -150,10 +159,19 @@ fn like(event: &Event) -> Vec<Event> {
         Event::WebhookAnswered { call, .. } => vec![Event::WebhookAnswered { token: 2, call }],
         Event::HandshakeValuesSet { .. } => {
             let most = u16::try_from(limit::HANDSHAKE_VALUES_MAX).unwrap_or(u16::MAX);
-            vec![Event::HandshakeValuesSet { values: most }]
+            let ticket_keys = u8::try_from(limit::TICKET_KEYS_MAX).unwrap_or(u8::MAX);
+            vec![Event::HandshakeValuesSet { values: most, ticket_keys }]
         }
-        Event::UpgradeAccepted { .. } => vec![Event::UpgradeAccepted { candidate: 7 }],
-        Event::CallStarted { call } => vec![Event::CallStarted { call }],
+        Event::CredentialsSet { .. } => vec![Event::CredentialsSet { tokens: 2, ticket_keys: 1 }],
+        Event::UpgradeAccepted { .. } => {
+            let signatures = (0..16).map(Proof::Signature);
+            let all = signatures.chain([Proof::Ticket, Proof::Nothing]);
+            all.map(|proof| Event::UpgradeAccepted { proof }).collect()
+        }
+        Event::CallStarted { call, .. } => {
+            let places = TicketPlace::ALL.into_iter();
+            places.map(|ticket| Event::CallStarted { call, ticket }).collect()
+        }
         Event::CallEnded { .. } => calls_ended(),
         Event::RoleStarted { .. } => Role::ALL
             .into_iter()

@@ -12,6 +12,7 @@ use crate::fault::{
 };
 use crate::limit;
 use crate::metric::METRICS;
+use crate::proof::{Proof, TicketPlace};
 use crate::scrub::Class;
 use crate::service::Service;
 
@@ -61,6 +62,7 @@ const STATUS: Field = number("status", STATUS_MAX, "the HTTP status that was sen
 const ERRNO: Field = number("errno", ERRNO_MAX, "the operating system's error number; 0 is none");
 const CALL: Field = field("call", Kind::Pseudonym, "which call, by its pseudonym of this boot");
 
+const TICKET_KEYS: &str = "ticket_keys";
 const VENDOR: Field = field("vendor", Kind::VendorId, "which vendor, by its id in the registry");
 const WHICH: Field =
     field("which", Kind::Word(words!(Role::ALL, role => role.name())), "which process");
@@ -207,7 +209,10 @@ pub const EVENTS: &[Shape] = &[
         code: "handshake_values_set",
         about: "The expected handshake signatures were set or replaced.",
         by: MEDIA,
-        fields: &[number("values", limit::HANDSHAKE_VALUES_MAX as u64, "how many there are")],
+        fields: &[
+            number("values", limit::HANDSHAKE_VALUES_MAX as u64, "how many there are"),
+            number(TICKET_KEYS, limit::TICKET_KEYS_MAX as u64, "keys whose tickets are taken"),
+        ],
     },
     Shape {
         code: "handshake_values_refused",
@@ -216,20 +221,42 @@ pub const EVENTS: &[Shape] = &[
         fields: &[],
     },
     Shape {
+        code: "credentials_set",
+        about: "The responder's auth tokens and its ticket key were set or replaced.",
+        by: &[Role::Twiml],
+        fields: &[
+            number("tokens", 2, "how many auth tokens there are"),
+            number(TICKET_KEYS, 1, "whether there is a key that signs tickets"),
+        ],
+    },
+    Shape {
+        code: "credentials_refused",
+        about: "A replacement of the responder's auth tokens or ticket key was unusable; the old ones stay.",
+        by: &[Role::Twiml],
+        fields: &[],
+    },
+    Shape {
         code: "upgrade_accepted",
         about: "A stream was accepted.",
         by: MEDIA,
-        fields: &[number(
-            "candidate",
-            limit::HANDSHAKE_VALUES_MAX as u64 - 1,
-            "which of the expected values matched, counted from 0",
+        fields: &[field(
+            "proof",
+            Kind::Word(Proof::WORDS),
+            "what it showed: which of the expected signatures, counted from 0, or a ticket in the path",
         )],
     },
     Shape {
         code: "call_started",
         about: "The start of a stream was accepted.",
         by: MEDIA,
-        fields: &[CALL],
+        fields: &[
+            CALL,
+            field(
+                "ticket",
+                Kind::Word(words!(TicketPlace::ALL, place => place.word())),
+                "where its ticket was",
+            ),
+        ],
     },
     Shape {
         code: "call_ended",

@@ -5,6 +5,7 @@ use crate::audit::{Event, Finding, Role, SourceFile};
 use crate::cell::{Layer, Outcome, Target};
 use crate::count::{Count, Counts};
 use crate::fault::{CallEnd, ConnectionEnd, Refusal, SigningFault};
+use crate::proof::{Proof, TicketPlace};
 use crate::redact::Pseudonym;
 
 /// Random choices that are the same every time: xorshift64.
@@ -58,10 +59,12 @@ fn every_kind_of_legal_line_passes() {
         Event::Refused { status: 403, reason: Refusal::SignatureWrong },
         Event::UpgradeUnsigned { status: 403 },
         Event::WebhookAnswered { token: 2, call },
-        Event::HandshakeValuesSet { values: u16::MAX },
+        Event::HandshakeValuesSet { values: u16::MAX, ticket_keys: u8::MAX },
+        Event::CredentialsSet { tokens: u8::MAX, ticket_keys: u8::MAX },
+        Event::CredentialsRefused,
         Event::HandshakeValuesRefused,
-        Event::UpgradeAccepted { candidate: u16::MAX },
-        Event::CallStarted { call },
+        Event::UpgradeAccepted { proof: Proof::Signature(15) },
+        Event::CallStarted { call, ticket: TicketPlace::Parameter },
         Event::CallEnded {
             call: None,
             reason: CallEnd::PeerEnded,
@@ -135,7 +138,7 @@ fn a_hundred_thousand_random_legal_lines_raise_no_alarm() {
 fn a_line_that_is_no_longer_legal_is_caught() {
     let mut line = String::new();
     let call = Pseudonym::from_keyed_digest(&[0xAB; 8]).unwrap();
-    Event::CallStarted { call }.render(Role::Media, 7, &mut line);
+    Event::CallStarted { call, ticket: TicketPlace::Nowhere }.render(Role::Media, 7, &mut line);
     for (leak, class) in [
         ("+14155550132", Class::E164),
         ("CA0123456789abcdef0123456789abcdef", Class::TwilioSid),
