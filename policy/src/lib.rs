@@ -12,6 +12,7 @@ pub mod phi;
 pub mod redact;
 pub mod fault;
 pub mod count;
+pub mod credential;
 pub mod date;
 pub mod address;
 pub mod data_class;
