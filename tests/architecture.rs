@@ -33,8 +33,19 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("ward-hostile", &["ward-edge", "ward-policy", "ward-sys"]),
-    ("ward-variants", &["ward-call", "ward-edge", "ward-media", "ward-sys"]),
-    ("ward-tests", &["ward", "ward-call", "ward-edge", "ward-media", "ward-policy", "ward-twilio"]),
+    ("ward-variants", &["ward-broker", "ward-call", "ward-edge", "ward-media", "ward-sys"]),
+    (
+        "ward-tests",
+        &[
+            "ward",
+            "ward-broker",
+            "ward-call",
+            "ward-edge",
+            "ward-media",
+            "ward-policy",
+            "ward-twilio",
+        ],
+    ),
 ];
 
 /// Third-party crates that only some of ours may name.

@@ -161,7 +161,7 @@ impl Registry {
         }
         problems.extend(shared(&entries));
         let all = entries.iter().map(|(_, entry)| entry);
-        for (id, what) in store::problems_between(all) {
+        for (id, what) in store::problems_between(&all) {
             let file = entries.iter().find(|(_, entry)| entry.id == id);
             let file = file.map_or_else(String::new, |(file, _)| (*file).to_owned());
             problems.push(RegistryProblem { file, what });

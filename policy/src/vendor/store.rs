@@ -152,7 +152,7 @@ fn is_word(text: &str, more: &[u8]) -> bool {
 
 /// What is wrong between the entries: the id of one, and the problem.
 pub(super) fn problems_between<'e>(
-    entries: impl Iterator<Item = &'e Entry> + Clone,
+    entries: &(impl Iterator<Item = &'e Entry> + Clone),
 ) -> Vec<(&'e str, String)> {
     let mut problems = Vec::new();
     let with = |id: &str| entries.clone().find(|entry| entry.id == id);
@@ -164,7 +164,7 @@ pub(super) fn problems_between<'e>(
             let store = with(&key.source).and_then(|source| source.store.as_ref());
             match store {
                 None => {
-                    problem(format!("the key's source {} is no entry with a store", key.source))
+                    problem(format!("the key's source {} is no entry with a store", key.source));
                 }
                 Some(Store::Vault { .. }) if key.field.is_none() => {
                     problem("a key in Vault is named by a field, /data/… in KV 2".to_owned());
@@ -189,4 +189,127 @@ pub(super) fn problems_between<'e>(
         }
     }
     problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Registry, VendorRefusal};
+    use super::*;
+    use crate::data_class::DataClass;
+    use crate::date::Date;
+
+    const METADATA: &str = include_str!("../../infrastructure/aws-metadata.toml");
+    const AWS: &str = include_str!("../../infrastructure/aws-secrets.toml");
+    const VAULT: &str = include_str!("../../infrastructure/vault.toml");
+    const VENDOR: &str = include_str!("../../vendors/deepgram.toml");
+    const KEY: &str = "[credential.key]\nsource = \"vault\"\npath = \"secret/data/ward\"\n\
+                       field = \"/data/key\"\nmax_ttl_s = 3600\n\n[credential.mint]";
+
+    fn files() -> [(&'static str, String); 4] {
+        let vendor = VENDOR.replace("[credential.mint]", KEY);
+        [
+            ("aws-metadata.toml", METADATA.to_owned()),
+            ("aws-secrets.toml", AWS.to_owned()),
+            ("vault.toml", VAULT.to_owned()),
+            ("deepgram.toml", vendor),
+        ]
+    }
+
+    fn parse(files: &[(&str, String)]) -> Result<Registry, Vec<String>> {
+        let pairs = files.iter().map(|(name, text)| (*name, text.as_str()));
+        Registry::parse(pairs)
+            .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn infrastructure_is_the_brokers_own_and_nobody_gets_a_connection_to_it() {
+        let registry = parse(&files()).unwrap();
+        let day = |text| Date::parse(text).unwrap();
+        let today = day("2026-11-23");
+        for (id, role) in [
+            ("aws-metadata", VendorRole::Metadata),
+            ("aws-secrets", VendorRole::Secrets),
+            ("vault", VendorRole::Secrets),
+        ] {
+            for class in DataClass::ALL {
+                let refusal = registry.approve(id, class, today).err();
+                assert_eq!(refusal, Some(VendorRefusal::Infrastructure), "{id} {class:?}");
+            }
+            let approved = registry.infrastructure(id, role, today).unwrap();
+            assert!(approved.entry().host(Purpose::Data).is_some());
+            // As another thing than it is, or before it was let in, it is not dialled.
+            let early = registry.infrastructure(id, role, day("2026-11-21")).err();
+            assert_eq!(early, Some(VendorRefusal::NotApproved));
+            for other in [VendorRole::Asr, VendorRole::Dns, VendorRole::Ca] {
+                let refusal = registry.infrastructure(id, other, today).err();
+                assert_eq!(refusal, Some(VendorRefusal::UnknownVendor), "{id} {other:?}");
+            }
+        }
+        let vendor = registry.infrastructure("deepgram", VendorRole::Asr, today).err();
+        assert_eq!(vendor, Some(VendorRefusal::UnknownVendor));
+    }
+
+    #[test]
+    fn every_problem_is_named() {
+        assert!(parse(&files()).is_ok());
+        for (place, from, to, what) in [
+            (0, "169.254.169.254", "93.184.216.34", "is its address, at port 80"),
+            (0, "169.254.169.254", "metadata.example.com", "is its address, at port 80"),
+            (0, "port = 80", "port = 443", "is its address, at port 80"),
+            (0, "\"http\"", "\"https\"", "http is for metadata services"),
+            (0, "[\"none\"]", "[\"audio\"]", "infrastructure may be given no PHI"),
+            (0, "\"metadata\"", "\"secrets\"", "http is for metadata services"),
+            (0, "class = \"none\"", "class = \"static-key\"", "no credential for infrastructure"),
+            (1, "\"https\"", "\"http\"", "http is for metadata services"),
+            (1, "\"https\"", "\"wss\"", "a host of the purpose data that speaks https"),
+            (1, "us-east-1.amazonaws.com", "169.254.169.254", "whole name"),
+            (1, "\"us-east-1\"", "\"us east 1\"", "region is no plain word"),
+            (
+                1,
+                "metadata = \"aws-metadata\"",
+                "metadata = \"vault\"",
+                "no entry of a metadata service",
+            ),
+            (1, "role = \"secrets\"", "role = \"log-sink\"", "goes with the role secrets"),
+            (1, "\"aws-secrets-manager\"", "\"aws-parameter-store\"", "unknown variant"),
+            (2, "\"approle\"\nrole", "\"a b\"\nrole", "no plain word"),
+            (2, "auth = \"approle\"", "auth = \"userpass\"", "unknown variant"),
+            (2, "kind = \"vault\"", "kind = \"vault\"\nextra = 1", "unknown field"),
+            (3, "source = \"vault\"", "source = \"aws-metadata\"", "no entry with a store"),
+            (3, "source = \"vault\"", "source = \"nobody\"", "no entry with a store"),
+            (3, "field = \"/data/key\"\n", "", "named by a field"),
+            (3, "\"/data/key\"", "\"key\"", "no JSON Pointer"),
+            (3, "secret/data/ward", "secret/../sys", "no plain path"),
+            (3, "secret/data/ward", "secret data", "no plain path"),
+            (3, "max_ttl_s = 3600\n\n", "max_ttl_s = 1\n\n", "from 2 s to a day"),
+            (3, "max_ttl_s = 3600\n\n", "max_ttl_s = 86401\n\n", "from 2 s to a day"),
+            (3, "protocol = \"wss\"", "protocol = \"http\"", "over TLS only"),
+            (
+                3,
+                "protocol = \"wss\"",
+                "protocol = \"wss\"\nnetwork = \"private\"",
+                "infrastructure's alone",
+            ),
+        ] {
+            let mut files = files();
+            let text = files[place].1.replacen(from, to, 1);
+            assert_ne!(text, files[place].1, "{from}");
+            files[place].1 = text;
+            let found = parse(&files).err().unwrap_or_default();
+            assert!(found.iter().any(|problem| problem.contains(what)), "{to}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn there_are_no_more_stores_and_keys_than_there_is_room_for() {
+        let vaults = |count: usize| {
+            let one = |number: usize| {
+                let text = VAULT.replace("id = \"vault\"", &format!("id = \"vault{number}\""));
+                ("vault.toml", text)
+            };
+            parse(&(0..count).map(one).collect::<Vec<_>>())
+        };
+        assert!(vaults(limit::STORES_MAX).is_ok());
+        assert!(vaults(limit::STORES_MAX + 1).unwrap_err()[0].contains("more stores"));
+    }
 }

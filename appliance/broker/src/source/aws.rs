@@ -1,4 +1,4 @@
-//! AWS Secrets Manager, as the role of the instance: IMDSv2 gives the role's credentials, and one signed request the secret.
+//! AWS Secrets Manager, as the role of the instance: its metadata service gives the role's credentials, and one signed request the secret.
 //!
 //! It never falls back to the first version of the metadata service, and reads nothing of it but the role.
 

@@ -105,7 +105,8 @@ impl<'a> Context<'a> {
     async fn ask(&self, request: Request<Full<Bytes>>) -> Result<Answer, SourceFault> {
         let roots = self.entry.roots_pem.as_deref().unwrap_or_default();
         let dialler = &self.answering.dialler;
-        exchange::ask(dialler, self.host()?, roots, request, LIMITS).await.map_err(fault)
+        let asking = Box::pin(exchange::ask(dialler, self.host()?, roots, request, LIMITS));
+        asking.await.map_err(fault)
     }
 
     /// The metadata service `id`, as a request names it.
@@ -120,7 +121,8 @@ impl<'a> Context<'a> {
         request: Request<Full<Bytes>>,
     ) -> Result<Answer, SourceFault> {
         let host = self.approved(id, VendorRole::Metadata)?;
-        let asking = exchange::ask_metadata(&self.answering.dialler, host, request, LIMITS);
+        let dialler = &self.answering.dialler;
+        let asking = Box::pin(exchange::ask_metadata(dialler, host, request, LIMITS));
         timeout(limit::METADATA_DEADLINE, asking)
             .await
             .map_err(|_late| SourceFault::Late)?

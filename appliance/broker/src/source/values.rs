@@ -253,6 +253,8 @@ mod tests {
         };
         // Two values and what they replace: four places.
         let fine = (0..10).filter(|round| put(*round).is_ok()).count();
-        assert_eq!(fine, 3);
+        assert_eq!(fine, 4);
+        // Who got none keeps what was there.
+        assert_eq!(values.of(id("one")).unwrap().bytes(), [3, 1]);
     }
 }

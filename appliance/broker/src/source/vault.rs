@@ -1,4 +1,4 @@
-//! HashiCorp Vault and OpenBao: log in as a role, read a path, honour its lease.
+//! `HashiCorp` Vault and `OpenBao`: log in as a role, read a path, honour its lease.
 //!
 //! By the HTTP API's documentation: `auth/approle`, `auth/jwt`, `auth/token`, `secret/kv/kv-v2`, `system/leases`. What it logs in with
 //! is in the keys' document, under the source's own id.
