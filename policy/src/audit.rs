@@ -241,7 +241,7 @@ pub enum Event {
     },
     /// One live credential, in the list of all of them: at the start and every hour.
     CredentialLive {
-        /// The credential, by a keyed digest of this process; absent for several.
+        /// The credential, by a keyed digest of this process; absent for several, and where only their kind is known.
         credential: Option<Pseudonym>,
         /// What kind it is.
         class: CredentialKind,

@@ -12,7 +12,7 @@ use ward_tests::random::fresh;
 use ward_tests::websocket::Stream;
 
 use crate::bench::{
-    Bench, all_infrastructure, await_event, await_fetch, fresh_key, keyed, keyed_at, lines,
+    Bench, all_infrastructure, await_event, await_fetch, fresh_key, keyed, keyed_at, lines, signing,
 };
 
 /// A folder with the servers as they ship, but for the broker, which is the variant called `broker`.
@@ -54,9 +54,10 @@ fn soak(broker: &str, length: Duration) -> Found {
     all.push(keyed("other", "aws-secrets", "ward/minted", "/key", 2));
     // Whoever mints with this key never answers: the key is in a request that hangs.
     all.push(keyed_at("hanging", "vault", path, field, 2, "/late"));
-    let wanted = "minted:audio other:audio hanging:audio";
+    all.push(signing("signed", "vault", path, field, 2));
+    let wanted = "minted:audio other:audio hanging:audio signed:audio";
     let server = bench.serve(all, Some(servers(broker)), wanted);
-    for vendor in ["minted", "other", "hanging"] {
+    for vendor in ["minted", "other", "hanging", "signed"] {
         drop(await_fetch(&server, 0, vendor));
     }
     let (mut keys, mut found) = (vec![first], Found { old: Vec::new(), has_current: true });
@@ -71,7 +72,7 @@ fn soak(broker: &str, length: Duration) -> Found {
         }
         let at = lines(&server);
         // The next that came was perhaps asked for before; the one after it was not.
-        for vendor in ["minted", "other", "hanging"] {
+        for vendor in ["minted", "other", "hanging", "signed"] {
             let (_, after) = await_fetch(&server, at, vendor);
             drop(await_fetch(&server, after, vendor));
         }

@@ -73,7 +73,6 @@ fn a_vendors_key_is_rotated_under_a_hundred_calls_and_none_fails() {
         calls.prove_alive();
     }
     // Without: the old one is refused at once, and the source has another. The call has its token all the same.
-    std::thread::sleep(ward_policy::limit::REFUSED_KEY_PAUSE);
     bench.sources.keep("vault", "ward/minted", &keys[3]);
     bench.minter.accept(&[&keys[3]]);
     calls.begin(20);

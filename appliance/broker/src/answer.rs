@@ -7,6 +7,7 @@ use tokio::time::timeout;
 use ward_edge::clock::Clock;
 use ward_edge::egress::Terms;
 use ward_edge::log::Log;
+use ward_edge::wiped::wiped_now;
 use ward_policy::audit::Event;
 use ward_policy::data_class::DataClass;
 use ward_policy::date::Date;
@@ -23,6 +24,7 @@ use crate::live::Term;
 use crate::mint::{Asked, Minted, mint};
 use crate::source::Sources;
 use crate::source::values::Value;
+use crate::token::signed;
 
 /// What is needed to answer.
 pub(crate) struct Answering {
@@ -196,7 +198,8 @@ impl Answering {
             }
             CredentialClass::SignedToken => {
                 let key = self.key(entry, vendor).await?;
-                let token = crate::token::signed(key.bytes(), &host.name, now_s, max_ttl_s);
+                // The key passes through the stack.
+                let token = wiped_now(|| signed(key.bytes(), &host.name, now_s, max_ttl_s));
                 Ok(Credential::Made(Minted { token: token.ok_or(none)?, ttl_s: max_ttl_s }))
             }
             CredentialClass::Token => Ok(Credential::ToMint(ToMint {

@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
+use ward_edge::wiped::wiped_now;
 use ward_policy::audit::Event;
 use ward_policy::credential::CredentialKind;
 use ward_policy::limit;
@@ -60,7 +61,8 @@ pub(crate) async fn keep(answering: &Answering) -> Infallible {
     // A source that hangs is no reason to say nothing.
     drop(timeout(limit::SOURCE_DEADLINE, answering.sources.all_tried()).await);
     loop {
-        list(answering);
+        // Names are made of values, on the stack.
+        wiped_now(|| list(answering));
         sleep(limit::INVENTORY_INTERVAL).await;
     }
 }

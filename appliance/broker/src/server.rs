@@ -58,7 +58,7 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<Infallible, StartErr
         BrokerSettings::parse(document.expose()).map_err(|_problems| StartError::Settings)?;
     let keys = handed.vendor_keys.take().ok_or(StartError::Handed)?;
     let keys = Keys::read(keys)?;
-    let sources = Sources::new(&registry, clock).map_err(|_random| StartError::System)?;
+    let sources = Sources::new(&registry, clock).ok_or(StartError::System)?;
     let mut ports = ports(&registry);
     // They answer over TCP what is too long for a datagram.
     ports.extend(settings.nameservers.iter().map(std::net::SocketAddr::port));

@@ -30,6 +30,7 @@ use ward_edge::wiped::{wiped, wiped_now};
 use ward_edge::{cell, tls, worker};
 use ward_policy::audit::{Event, Finding, Role};
 use ward_policy::count::Counts;
+use ward_policy::credential::CredentialKind;
 use ward_policy::fault::{CallEnd, Refusal};
 use ward_policy::limit;
 use ward_policy::phi::Secret;
@@ -79,6 +80,7 @@ pub fn start(
     // A `sign` that says nothing may do so later: it is started again, and so is this.
     let key = Arc::new(key.map_err(|_key| StartError::System)?);
     let acceptor = tls::acceptor(chain.expose(), key).map_err(|_tls| StartError::Tls)?;
+    log.holds(CredentialKind::TlsKey, 1);
     drop((document, chain));
     let expected = Arc::new(RwLock::new(Arc::new(empty_set()?)));
     let source = handed.handshake.take().ok_or(StartError::Handed)?;
@@ -239,6 +241,7 @@ fn replace_set(expected: &Expected, document: &Secret<String>, log: &Log) -> boo
     };
     let values = u16::try_from(set.len()).unwrap_or(u16::MAX);
     *expected.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(set);
+    log.holds(CredentialKind::HandshakeValues, usize::from(values));
     log.record(&Event::HandshakeValuesSet { values });
     true
 }

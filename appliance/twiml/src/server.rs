@@ -15,6 +15,7 @@ use ward_edge::signing::RemoteKey;
 use ward_edge::start::{StartError, exit_code};
 use ward_edge::{cell, drain, tls, worker};
 use ward_policy::audit::{Event, Finding, Role};
+use ward_policy::credential::CredentialKind;
 
 use crate::responder::Responder;
 use crate::settings::TwimlSettings;
@@ -37,6 +38,7 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<Infallible, StartErr
     let settings = TwimlSettings::parse(document.expose()).map_err(|_all| StartError::Settings)?;
     drop(document);
     let transport = transport(&mut handed, &settings, clock, &log)?;
+    log.holds(CredentialKind::AuthToken, settings.tokens.len());
     if settings.tokens.is_empty() {
         log.record(&Event::NotReady);
     }
@@ -70,5 +72,6 @@ fn transport(
     let key = RemoteKey::new(std::mem::take(&mut handed.sign), clock, log.clone());
     let key = Arc::new(key.map_err(|_key| StartError::System)?);
     let acceptor = tls::acceptor(chain.expose(), key).map_err(|_tls| StartError::Tls)?;
+    log.holds(CredentialKind::TlsKey, 1);
     Ok(Transport::Tls(acceptor))
 }

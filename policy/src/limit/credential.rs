@@ -32,8 +32,8 @@ pub const REFRESH_TO_PERCENT: u32 = 80;
 pub const SOURCE_PAUSE_MIN: Duration = Duration::from_millis(500);
 /// The longest pause: it doubles from failure to failure, and half of it is random.
 pub const SOURCE_PAUSE_MAX: Duration = Duration::from_secs(60);
-/// A key that a vendor refused is asked for again, this long after its source was last asked.
-pub const REFUSED_KEY_PAUSE: Duration = Duration::from_secs(5);
+/// A key that is not there, or that its vendor refused, is asked for at once, and not again within this: everybody asks.
+pub const KEY_ASKED_PAUSE: Duration = Duration::from_secs(5);
 /// Whoever needs a key that is being fetched waits this long for it.
 pub const KEY_PATIENCE: Duration = Duration::from_secs(3);
 /// What is being done with a key that was replaced may end with it within this; then it begins again with the new one.

@@ -111,7 +111,10 @@ impl Aws {
         match self.role(context).await {
             Ok(()) => Ok(()),
             // Those that are there are good until their end.
-            Err(_fault) if is_there => Ok(()),
+            Err(_fault) if is_there => {
+                self.renew_at = context.now().saturating_add(limit::SOURCE_PAUSE_MIN);
+                Ok(())
+            }
             Err(fault) => Err(fault),
         }
     }

@@ -74,7 +74,7 @@ impl Keeper {
     async fn keep(mut self, mut keys: Vec<Kept>, wake: Arc<Notify>) -> Infallible {
         loop {
             for kept in &mut keys {
-                if self.answering.sources.takes_wanted(kept.vendor) {
+                if self.answering.sources.is_wanted(kept.vendor) {
                     kept.due = Duration::ZERO;
                 }
             }
@@ -92,6 +92,7 @@ impl Keeper {
                 }
                 continue;
             }
+            self.answering.sources.begins(next.vendor);
             self.fetch(next).await;
             self.answering.sources.tried(next.vendor);
         }

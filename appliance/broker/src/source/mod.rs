@@ -5,7 +5,7 @@
 //! Only what an entry of infrastructure names is dialled.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,11 +15,11 @@ use hyper::header::DATE;
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 use ward_edge::clock::Clock;
-use ward_edge::random::RandomError;
 use ward_policy::date::Date;
 use ward_policy::fault::{DialFault, SourceFault};
 use ward_policy::limit;
 use ward_policy::phi::Secret;
+use ward_policy::redact::Pseudonym;
 use ward_policy::vendor::{Entry, Host, KeyPlace, Purpose, Registry, VendorRole};
 use ward_policy::vendor_id::VendorId;
 
@@ -174,89 +174,189 @@ pub(crate) struct Sources {
 struct Asking {
     /// Wakes the keeper of the source.
     keeper: Arc<Notify>,
-    is_wanted: Mutex<bool>,
+    wanted: Mutex<Wanted>,
     tries: watch::Sender<Tries>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
+struct Wanted {
+    /// When somebody asked last.
+    at: Option<Duration>,
+    stage: Stage,
+}
+
+/// What has become of the last time that somebody asked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Stage {
+    #[default]
+    Answered,
+    Asked,
+    /// The try that goes on began after it.
+    Tried,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
 struct Tries {
-    count: u64,
-    /// When the last one was over.
-    last: Duration,
+    all: u64,
+    /// Those that began after somebody had asked.
+    asked: u64,
 }
 
 impl Sources {
-    /// Room for what the registry says comes from sources.
-    pub(crate) fn new(registry: &Registry, clock: Clock) -> Result<Self, RandomError> {
+    /// Room for what the registry says comes from sources; `None` when there is no memory for that.
+    pub(crate) fn new(registry: &Registry, clock: Clock) -> Option<Self> {
         let mut keepers = BTreeMap::<&str, Arc<Notify>>::new();
         let mut asked = BTreeMap::new();
         for entry in registry.entries() {
             let id = VendorId::parse(&entry.id).ok();
             if let Some((key, id)) = entry.credential.key.as_ref().zip(id) {
                 let keeper = Arc::clone(keepers.entry(&key.source).or_default());
-                let (is_wanted, tries) = (Mutex::new(false), watch::channel(Tries::default()).0);
-                asked.insert(id, Asking { keeper, is_wanted, tries });
+                let (wanted, tries) = (Mutex::default(), watch::channel(Tries::default()).0);
+                asked.insert(id, Asking { keeper, wanted, tries });
             }
         }
         // What each is logged in to with is a value too.
         let values = Values::new(asked.len().saturating_add(keepers.len()), clock)?;
-        Ok(Self { values, asked, clock })
+        Some(Self { values, asked, clock })
     }
 
     /// The key of `vendor`: the one that is there, or what comes of asking for it now.
     pub(crate) async fn key(&self, vendor: VendorId) -> Option<Arc<Value>> {
-        match self.values.of(vendor) {
-            Some(value) => Some(value),
-            None => self.ask(vendor, Duration::ZERO).await,
-        }
+        self.other_than(vendor, None).await
     }
 
     /// Another key than `refused`, if the source has one by now.
     pub(crate) async fn another(&self, vendor: VendorId, refused: &Value) -> Option<Arc<Value>> {
-        let found = match self.values.of(vendor).filter(|value| value.name != refused.name) {
-            Some(other) => Some(other),
-            None => self.ask(vendor, limit::REFUSED_KEY_PAUSE).await,
-        };
-        found.filter(|value| value.name != refused.name)
+        self.other_than(vendor, Some(refused.name)).await
     }
 
-    /// Has the source asked, unless it was within `pause`, and waits for the outcome.
-    async fn ask(&self, vendor: VendorId, pause: Duration) -> Option<Arc<Value>> {
+    async fn other_than(&self, vendor: VendorId, not: Option<Pseudonym>) -> Option<Arc<Value>> {
+        let found = || self.values.of(vendor).filter(|value| Some(value.name) != not);
         let asking = self.asked.get(&vendor)?;
         let mut tries = asking.tries.subscribe();
-        let Tries { count, last } = *tries.borrow_and_update();
-        // One that has just failed will not have it a moment later, and everybody asks.
-        let pause = if count > 0 { pause.max(limit::SOURCE_PAUSE_MIN) } else { pause };
-        if count > 0 && self.clock.now().saturating_sub(last) < pause {
-            return self.values.of(vendor);
+        let before = tries.borrow_and_update().asked;
+        if let Some(value) = found() {
+            return Some(value);
         }
-        *asking.is_wanted.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        asking.keeper.notify_one();
-        let tried = tries.wait_for(|tries| tries.count > count);
+        if !asking.is_asked(self.clock.now()) {
+            return None;
+        }
+        let tried = tries.wait_for(|tries| tries.asked > before || found().is_some());
         drop(timeout(limit::KEY_PATIENCE, tried).await);
-        self.values.of(vendor)
+        found()
     }
 
     /// Returns when every key has been asked for once.
     pub(crate) async fn all_tried(&self) {
         for asking in self.asked.values() {
             let mut tries = asking.tries.subscribe();
-            tries.wait_for(|tries| tries.count > 0).await.map(drop).unwrap_or_default();
+            tries.wait_for(|tries| tries.all > 0).await.map(drop).unwrap_or_default();
         }
     }
 
-    fn takes_wanted(&self, vendor: VendorId) -> bool {
-        self.asked.get(&vendor).is_some_and(|asking| {
-            std::mem::take(&mut *asking.is_wanted.lock().unwrap_or_else(PoisonError::into_inner))
-        })
+    /// Whether somebody waits for the key, and no try has begun since.
+    fn is_wanted(&self, vendor: VendorId) -> bool {
+        let stage = self.asked.get(&vendor).map(|asking| asking.wanted().stage);
+        stage == Some(Stage::Asked)
     }
 
+    /// The keeper begins a try.
+    fn begins(&self, vendor: VendorId) {
+        if let Some(asking) = self.asked.get(&vendor) {
+            let mut wanted = asking.wanted();
+            if wanted.stage == Stage::Asked {
+                wanted.stage = Stage::Tried;
+            }
+        }
+    }
+
+    /// The keeper has ended it.
     fn tried(&self, vendor: VendorId) {
         if let Some(asking) = self.asked.get(&vendor) {
-            let last = self.clock.now();
+            let mut wanted = asking.wanted();
+            let is_asked = wanted.stage == Stage::Tried;
+            if is_asked {
+                wanted.stage = Stage::Answered;
+            }
+            drop(wanted);
             asking.tries.send_modify(|tries| {
-                *tries = Tries { count: tries.count.saturating_add(1), last };
+                tries.all = tries.all.saturating_add(1);
+                tries.asked = tries.asked.saturating_add(u64::from(is_asked));
             });
         }
+    }
+}
+
+impl Asking {
+    fn wanted(&self) -> MutexGuard<'_, Wanted> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has the source asked, unless it was just now; whether there is something to wait for.
+    fn is_asked(&self, now: Duration) -> bool {
+        let mut wanted = self.wanted();
+        let is_recent = |at: Duration| now.saturating_sub(at) < limit::KEY_ASKED_PAUSE;
+        if wanted.stage == Stage::Answered && !wanted.at.is_some_and(is_recent) {
+            *wanted = Wanted { at: Some(now), stage: Stage::Asked };
+            self.keeper.notify_one();
+        }
+        wanted.stage != Stage::Answered
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn everybody_waits_for_one_try_and_asks_no_more_than_now_and_then() {
+        let clock = Clock::start();
+        let vendor = VendorId::parse("asr").unwrap();
+        let keeper = Arc::new(Notify::new());
+        let (wanted, tries) = (Mutex::default(), watch::channel(Tries::default()).0);
+        let asking = Asking { keeper: Arc::clone(&keeper), wanted, tries };
+        let values = Values::new(1, clock).unwrap();
+        let sources = Sources { values, asked: BTreeMap::from([(vendor, asking)]), clock };
+        let put = |bytes: &[u8]| {
+            let kind = ward_policy::credential::CredentialKind::VendorKey;
+            sources.values.put(vendor, kind, bytes, Duration::from_secs(600)).unwrap();
+        };
+        // A try that began before anybody asked is no answer, unless it has the key.
+        let keeping = async {
+            keeper.notified().await;
+            assert!(sources.is_wanted(vendor));
+            sources.tried(vendor);
+            assert!(sources.is_wanted(vendor));
+            sources.begins(vendor);
+            put(b"one");
+            sources.tried(vendor);
+        };
+        let (one, two, ()) = tokio::join!(sources.key(vendor), sources.key(vendor), keeping);
+        assert_eq!(
+            (one.as_ref().unwrap().bytes(), two.unwrap().bytes()),
+            (&b"one"[..], &b"one"[..])
+        );
+        let one = one.unwrap();
+        // Refused just after: there is no other, and nobody is asked again so soon.
+        assert!(sources.another(vendor, &one).await.is_none());
+        assert!(!sources.is_wanted(vendor) && clock.now() < Duration::from_secs(1));
+        tokio::time::advance(limit::KEY_ASKED_PAUSE).await;
+        let keeping = async {
+            keeper.notified().await;
+            sources.begins(vendor);
+            put(b"two");
+            sources.tried(vendor);
+        };
+        let (another, ()) = tokio::join!(sources.another(vendor, &one), keeping);
+        assert_eq!(another.unwrap().bytes(), b"two");
+        // A source that hangs is not waited for without end.
+        tokio::time::advance(limit::KEY_ASKED_PAUSE).await;
+        let two = sources.key(vendor).await.unwrap();
+        let began = clock.now();
+        assert!(sources.another(vendor, &two).await.is_none());
+        let waited = clock.now() - began;
+        assert!(waited >= limit::KEY_PATIENCE && waited < 2 * limit::KEY_PATIENCE, "{waited:?}");
+        // Nobody whom the registry gives no key at a source.
+        assert!(sources.key(VendorId::parse("tts").unwrap()).await.is_none());
     }
 }

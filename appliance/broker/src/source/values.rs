@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use ward_edge::clock::Clock;
 use ward_edge::log::Log;
-use ward_edge::random::{Pseudonyms, RandomError};
+use ward_edge::random::Pseudonyms;
 use ward_policy::audit::Event;
 use ward_policy::credential::CredentialKind;
 use ward_policy::limit;
@@ -64,14 +64,14 @@ pub(crate) struct NoPlace;
 
 impl Values {
     /// Room for `count` values, and for those that they replace where there is memory for that. It is made before the
-    /// process is sealed.
-    pub(crate) fn new(count: usize, clock: Clock) -> Result<Self, RandomError> {
+    /// process is sealed. `None` when there is no memory for secrets, or are no random bytes.
+    pub(crate) fn new(count: usize, clock: Clock) -> Option<Self> {
         let (most, fewest) = (count.saturating_mul(2), count.saturating_add(1));
-        let pool = (count > 0)
-            .then(|| SecretPool::up_to(most, fewest, limit::STORED_VALUE_BYTES_MAX).ok())
-            .flatten();
+        let made = || SecretPool::up_to(most, fewest, limit::STORED_VALUE_BYTES_MAX);
+        let pool = (count > 0).then(made).transpose().ok()?;
         let (held, changed) = (Mutex::default(), Notify::new());
-        Ok(Self { pool, names: Pseudonyms::new()?, clock, held, changed })
+        let names = Pseudonyms::new().ok()?;
+        Some(Self { pool, names, clock, held, changed })
     }
 
     /// Whether nobody else can read them, root included; `None` when there is no room for any.
