@@ -108,8 +108,14 @@ fn the_tool_shows_the_list_and_ends_the_server() {
     assert_eq!(listed.len(), 5, "{listed:#?}");
     // A source that gives nothing is said, and what there is is shown.
     bench.sources.fault("vault", Some("throttle"));
-    let (shown, said) = run(&[]);
+    let (shown, said) = run(&["--json"]);
     assert!(said.contains("vault gave nothing for minted: source_throttled"), "{said}");
-    assert_eq!(shown.lines().count(), 3, "{shown}");
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(shown["credentials"].as_array().unwrap().len(), 3, "{shown}");
+    // For people: a line each.
+    bench.sources.fault("vault", None);
+    let (shown, _) = run(&[]);
+    let rows = shown.lines().filter(|line| line.contains("Z  ")).count();
+    assert_eq!(rows, 5, "{shown}");
     drop(std::fs::remove_dir_all(folder));
 }

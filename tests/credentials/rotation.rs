@@ -12,9 +12,9 @@ const CALLS: u64 = 100;
 /// Calls that live, and those that come while something is rotated.
 struct Calls<'s> {
     server: &'s Running,
-    live: Vec<Stream>,
+    /// Each with how often it has said something.
+    live: Vec<(Stream, u64)>,
     number: u64,
-    said: u64,
 }
 
 impl Calls<'_> {
@@ -24,7 +24,7 @@ impl Calls<'_> {
         let before = connected(&self.server.logs.text());
         for _ in 0..count {
             self.number += 1;
-            self.live.push(Stream::named(self.server, self.number));
+            self.live.push((Stream::named(self.server, self.number), 0));
         }
         let until = Instant::now() + Duration::from_secs(20);
         let expected = before + usize::try_from(count).unwrap();
@@ -36,9 +36,9 @@ impl Calls<'_> {
     }
 
     fn prove_alive(&mut self) {
-        self.said += 1;
-        for stream in &mut self.live {
-            stream.proves_alive(self.said);
+        for (stream, said) in &mut self.live {
+            *said += 1;
+            stream.proves_alive(*said);
         }
     }
 }
@@ -52,7 +52,7 @@ fn a_vendors_key_is_rotated_under_a_hundred_calls_and_none_fails() {
     all.push(keyed("minted", "vault", "secret/data/ward/minted", "/data/key", 3));
     let server = bench.serve(all, None, "minted:audio");
     drop(await_fetch(&server, 0, "minted"));
-    let mut calls = Calls { server: &server, live: Vec::new(), number: 0, said: 0 };
+    let mut calls = Calls { server: &server, live: Vec::new(), number: 0 };
     calls.begin(CALLS);
     calls.prove_alive();
     // With both good for a while, as a vendor's own rotation has it: nobody is refused, ever.

@@ -212,8 +212,8 @@ class Aws(Standin):
         try:
             self.client("secretsmanager", **wrong).get_secret_value(SecretId="none")
         except self.manager.exceptions.ClientError as error:
-            return error.response["Error"]["Code"]
-        return "taken"
+            return error.response["ResponseMetadata"]["HTTPStatusCode"]
+        return 200
 
     def error(self, status, kind, message):
         self.count(kind)

@@ -21,9 +21,9 @@ fn a_key_of_kv_2_comes_by_approle_and_a_source_that_fails_keeps_the_old_one_to_i
     let key = fresh_key();
     let mut bench = Bench::new(&key);
     bench.sources.keep("vault", "ward/minted", &key);
-    let server = bench.serve(entries(4), None, "minted:audio");
+    let server = bench.serve(entries(6), None, "minted:audio");
     let (fetched, mut at) = await_fetch(&server, 0, "minted");
-    assert_eq!((&fetched["source"], &fetched["ttl_s"]), (&"vault".into(), &4.into()));
+    assert_eq!((&fetched["source"], &fetched["ttl_s"]), (&"vault".into(), &6.into()));
     let mut number = 0;
     let mut is_served = |expected: Result<(), &str>| {
         number += 1;
@@ -39,7 +39,7 @@ fn a_key_of_kv_2_comes_by_approle_and_a_source_that_fails_keeps_the_old_one_to_i
     ] {
         bench.sources.fault("vault", Some(fault));
         let (failed, after) = await_failure(&server, at, "vault", reason);
-        assert!(failed["left_s"].as_u64().unwrap() <= 4, "{failed}");
+        assert!(failed["left_s"].as_u64().unwrap() <= 6, "{failed}");
         is_served(Ok(()));
         bench.sources.fault("vault", None);
         (_, at) = await_fetch(&server, after, "minted");

@@ -144,9 +144,12 @@ impl Values {
             let is_over = |value: &Value| value.until() <= now;
             let over: Vec<_> = self.held().extract_if(.., |_id, value| is_over(value)).collect();
             for (vendor, value) in over {
-                let credential = value.name;
+                let (credential, kind) = (value.name, value.kind);
                 end(Some(value));
-                log.record(&Event::CredentialExpired { vendor, credential });
+                // One that a source is logged in to with is asked for when it is needed.
+                if kind == CredentialKind::VendorKey {
+                    log.record(&Event::CredentialExpired { vendor, credential });
+                }
             }
             let next = self.held().values().map(|value| value.until()).min();
             let next = next.map(|next| self.clock.instant(next));

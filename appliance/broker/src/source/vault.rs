@@ -147,8 +147,9 @@ impl Vault {
         let body: Json = serde_json::from_slice(&answer.body).map_err(|_shape| garbage)?;
         let auth = body.get("auth").ok_or(garbage)?;
         let granted_s = auth.get("lease_duration").and_then(Json::as_u64).ok_or(garbage)?;
-        // None is for ever, for Vault and not for us.
         let granted = match granted_s {
+            // At a renewal, that its longest life is over; else for ever, for Vault and not for us.
+            0 if known.is_some() => return Err(SourceFault::Over),
             0 => limit::SESSION_TTL_MAX,
             seconds => Duration::from_secs(seconds),
         };
