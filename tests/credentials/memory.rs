@@ -61,10 +61,12 @@ fn soak(broker: &str, length: Duration) -> Found {
         drop(await_fetch(&server, 0, vendor));
     }
     let (mut keys, mut found) = (vec![first], Found { old: Vec::new(), has_current: true });
+    // They stay, so that what hangs does so for as long as it may.
+    let mut streams = Vec::new();
     let (begun, mut number) = (Instant::now(), 0);
     while begun.elapsed() < length {
         number += 1;
-        let stream = Stream::named(&server, number);
+        streams.push(Stream::named(&server, number));
         let key = fresh_key();
         bench.minter.accept(&[keys.last().unwrap(), &key]);
         for source in ["vault", "aws"] {
@@ -99,7 +101,6 @@ fn soak(broker: &str, length: Duration) -> Found {
         let seen = scan(server.process(Role::Broker), &Needles::texts(&needles));
         found.has_current &= seen.has("current");
         found.old.push(seen);
-        drop(stream);
         keys.push(key);
     }
     // The calls that waited for the one that hangs had the others all the while.
