@@ -47,14 +47,16 @@ impl Log {
     /// Lists what [`Self::holds`] was told, now and every hour, for as long as it is polled.
     pub async fn keep_credentials(&self) -> Infallible {
         loop {
-            let state = self.0.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            let events = state.held.events(self.0.clock.now());
-            drop(state);
-            for event in events {
+            for event in self.credentials() {
                 self.record(&event);
             }
             tokio::time::sleep(limit::INVENTORY_INTERVAL).await;
         }
+    }
+
+    fn credentials(&self) -> Vec<Event> {
+        let state = self.0.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        state.held.events(self.0.clock.now())
     }
 }
 
