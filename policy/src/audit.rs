@@ -8,8 +8,10 @@ pub(crate) use render::Fields;
 
 use crate::cell::{Layer, Outcome, Target};
 use crate::count::Counts;
+use crate::credential::CredentialKind;
 use crate::fault::{
-    CallEnd, ConnectionEnd, DialFault, LineFault, Refusal, ServiceFault, SigningFault, VendorEnd,
+    CallEnd, ConnectionEnd, DialFault, LineFault, Refusal, ServiceFault, SigningFault, SourceFault,
+    VendorEnd,
 };
 use crate::ledger::Ledger;
 use crate::proof::{Proof, TicketPlace};
@@ -220,6 +222,57 @@ pub enum Event {
         /// Why.
         reason: VendorEnd,
     },
+    /// A source gave a credential: the first one, or a replacement of the one before, which is wiped.
+    CredentialFetched {
+        /// The entry of the source.
+        source: VendorId,
+        /// The entry that it is for; the source's own for what we log in to it with.
+        vendor: VendorId,
+        /// The credential.
+        credential: Pseudonym,
+        /// For how long it is good, in seconds.
+        ttl_s: u32,
+        /// From the first request to the end of the last answer, in milliseconds.
+        took_ms: u64,
+    },
+    /// A source did not give a credential. The one before stays for as long as it is good, and no longer.
+    SourceFailed {
+        /// The entry of the source.
+        source: VendorId,
+        /// The entry that it is for.
+        vendor: VendorId,
+        /// For how long the one before is still good, in seconds; 0 when there is none.
+        left_s: u32,
+        /// Why.
+        reason: SourceFault,
+    },
+    /// The time of a credential was over before its source gave another: it was wiped.
+    CredentialExpired {
+        /// The entry that it was for.
+        vendor: VendorId,
+        /// The credential.
+        credential: Pseudonym,
+    },
+    /// One live credential, in the list of all of them: at the start and every hour.
+    CredentialLive {
+        /// The credential, by a keyed digest of this process; absent for several, and where only their kind is known.
+        credential: Option<Pseudonym>,
+        /// What kind it is.
+        class: CredentialKind,
+        /// Whom it is for, by the id in the registry; absent for our own.
+        audience: Option<VendorId>,
+        /// How many they are.
+        count: u64,
+        /// Since when this process has had it, in seconds before this line; of several, the first.
+        issued_ago_s: u64,
+        /// When it is over, in seconds after this line; of several, the last. Absent when it has no end.
+        expires_in_s: Option<u64>,
+    },
+    /// Every live credential of this process has been listed.
+    CredentialsListed {
+        /// How many lines the list has.
+        lines: u32,
+    },
     /// A call has a vendor's connection.
     VendorConnected {
         /// The call.
@@ -376,6 +429,11 @@ impl Event {
             Self::VendorDialled { .. } => "vendor_dialled",
             Self::VendorRefused { .. } => "vendor_refused",
             Self::VendorCut { .. } => "vendor_cut",
+            Self::CredentialFetched { .. } => "credential_fetched",
+            Self::SourceFailed { .. } => "source_failed",
+            Self::CredentialExpired { .. } => "credential_expired",
+            Self::CredentialLive { .. } => "credential_live",
+            Self::CredentialsListed { .. } => "credentials_listed",
             Self::VendorConnected { .. } => "vendor_connected",
             Self::VendorFailed { .. } => "vendor_failed",
             Self::VendorEnded { .. } => "vendor_ended",

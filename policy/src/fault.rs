@@ -322,6 +322,38 @@ reasons! {
         MintLate = "mint_late", Host;
         /// The token was over already when it came.
         MintOver = "mint_over", Host;
+        /// The entry is infrastructure, which is the broker's own: nobody gets a connection to it.
+        Infrastructure = "infrastructure", Bug;
+    }
+}
+
+reasons! {
+    /// Why a source gave no credential.
+    SourceFault {
+        /// Its entry, or the metadata service's, may not be dialled today, or there is none.
+        NotApproved = "source_not_approved", Operator;
+        /// It could not be reached, or its certificate could not be accepted.
+        Unreachable = "source_unreachable", Host;
+        /// It took too long.
+        Late = "source_late", Host;
+        /// It refused what we log in with, or may not give us that.
+        Refused = "source_refused", Operator;
+        /// It wants fewer requests.
+        Throttled = "source_throttled", Host;
+        /// Our clock is not its clock. Put right for this source.
+        Clock = "source_clock", Host;
+        /// What we had logged in with was over for it.
+        Expired = "source_expired", Host;
+        /// It has nothing of that name, or not that field in it.
+        Absent = "source_absent", Operator;
+        /// It failed itself: any 5xx.
+        Broken = "source_broken", Host;
+        /// What it answered is no answer, too long, or no credential.
+        Garbage = "source_garbage", Host;
+        /// What it gave was over already when it came.
+        Over = "source_over", Host;
+        /// No memory for secrets is left, or no random bytes.
+        Memory = "source_memory", Host;
     }
 }
 

@@ -14,6 +14,7 @@ pub mod fault;
 pub mod ticket;
 pub mod proof;
 pub mod count;
+pub mod credential;
 pub mod date;
 pub mod address;
 pub mod data_class;

@@ -5,11 +5,13 @@
 //! happens at a limit.
 
 mod conversation;
+mod credential;
 mod ticket;
 
 use std::time::Duration;
 
 pub use conversation::*;
+pub use credential::*;
 pub use ticket::*;
 
 // --- Before a request is believed ---
@@ -417,6 +419,9 @@ const _: () = {
     assert!(RECOGNISER_PIECE_MS >= 2 * FRAME_MS && RECOGNISER_PIECE_MS <= BACKLOG_MS_MAX);
     assert!(VENDOR_READ_BUFFER_BYTES >= 8 * 1024);
     assert!(MINT_DEADLINE.as_millis() < DIAL_ANSWER_DEADLINE.as_millis());
+    assert!(KEY_PATIENCE.as_millis() < MINT_DEADLINE.as_millis());
+    assert!(REFRESH_FROM_PERCENT < REFRESH_TO_PERCENT && REFRESH_TO_PERCENT < 100);
+    assert!(KEY_TTL_MIN_S < KEY_TTL_MAX_S && REPLACED_GRACE.as_millis() < 1_000);
     assert!(SILENT_REPLACEABLE_AFTER.as_millis() < SILENT_PING_AFTER.as_millis());
     assert!(SILENT_PING_AFTER.as_millis() < SILENT_DROP_AFTER.as_millis());
 };

@@ -272,6 +272,8 @@ fn reason(event: &Event) -> Option<&'static str> {
         Some(reason.code())
     } else if let Event::VendorRefused { reason, .. } | Event::VendorFailed { reason, .. } = event {
         Some(reason.code())
+    } else if let Event::SourceFailed { reason, .. } = event {
+        Some(reason.code())
     } else if let Event::VendorCut { reason, .. } | Event::VendorEnded { reason, .. } = event {
         Some(reason.code())
     } else if let Event::ServiceFailed { reason, .. } = event {

@@ -36,9 +36,11 @@ pub struct Vendor(Arc<State>);
 struct State {
     seen: Mutex<Seen>,
     changed: Condvar,
-    /// Whoever has it gets tokens.
-    key: Option<String>,
+    is_minting: bool,
+    /// Whoever has one of them gets tokens.
+    keys: Mutex<Vec<String>>,
     minted: Mutex<Vec<String>>,
+    refused: Mutex<usize>,
 }
 
 /// A connection that a stand-in has taken.
@@ -70,8 +72,10 @@ impl Vendor {
             .with_no_client_auth()
             .with_single_cert(chain, key)
             .unwrap();
+        let is_minting = minting.is_some();
+        let keys = Mutex::new(minting.into_iter().collect());
         let (vendor, config) =
-            (Self(Arc::new(State { key: minting, ..State::default() })), Arc::new(config));
+            (Self(Arc::new(State { is_minting, keys, ..State::default() })), Arc::new(config));
         let noted = vendor.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
@@ -88,7 +92,7 @@ impl Vendor {
         let is_greeted = stream.conn.complete_io(&mut stream.sock).is_ok();
         if is_greeted {
             self.note(|seen| seen.greeted += 1);
-            if self.0.key.is_some() {
+            if self.0.is_minting {
                 self.answer(&mut stream).unwrap_or_default();
             }
             let mut buffer = [0; 1_024];
@@ -120,8 +124,11 @@ impl Vendor {
                 break body;
             }
         };
-        let authorization = format!("\r\nauthorization: Token {}\r\n", self.0.key.as_deref()?);
-        let is_known = request.contains(&authorization) && body == MINT_BODY;
+        let has = |key: &String| request.contains(&format!("\r\nauthorization: Token {key}\r\n"));
+        let is_known = self.0.keys.lock().unwrap().iter().any(has) && body == MINT_BODY;
+        if !is_known {
+            *self.0.refused.lock().unwrap() += 1;
+        }
         let line = request.lines().next()?;
         let path = line.strip_prefix("POST ")?.strip_suffix(" HTTP/1.1")?;
         let (status, body) = match path {
@@ -148,6 +155,17 @@ impl Vendor {
     #[must_use]
     pub fn minted(&self) -> Vec<String> {
         self.0.minted.lock().unwrap().clone()
+    }
+
+    /// Mints for whoever has one of `keys` from now on, and for nobody else.
+    pub fn accept(&self, keys: &[&str]) {
+        *self.0.keys.lock().unwrap() = keys.iter().map(|key| (*key).to_owned()).collect();
+    }
+
+    /// How many requests for a token were refused.
+    #[must_use]
+    pub fn refused(&self) -> usize {
+        *self.0.refused.lock().unwrap()
     }
 
     /// What has been seen so far.

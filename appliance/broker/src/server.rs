@@ -24,16 +24,18 @@ use ward_policy::cell::Target;
 use ward_policy::data_class::DataClass;
 use ward_policy::fault::{DialFault, VendorEnd};
 use ward_policy::limit;
-use ward_policy::vendor::Registry;
+use ward_policy::vendor::{Entry, Registry, Store, VendorRole};
 use ward_policy::vendor_id::VendorId;
 use ward_sys::process::leave;
 use ward_sys::readiness::watch;
 
 use crate::answer::{Answered, Answering};
 use crate::dial::Dialler;
+use crate::inventory::{self, Given};
 use crate::keys::Keys;
 use crate::live::{Held, Lent, Live, hold};
 use crate::settings::BrokerSettings;
+use crate::source::{Sources, keeper};
 
 /// Runs the role until it is ended.
 pub fn main(arguments: impl Iterator<Item = String>) -> ExitCode {
@@ -56,11 +58,11 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<Infallible, StartErr
         BrokerSettings::parse(document.expose()).map_err(|_problems| StartError::Settings)?;
     let keys = handed.vendor_keys.take().ok_or(StartError::Handed)?;
     let keys = Keys::read(keys)?;
-    let mut ports: Vec<u16> =
-        registry.entries().iter().flat_map(|entry| &entry.hosts).map(|host| host.port).collect();
+    let sources = Sources::new(&registry, clock).ok_or(StartError::System)?;
+    let mut ports = ports(&registry);
     // They answer over TCP what is too long for a datagram.
     ports.extend(settings.nameservers.iter().map(std::net::SocketAddr::port));
-    let is_secret = keys.is_secret();
+    let is_secret = keys.is_secret() && sources.values.is_secret() != Some(false);
     let entered = cell::enter(Role::Broker, target, &handed, &ports, &log)?;
     let has_hosts = !settings.hosts.is_empty();
     // For tests and development: a machine that serves patients asks a name server.
@@ -70,7 +72,16 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<Infallible, StartErr
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let dialler = Dialler::new(settings).ok_or(StartError::System)?;
-        let answering = Arc::new(Answering { registry, dialler, keys, log: log.clone(), clock });
+        let answering = Answering {
+            registry,
+            dialler,
+            keys,
+            sources,
+            given: Given::default(),
+            log: log.clone(),
+            clock,
+        };
+        let answering = Arc::new(answering);
         let shared = Shared { answering, live: Live::default(), log: log.clone(), clock };
         let control = handed.control.take().ok_or(StartError::Handed)?;
         rustix::io::ioctl_fionbio(&control, true).map_err(std::io::Error::from)?;
@@ -88,6 +99,9 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<Infallible, StartErr
             log.record(&Event::Finding { finding: Finding::SecretsOnlyLocked });
         }
         log.record(&Event::Started { workers });
+        keeper::start(&shared.answering);
+        let listing = Arc::clone(&shared.answering);
+        tokio::spawn(async move { match inventory::keep(&listing).await {} });
         let metrics = log.clone();
         tokio::spawn(async move { match metrics.keep_metrics().await {} });
         shared.follow(&control).await;
@@ -102,6 +116,19 @@ fn registry(document: &str) -> Result<Registry, StartError> {
     let files = files.map_err(|_shape| StartError::Handed)?;
     let files = files.iter().map(|(name, text)| (name.as_str(), text.as_str()));
     Registry::parse(files).map_err(|_problems| StartError::Settings)
+}
+
+/// Every port that an entry names; a metadata service's only if it is asked for something.
+fn ports(registry: &Registry) -> Vec<u16> {
+    let is_named = |entry: &Entry| {
+        registry.entries().iter().any(|one| match &one.store {
+            Some(Store::AwsSecretsManager { metadata, .. }) => *metadata == entry.id,
+            Some(Store::Vault { .. }) | None => false,
+        })
+    };
+    let entries = registry.entries().iter();
+    let dialled = entries.filter(|one| one.role != VendorRole::Metadata || is_named(one));
+    dialled.flat_map(|entry| &entry.hosts).map(|host| host.port).collect()
 }
 
 /// What every channel needs.
@@ -261,6 +288,9 @@ impl Channel {
             self.lent().remove(&number);
             let (vendor, reason) = (Some(vendor), DialFault::TooManyQuestions);
             return log.record(&Event::VendorRefused { vendor, reason });
+        }
+        if !terms.token_ttl.is_zero() {
+            self.shared.answering.given.note(vendor, self.shared.clock.now(), terms.token_ttl);
         }
         log.record(&Event::VendorDialled {
             vendor,

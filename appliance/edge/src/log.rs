@@ -4,6 +4,7 @@
 //! lines are dropped and counted. Events that strangers can cause at will are limited per second, so
 //! the log cannot be flooded from outside. What is not written is counted in the metrics all the same.
 
+mod held;
 #[cfg(negative_control)]
 pub mod leak;
 
@@ -36,6 +37,7 @@ struct State {
     allowance: Allowance,
     suppressed: u64,
     metrics: Metrics,
+    held: held::Held,
     line: String,
 }
 
@@ -58,6 +60,7 @@ impl Log {
             ),
             suppressed: 0,
             metrics: Metrics::default(),
+            held: held::Held::default(),
             line: String::with_capacity(512),
         };
         let log = Self(Arc::new(Shared { role, clock, sink, state: Mutex::new(state) }));
@@ -146,6 +149,15 @@ mod tests {
     use ward_policy::fault::Refusal;
 
     const STRANGER: Event = Event::Refused { status: 403, reason: Refusal::SignatureWrong };
+
+    /// What is written while `work` goes on.
+    pub(super) async fn lines_of(work: impl AsyncFnOnce(Log)) -> String {
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        work(Log::new(Role::Media, Clock::start(), writer.into())).await;
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        text
+    }
 
     fn lines(events: &[Event]) -> Vec<String> {
         let (reader, writer) = std::io::pipe().unwrap();

@@ -30,6 +30,7 @@ use ward_edge::wiped::wiped;
 use ward_edge::{cell, tls, worker};
 use ward_policy::audit::{Event, Finding, Role};
 use ward_policy::count::Counts;
+use ward_policy::credential::CredentialKind;
 use ward_policy::fault::{CallEnd, Refusal};
 use ward_policy::limit;
 use ward_policy::phi::Secret;
@@ -82,6 +83,7 @@ pub fn start(
     // A `sign` that says nothing may do so later: it is started again, and so is this.
     let key = Arc::new(key.map_err(|_key| StartError::System)?);
     let acceptor = tls::acceptor(chain.expose(), key).map_err(|_tls| StartError::Tls)?;
+    log.holds(CredentialKind::TlsKey, 1);
     drop((document, chain));
     let nothing = HandshakeSet::new(&[]).map_err(|_random| StartError::System)?;
     let admission = Arc::new(Admission::new(settings.handshake, nothing, date_ms()));
@@ -167,6 +169,7 @@ fn expect(document: &Secret<String>, admission: &Admission, log: &Log) -> bool {
     let values = u16::try_from(set.len()).unwrap_or(u16::MAX);
     let ticket_keys = u8::try_from(set.ticket_keys().as_slice().len()).unwrap_or(u8::MAX);
     admission.expect(set);
+    log.holds(CredentialKind::HandshakeValues, usize::from(values));
     log.record(&Event::HandshakeValuesSet { values, ticket_keys });
     true
 }

@@ -186,6 +186,12 @@ impl AuthTokens {
         self.current.is_none() && self.next.is_none()
     }
 
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        [&self.current, &self.next].into_iter().flatten().count()
+    }
+
     /// Believes a form that was posted to `url`.
     ///
     /// # Errors

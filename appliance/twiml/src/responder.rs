@@ -14,6 +14,7 @@ use ward_edge::drain::{Drain, Phase};
 use ward_edge::log::Log;
 use ward_edge::random::{Pseudonyms, ticket_nonce};
 use ward_policy::audit::Event;
+use ward_policy::credential::CredentialKind;
 use ward_policy::fault::Refusal;
 use ward_policy::limit;
 use ward_policy::ticket::Validity;
@@ -59,6 +60,7 @@ impl Responder {
         let ticket_keys = u8::from(credentials.ticket_key.is_some());
         let credentials = Arc::new(credentials);
         *self.credentials.write().unwrap_or_else(PoisonError::into_inner) = credentials;
+        self.log.holds(CredentialKind::AuthToken, usize::from(tokens));
         self.log.record(&Event::CredentialsSet { tokens, ticket_keys });
         if tokens == 0 {
             self.log.record(&Event::NotReady);

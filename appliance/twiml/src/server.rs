@@ -16,6 +16,7 @@ use ward_edge::signing::RemoteKey;
 use ward_edge::start::{StartError, exit_code};
 use ward_edge::{cell, drain, tls, worker};
 use ward_policy::audit::{Event, Finding, Role};
+use ward_policy::credential::CredentialKind;
 
 use crate::responder::Responder;
 use crate::settings::TwimlSettings;
@@ -71,5 +72,6 @@ fn transport(
     let key = RemoteKey::new(std::mem::take(&mut handed.sign), clock, log.clone());
     let key = Arc::new(key.map_err(|_key| StartError::System)?);
     let acceptor = tls::acceptor(chain.expose(), key).map_err(|_tls| StartError::Tls)?;
+    log.holds(CredentialKind::TlsKey, 1);
     Ok(Transport::Tls(acceptor))
 }

@@ -14,6 +14,7 @@ pub mod development_ca;
 pub mod log_lines;
 pub mod launch;
 pub mod run;
+pub mod credentials;
 pub mod stage;
 pub mod report;
 pub mod client;

@@ -14,6 +14,7 @@ use ward_policy::cell::Target;
 use ward_policy::phi::Secret;
 
 use crate::console::{Console, Failure};
+use crate::credentials;
 use crate::development_ca::{DevelopmentCa, Identity};
 use crate::launch::{self, Plan, launch, listen};
 use crate::report;
@@ -65,6 +66,9 @@ pub struct Arguments {
     /// The vendors' keys, one ID=KEY a line.
     #[arg(long, value_name = "FILE")]
     vendor_keys: Option<PathBuf>,
+    /// Start it, list every live credential of its processes (names and times, never a value), and end it.
+    #[arg(long, conflicts_with = "report")]
+    credentials: bool,
     /// The server's own executable, with the other roles' beside it, instead of this one in every role.
     #[arg(long, value_name = "FILE")]
     exec: Option<PathBuf>,
@@ -113,6 +117,9 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<bool, Failure> {
     let target = arguments.target.unwrap_or_else(launch::target);
     let plan = Plan { role, target, executable, listeners, settings, identity, followed, vendors };
     drop(all);
+    if arguments.credentials {
+        return credentials::run(plan, console);
+    }
     relay(plan, arguments.env_file.clone(), *console)
 }
 

@@ -119,6 +119,46 @@ impl Event {
                 fields.word("reason", reason.code());
                 fields.word("fault", reason.fault().name());
             }
+            Self::CredentialFetched { source, vendor, credential, ttl_s, took_ms } => {
+                fields.id("source", source);
+                fields.vendor(vendor);
+                fields.pseudonym("credential", credential);
+                fields.number("ttl_s", u64::from(ttl_s));
+                fields.number("took_ms", took_ms);
+            }
+            Self::SourceFailed { source, vendor, left_s, reason } => {
+                fields.id("source", source);
+                fields.vendor(vendor);
+                fields.number("left_s", u64::from(left_s));
+                fields.word("reason", reason.code());
+                fields.word("fault", reason.fault().name());
+            }
+            Self::CredentialExpired { vendor, credential } => {
+                fields.vendor(vendor);
+                fields.pseudonym("credential", credential);
+            }
+            Self::CredentialLive {
+                credential,
+                class,
+                audience,
+                count,
+                issued_ago_s,
+                expires_in_s,
+            } => {
+                if let Some(credential) = credential {
+                    fields.pseudonym("credential", credential);
+                }
+                fields.word("class", class.name());
+                if let Some(audience) = audience {
+                    fields.id("audience", audience);
+                }
+                fields.number("count", count);
+                fields.number("issued_ago_s", issued_ago_s);
+                if let Some(expires_in_s) = expires_in_s {
+                    fields.number("expires_in_s", expires_in_s);
+                }
+            }
+            Self::CredentialsListed { lines } => fields.number("lines", u64::from(lines)),
             Self::VendorConnected { call, vendor, took_ms } => {
                 fields.pseudonym("call", call);
                 fields.vendor(vendor);
@@ -222,7 +262,11 @@ impl<'a> Fields<'a> {
     }
 
     fn vendor(&mut self, value: VendorId) {
-        self.key("vendor");
+        self.id("vendor", value);
+    }
+
+    fn id(&mut self, key: &'static str, value: VendorId) {
+        self.key(key);
         self.0.push('"');
         self.0.push_str(value.as_str());
         self.0.push('"');

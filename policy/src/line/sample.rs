@@ -5,8 +5,10 @@
 use crate::audit::{Event, Finding, Role, SourceFile};
 use crate::cell::{Layer, Outcome, Target};
 use crate::count::{Count, Counts};
+use crate::credential::CredentialKind;
 use crate::fault::{
-    CallEnd, ConnectionEnd, DialFault, LineFault, Refusal, ServiceFault, SigningFault, VendorEnd,
+    CallEnd, ConnectionEnd, DialFault, LineFault, Refusal, ServiceFault, SigningFault, SourceFault,
+    VendorEnd,
 };
 use crate::ledger::Ledger;
 use crate::limit;
@@ -78,7 +80,25 @@ fn after(event: &Event) -> Option<Event> {
         Event::VendorRefused { .. } => {
             Event::VendorCut { vendor: vendor()?, reason: VendorEnd::SessionOver }
         }
-        Event::VendorCut { .. } => {
+        Event::VendorCut { .. } => Event::CredentialFetched {
+            source: vendor()?,
+            vendor: vendor()?,
+            credential: call()?,
+            ttl_s: 0,
+            took_ms: 0,
+        },
+        Event::CredentialFetched { .. } => Event::SourceFailed {
+            source: vendor()?,
+            vendor: vendor()?,
+            left_s: 0,
+            reason: SourceFault::Late,
+        },
+        Event::SourceFailed { .. } => {
+            Event::CredentialExpired { vendor: vendor()?, credential: call()? }
+        }
+        Event::CredentialExpired { .. } => live(CredentialKind::TlsKey),
+        Event::CredentialLive { .. } => Event::CredentialsListed { lines: 0 },
+        Event::CredentialsListed { .. } => {
             Event::VendorConnected { call: call()?, vendor: vendor()?, took_ms: 0 }
         }
         Event::VendorConnected { .. } => {
@@ -195,6 +215,34 @@ fn like(event: &Event) -> Vec<Event> {
             .iter()
             .map(|reason| Event::VendorCut { vendor, reason: *reason })
             .collect(),
+        Event::CredentialFetched { source, vendor, credential, .. } => {
+            vec![Event::CredentialFetched {
+                source,
+                vendor,
+                credential,
+                ttl_s: u32::MAX,
+                took_ms: u64::MAX,
+            }]
+        }
+        Event::SourceFailed { source, vendor, .. } => SourceFault::ALL
+            .iter()
+            .map(|reason| Event::SourceFailed { source, vendor, left_s: u32::MAX, reason: *reason })
+            .collect(),
+        Event::CredentialExpired { vendor, credential } => {
+            vec![Event::CredentialExpired { vendor, credential }]
+        }
+        Event::CredentialLive { .. } => {
+            let several = Event::CredentialLive {
+                credential: None,
+                class: CredentialKind::VendorToken,
+                audience: vendor(),
+                count: u64::MAX,
+                issued_ago_s: u64::MAX,
+                expires_in_s: Some(u64::MAX),
+            };
+            CredentialKind::ALL.into_iter().map(live).chain([several]).collect()
+        }
+        Event::CredentialsListed { .. } => vec![Event::CredentialsListed { lines: u32::MAX }],
         Event::VendorConnected { call, vendor, .. } => {
             vec![Event::VendorConnected { call, vendor, took_ms: u64::MAX }]
         }
@@ -255,6 +303,17 @@ fn call() -> Option<Pseudonym> {
 
 fn vendor() -> Option<VendorId> {
     VendorId::parse("a-vendor-2").ok()
+}
+
+fn live(class: CredentialKind) -> Event {
+    Event::CredentialLive {
+        credential: call(),
+        class,
+        audience: None,
+        count: 1,
+        issued_ago_s: 0,
+        expires_in_s: None,
+    }
 }
 
 fn ended(reason: CallEnd, counts: Counts) -> Event {

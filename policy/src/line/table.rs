@@ -7,8 +7,10 @@ use super::{Field, Kind, Numbers, Reasons, Shape};
 use crate::audit::{Finding, Role};
 use crate::cell::{Layer, Outcome, Target};
 use crate::count::Count;
+use crate::credential::CredentialKind;
 use crate::fault::{
-    CallEnd, ConnectionEnd, DialFault, LineFault, Refusal, ServiceFault, SigningFault, VendorEnd,
+    CallEnd, ConnectionEnd, DialFault, LineFault, Refusal, ServiceFault, SigningFault, SourceFault,
+    VendorEnd,
 };
 use crate::limit;
 use crate::metric::METRICS;
@@ -55,6 +57,8 @@ const CLOSE_MAX: u64 = 4_999;
 const ANYONE: &[Role] = &Role::ALL;
 /// Those that take connections.
 const SERVERS: &[Role] = &[Role::Media, Role::Twiml];
+/// Those that have credentials and a timer to list them by.
+const LISTERS: &[Role] = &[Role::Broker, Role::Media, Role::Twiml];
 /// The one that hears callers.
 const MEDIA: &[Role] = &[Role::Media];
 
@@ -64,6 +68,9 @@ const CALL: Field = field("call", Kind::Pseudonym, "which call, by its pseudonym
 
 const TICKET_KEYS: &str = "ticket_keys";
 const VENDOR: Field = field("vendor", Kind::VendorId, "which vendor, by its id in the registry");
+const SOURCE: Field = field("source", Kind::VendorId, "the source, by its id in the registry");
+const CREDENTIAL: Field =
+    field("credential", Kind::Pseudonym, "which credential, by its pseudonym of this process");
 const WHICH: Field =
     field("which", Kind::Word(words!(Role::ALL, role => role.name())), "which process");
 const FROM: Field =
@@ -317,6 +324,72 @@ pub const EVENTS: &[Shape] = &[
         about: "The broker cut a connection that it had given away.",
         by: &[Role::Broker],
         fields: &[VENDOR, reason(reasons!(VendorEnd))],
+    },
+    Shape {
+        code: "credential_fetched",
+        about: "A source gave a credential; the one before is wiped.",
+        by: &[Role::Broker],
+        fields: &[
+            SOURCE,
+            VENDOR,
+            CREDENTIAL,
+            number("ttl_s", u32::MAX as u64, "for how long it is good, in seconds"),
+            number("took_ms", u64::MAX, "from the first request to the last answer"),
+        ],
+    },
+    Shape {
+        code: "source_failed",
+        about: "A source gave no credential; the one before stays while it is good, and no longer.",
+        by: &[Role::Broker],
+        fields: &[
+            SOURCE,
+            VENDOR,
+            number(
+                "left_s",
+                u32::MAX as u64,
+                "for how long the one before is good, in seconds; 0: none",
+            ),
+            reason(reasons!(SourceFault)),
+        ],
+    },
+    Shape {
+        code: "credential_expired",
+        about: "A credential was over before its source gave another: it was wiped.",
+        by: &[Role::Broker],
+        fields: &[VENDOR, CREDENTIAL],
+    },
+    Shape {
+        code: "credential_live",
+        about: "One live credential, in the list of all: at the start and every hour.",
+        by: LISTERS,
+        fields: &[
+            Field { is_optional: true, ..CREDENTIAL },
+            field(
+                "class",
+                Kind::Word(words!(CredentialKind::ALL, kind => kind.name())),
+                "what kind it is",
+            ),
+            Field {
+                is_optional: true,
+                ..field("audience", Kind::VendorId, "whom it is for, by the id in the registry")
+            },
+            number("count", u64::MAX, "how many they are"),
+            number(
+                "issued_ago_s",
+                u64::MAX,
+                "since when the process has it, in seconds; the first",
+            ),
+            Field {
+                is_optional: true,
+                ..number("expires_in_s", u64::MAX, "when it is over, in seconds; the last")
+            },
+        ],
+    },
+    Shape {
+        code: "credentials_listed",
+        about: "Every live credential of the process has been listed.",
+        by: LISTERS,
+        fields: &[number("lines", u32::MAX as u64, "how many lines the list has")],
     },
     Shape {
         code: "vendor_connected",

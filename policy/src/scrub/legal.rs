@@ -4,9 +4,11 @@ use super::{Class, scan};
 use crate::audit::{Event, Finding, Role, SourceFile};
 use crate::cell::{Layer, Outcome, Target};
 use crate::count::{Count, Counts};
+use crate::credential::CredentialKind;
 use crate::fault::{CallEnd, ConnectionEnd, Refusal, SigningFault};
 use crate::proof::{Proof, TicketPlace};
 use crate::redact::Pseudonym;
+use crate::vendor_id::VendorId;
 
 /// Random choices that are the same every time: xorshift64.
 pub(super) struct Random(pub(super) u64);
@@ -47,6 +49,7 @@ const CHAIN: &str = "{\"prev\":\"01234567890123456789012345678901234567890123456
 fn every_kind_of_legal_line_passes() {
     let call =
         Pseudonym::from_keyed_digest(&[0x12, 0x34, 0x56, 0x78, 0x90, 0x12, 0x34, 0x56]).unwrap();
+    let vendor = VendorId::parse("a-vendor-2").unwrap();
     let mut counts = Counts::default();
     Count::ALL.iter().for_each(|count| counts.add(*count, u32::MAX));
     let mut events = vec![
@@ -65,6 +68,22 @@ fn every_kind_of_legal_line_passes() {
         Event::HandshakeValuesRefused,
         Event::UpgradeAccepted { proof: Proof::Signature(15) },
         Event::CallStarted { call, ticket: TicketPlace::Parameter },
+        Event::CredentialFetched {
+            source: vendor,
+            vendor,
+            credential: call,
+            ttl_s: u32::MAX,
+            took_ms: 123_456_789_012_345,
+        },
+        Event::CredentialExpired { vendor, credential: call },
+        Event::CredentialLive {
+            credential: Some(call),
+            class: CredentialKind::VendorKey,
+            audience: Some(vendor),
+            count: 123_456_789_012_345,
+            issued_ago_s: 123_456_789_012_345,
+            expires_in_s: Some(123_456_789_012_345),
+        },
         Event::CallEnded {
             call: None,
             reason: CallEnd::PeerEnded,

@@ -13,6 +13,7 @@ use crate::service::Service;
 use crate::vendor_id::VendorId;
 
 use super::mint::{Mint, check_mint};
+use super::store::{KeyPlace, Network, Store, check_infrastructure};
 
 /// What a vendor does for us.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
@@ -38,13 +39,18 @@ pub enum VendorRole {
     Ca,
     /// Keeps our credentials.
     Secrets,
+    /// Tells a machine about itself, and gives it its role's credentials: a cloud's metadata service.
+    Metadata,
 }
 
 impl VendorRole {
     /// Whether it is infrastructure, which never gets PHI.
     #[must_use]
     pub const fn is_infrastructure(self) -> bool {
-        matches!(self, Self::LogSink | Self::Time | Self::Dns | Self::Ca | Self::Secrets)
+        matches!(
+            self,
+            Self::LogSink | Self::Time | Self::Dns | Self::Ca | Self::Secrets | Self::Metadata
+        )
     }
 
     /// What it does for a conversation, if it takes part in one.
@@ -60,7 +66,8 @@ impl VendorRole {
             | Self::Time
             | Self::Dns
             | Self::Ca
-            | Self::Secrets => None,
+            | Self::Secrets
+            | Self::Metadata => None,
         }
     }
 }
@@ -77,6 +84,8 @@ pub enum Protocol {
     Dot,
     /// Time; not encrypted, and never given anything.
     Ntp,
+    /// Requests without TLS, to a metadata service on the same machine and to nobody else.
+    Http,
 }
 
 /// What a host is for.
@@ -103,6 +112,9 @@ pub struct Host {
     pub protocol: Protocol,
     /// What it is for.
     pub purpose: Purpose,
+    /// What network it is in.
+    #[serde(default)]
+    pub network: Network,
 }
 
 /// Where a business associate agreement stands.
@@ -200,6 +212,9 @@ pub struct Credential {
     /// How a token of the class `token` is fetched.
     #[serde(default)]
     pub mint: Option<Mint>,
+    /// Where the key is kept that it is made with; without this, in the keys' document.
+    #[serde(default)]
+    pub key: Option<KeyPlace>,
 }
 
 /// See [`Credential`].
@@ -259,6 +274,9 @@ pub struct Entry {
     pub training_opt_out: bool,
     /// Where data is processed.
     pub region: String,
+    /// How a place that keeps secrets is spoken to.
+    #[serde(default)]
+    pub store: Option<Store>,
     /// What media may get.
     pub credential: Credential,
     /// Where these facts come from.
@@ -315,9 +333,11 @@ pub(super) fn problems_of(entry: &Entry) -> Vec<String> {
     check(!entry.hosts.is_empty(), "there is no host");
     let has_phi = entry.data_classes_allowed.iter().any(|class| class.is_phi());
     for host in &entry.hosts {
-        check(is_host(&host.name), "a host is not a whole name in lower case without wildcards");
+        // Its address is the only name that a metadata service has.
+        let is_named = is_host(&host.name) || entry.role == VendorRole::Metadata;
+        check(is_named, "a host is not a whole name in lower case without wildcards");
         check(host.port != 0, "a host has the port 0");
-        let is_encrypted = host.protocol != Protocol::Ntp;
+        let is_encrypted = !matches!(host.protocol, Protocol::Ntp | Protocol::Http);
         check(is_encrypted || !has_phi, "PHI goes over TLS only: not to a host that speaks ntp");
     }
     let classes: BTreeSet<_> = entry.data_classes_allowed.iter().collect();
@@ -338,6 +358,7 @@ pub(super) fn problems_of(entry: &Entry) -> Vec<String> {
     }
     check_connector(entry, &mut check);
     check_credential(entry, &mut check);
+    check_infrastructure(entry, &mut check);
     problems
 }
 

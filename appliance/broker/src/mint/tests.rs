@@ -2,13 +2,15 @@
 
 use super::*;
 use crate::answer::Answering;
+use crate::inventory::Given;
 use crate::keys::Keys;
 use crate::settings::BrokerSettings;
+use crate::source::Sources;
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
@@ -292,7 +294,10 @@ async fn ask(registry: Registry) -> (Result<(String, Duration, bool), DialFault>
     let clock = Clock::start();
     let log = Log::new(Role::Broker, clock, writer.into());
     let keys = Keys::read(document.into()).unwrap();
-    let answering = Answering { registry, dialler: dialler(), keys, log, clock };
+    let sources = Sources::new(&registry, clock).unwrap();
+    let given = Given::default();
+    let dialler = dialler();
+    let answering = Answering { registry, dialler, keys, sources, given, log, clock };
     let vendor = VendorId::parse("deepgram").unwrap();
     let answered = answering.answer(vendor, DataClass::Audio).await.map(|answered| {
         let has_manner = answered.terms.manner.is_some();
