@@ -45,6 +45,28 @@ fn check_legal(event: Event, at_ms: u64, chain: &str) {
 const CHAIN: &str = "{\"prev\":\"0123456789012345678901234567890123456789012345678901234567890123\",\
                      \"seq\":123456789012345,\"boot\":\"0123456789012345\",";
 
+/// The events of the broker's credentials.
+fn of_a_credential(credential: Pseudonym, vendor: VendorId) -> [Event; 3] {
+    [
+        Event::CredentialFetched {
+            source: vendor,
+            vendor,
+            credential,
+            ttl_s: u32::MAX,
+            took_ms: 123_456_789_012_345,
+        },
+        Event::CredentialExpired { vendor, credential },
+        Event::CredentialLive {
+            credential: Some(credential),
+            class: CredentialKind::VendorKey,
+            audience: Some(vendor),
+            count: 123_456_789_012_345,
+            issued_ago_s: 123_456_789_012_345,
+            expires_in_s: Some(123_456_789_012_345),
+        },
+    ]
+}
+
 #[test]
 fn every_kind_of_legal_line_passes() {
     let call =
@@ -68,22 +90,6 @@ fn every_kind_of_legal_line_passes() {
         Event::HandshakeValuesRefused,
         Event::UpgradeAccepted { proof: Proof::Signature(15) },
         Event::CallStarted { call, ticket: TicketPlace::Parameter },
-        Event::CredentialFetched {
-            source: vendor,
-            vendor,
-            credential: call,
-            ttl_s: u32::MAX,
-            took_ms: 123_456_789_012_345,
-        },
-        Event::CredentialExpired { vendor, credential: call },
-        Event::CredentialLive {
-            credential: Some(call),
-            class: CredentialKind::VendorKey,
-            audience: Some(vendor),
-            count: 123_456_789_012_345,
-            issued_ago_s: 123_456_789_012_345,
-            expires_in_s: Some(123_456_789_012_345),
-        },
         Event::CallEnded {
             call: None,
             reason: CallEnd::PeerEnded,
@@ -95,6 +101,7 @@ fn every_kind_of_legal_line_passes() {
         Event::Draining { calls: 123_456_789_012_345 },
         Event::Stopped,
     ];
+    events.extend(of_a_credential(call, vendor));
     for target in Target::ALL {
         events.push(Event::CellEntered {
             target,
