@@ -23,18 +23,23 @@ pub fn follow(
     source: OwnedFd,
     mut take: impl FnMut(&Secret<String>) -> bool + Send + 'static,
 ) -> Result<(), StartError> {
-    let mut source = Source { stream: UnixStream::from(source), unread: Secret::new(Vec::new()) };
-    wiped_now(|| {
+    // The start of the thread too: what registers still hold of the document is written to the stack by it.
+    wiped_now(move || {
+        let stream = UnixStream::from(source);
+        let mut source = Source { stream, unread: Secret::new(Vec::new()) };
         let first = source.next().ok().flatten().ok_or(StartError::Settings)?;
-        if take(&first) { Ok(()) } else { Err(StartError::Settings) }
-    })?;
-    let mut follow = move || {
-        let Ok(Some(document)) = source.next() else { return false };
-        take(&document);
-        true
-    };
-    let following = worker::start_beside("following", move || while wiped_now(&mut follow) {});
-    following.map_err(StartError::from)
+        if !take(&first) {
+            return Err(StartError::Settings);
+        }
+        drop(first);
+        let mut follow = move || {
+            let Ok(Some(document)) = source.next() else { return false };
+            take(&document);
+            true
+        };
+        let following = worker::start_beside("following", move || while wiped_now(&mut follow) {});
+        following.map_err(StartError::from)
+    })
 }
 
 struct Source {
