@@ -5,10 +5,12 @@
 //! happens at a limit.
 
 mod conversation;
+mod log_sink;
 
 use std::time::Duration;
 
 pub use conversation::*;
+pub use log_sink::*;
 
 // --- Before a request is believed ---
 

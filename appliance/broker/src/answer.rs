@@ -1,4 +1,4 @@
-//! One question of media's, from the registry to the connection.
+//! One question of media's or of the log's, from the registry to the connection.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use ward_policy::data_class::DataClass;
 use ward_policy::date::Date;
 use ward_policy::fault::{DialFault, VendorEnd};
 use ward_policy::phi::Secret;
-use ward_policy::vendor::{Approved, CredentialClass, Entry, Host, Purpose, Registry};
+use ward_policy::vendor::{Approved, CredentialClass, Entry, Host, Purpose, Registry, VendorRole};
 use ward_policy::vendor_id::VendorId;
 
 use crate::dial::Dialler;
@@ -18,9 +18,30 @@ use crate::keys::Keys;
 use crate::live::Term;
 use crate::mint::{Asked, Minted, mint};
 
+/// Who asks. Each has a channel of its own, so nobody asks in the other's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asker {
+    /// It hears callers: it gets no infrastructure.
+    Media,
+    /// It hears nobody: it gets the log sink and nothing else.
+    Log,
+}
+
+impl Asker {
+    /// Whether an entry of this role is for the asker; `is_named` where it is the one that `LOG_SINK` names.
+    const fn may_have(self, role: VendorRole, is_named: bool) -> bool {
+        match self {
+            Self::Media => !role.is_infrastructure(),
+            Self::Log => matches!(role, VendorRole::LogSink) && is_named,
+        }
+    }
+}
+
 /// What is needed to answer.
 pub(crate) struct Answering {
     pub(crate) registry: Registry,
+    /// The one entry that the log may have.
+    pub(crate) log_sink: Option<VendorId>,
     pub(crate) dialler: Dialler,
     pub(crate) keys: Keys,
     pub(crate) log: Log,
@@ -55,6 +76,7 @@ pub(crate) fn unix_s() -> u64 {
 impl Answering {
     pub(crate) async fn answer(
         &self,
+        asker: Asker,
         vendor: VendorId,
         class: DataClass,
     ) -> Result<Answered, DialFault> {
@@ -62,6 +84,9 @@ impl Answering {
         let today = Date::from_days(i64::try_from(now_s / DAY_S).unwrap_or(i64::MAX));
         let approved = self.registry.approve(vendor.as_str(), class, today)?;
         let entry = approved.entry();
+        if !asker.may_have(entry.role, self.log_sink == Some(vendor)) {
+            return Err(DialFault::WrongAsker);
+        }
         let host = entry.host(Purpose::Data).ok_or(DialFault::NoHost)?;
         // Before anybody is dialled: what cannot be used need not be opened.
         let credential = self.credential(entry, host, vendor, now_s)?;
@@ -121,6 +146,11 @@ impl Answering {
                 key: key()?,
                 max_ttl_s,
             })),
+            // Collectors know nothing better, and the log gives it to nobody but them.
+            CredentialClass::StaticKey if entry.role == VendorRole::LogSink => {
+                let key = String::from_utf8(key()?.to_vec()).map_err(|_bytes| none)?;
+                Ok(Credential::Made(Minted { token: Secret::new(key), ttl_s: max_ttl_s }))
+            }
             // A key that lasts is never given to media.
             CredentialClass::StaticKey => Err(none),
         }
@@ -168,6 +198,26 @@ mod tests {
         let days = Date::from_days(0).days_until(day);
         let approved = registry.approve("deepgram", DataClass::Audio, day).unwrap();
         term(&approved, u64::try_from(days).unwrap() * DAY_S + second_of_day)
+    }
+
+    #[test]
+    fn media_gets_no_infrastructure_and_the_log_nothing_but_its_sink() {
+        let infrastructure = [
+            VendorRole::LogSink,
+            VendorRole::Time,
+            VendorRole::Dns,
+            VendorRole::Ca,
+            VendorRole::Secrets,
+        ];
+        let speech = [VendorRole::Asr, VendorRole::Llm, VendorRole::Tts];
+        for role in infrastructure.into_iter().chain(speech) {
+            for is_named in [false, true] {
+                let is_sink = role == VendorRole::LogSink;
+                assert_eq!(Asker::Log.may_have(role, is_named), is_sink && is_named, "{role:?}");
+                let is_speech = speech.contains(&role);
+                assert_eq!(Asker::Media.may_have(role, is_named), is_speech, "{role:?}");
+            }
+        }
     }
 
     #[test]

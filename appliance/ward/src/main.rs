@@ -1,11 +1,12 @@
-//! `ward`: the command line. Exit status 0: fine; 1: the checked thing failed; 2: wrong usage.
+//! `ward`: the command line. Exit status 0: fine; 1: the checked thing failed; 2: wrong usage; 3: `audit verify` found nothing
+//! wrong, and an end that nothing vouches for.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use ward::console::Console;
-use ward::{call, check_config, demo, events, launch, metrics, run, signature, vendors};
+use ward::{audit, call, check_config, demo, events, launch, metrics, run, signature, vendors};
 
 #[global_allocator]
 static ALLOCATOR: ward_sys::alloc::ZeroOnFree = ward_sys::alloc::ZeroOnFree;
@@ -39,6 +40,8 @@ enum Command {
     Vendors(vendors::Arguments),
     /// Show every line that the log can have, or print its JSON Schema.
     Events(events::Arguments),
+    /// Check a copy of the audit trail.
+    Audit(audit::Arguments),
     /// Print what the roles have counted, from their log, for Prometheus.
     Metrics(metrics::Arguments),
 }
@@ -60,6 +63,10 @@ fn main() -> ExitCode {
         Command::Signature(signature) => signature::run(signature, &console),
         Command::CheckConfig(check) => check_config::run(check, &console),
         Command::Vendors(vendors) => vendors::run(vendors, &console),
+        Command::Audit(copy) => match audit::run(copy, &console) {
+            Ok(status) => return ExitCode::from(status),
+            Err(failure) => Err(failure),
+        },
         Command::Events(events) => events::run(events, &console),
         Command::Metrics(metrics) => metrics::run(metrics, &console),
     };

@@ -95,17 +95,19 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<bool, Failure> {
     if let Some(address) = listeners.first().and_then(|listener| listener.local_addr().ok()) {
         console.progress(&format!("listening on {address}"));
     }
+    let vendors = {
+        let settings = all.broker_document().expose().clone();
+        let (folder, keys) = (arguments.vendors.as_deref(), arguments.vendor_keys.as_deref());
+        Vendors::read(folder, keys, settings)?
+    };
     let (role, settings, handshake, vendors) = match server {
-        // The responder calls nobody.
-        ServerName::Twiml => (Role::Twiml, all.twiml_document(), None, None),
+        // The responder calls nobody; its log goes where media's does.
+        ServerName::Twiml => (Role::Twiml, all.twiml_document(), None, vendors.for_the_log()?),
         ServerName::Media => {
             let values = all.handshake_values().map_err(|problems| {
                 let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
                 Failure::Usage(lines.join("\n"))
             })?;
-            let settings = all.broker_document().expose().clone();
-            let (folder, keys) = (arguments.vendors.as_deref(), arguments.vendor_keys.as_deref());
-            let vendors = Vendors::read(folder, keys, settings)?;
             (Role::Media, all.media_document(), Some(values), Some(vendors))
         }
     };

@@ -44,7 +44,7 @@ const MEDIA: &[&str] = &[
 ];
 
 /// What the broker may know.
-const BROKER: &[&str] = &["BROKER_NAMESERVERS", "BROKER_HOSTS"];
+const BROKER: &[&str] = &["BROKER_NAMESERVERS", "BROKER_HOSTS", "LOG_SINK"];
 
 /// Settings that may be given as the name of a file that holds them.
 const FROM_FILE: &[&str] = &["TWILIO_AUTH_TOKEN", "TWILIO_AUTH_TOKEN_NEXT"];

@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use ward_broker::keys::are_keys;
+use ward_broker::settings::BrokerSettings;
 use ward_policy::date::Date;
+use ward_policy::log_sink::SinkPlan;
 use ward_policy::phi::Secret;
-use ward_policy::vendor::{BUILT_IN, DataClass, Entry, Registry};
+use ward_policy::vendor::{BUILT_IN, DataClass, Entry, Purpose, Registry};
 
 use crate::console::{Console, Failure};
 
@@ -76,6 +78,43 @@ impl Vendors {
         Ok(all)
     }
 
+    /// What the log's writer is told of its sink; `None` where `LOG_SINK` names none.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`] when it names no entry whose role is `log-sink`.
+    pub fn sink_plan(&self) -> Result<Option<SinkPlan>, Failure> {
+        let settings = BrokerSettings::parse(&self.settings).unwrap_or_default();
+        let Some(id) = settings.log_sink else { return Ok(None) };
+        let pairs = self.registry.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+        let registry = Registry::parse(pairs).unwrap_or_default();
+        let entry = registry.entries().iter().find(|entry| entry.id == id.as_str());
+        let parts = entry.and_then(|entry| {
+            let (host, sink) = (entry.host(Purpose::Data)?, entry.sink.clone()?);
+            let authority = match host.port {
+                443 => host.name.clone(),
+                port => format!("{}:{port}", host.name),
+            };
+            Some(SinkPlan { vendor: id.as_str().to_owned(), authority, sink })
+        });
+        let what = "LOG_SINK: names no entry of the registry whose role is log-sink";
+        parts.map(Some).ok_or_else(|| Failure::Usage(what.to_owned()))
+    }
+
+    /// For a server that calls nobody: the log sink alone, or nothing.
+    ///
+    /// # Errors
+    /// As [`Self::sink_plan`].
+    pub fn for_the_log(mut self) -> Result<Option<Self>, Failure> {
+        let Some(plan) = self.sink_plan()? else { return Ok(None) };
+        let id = |text: &str| toml_id(text).is_some_and(|id| id == plan.vendor);
+        self.registry.retain(|(_name, text)| id(text));
+        let prefix = format!("{}=", plan.vendor);
+        let kept: String =
+            self.keys.expose().lines().filter(|line| line.starts_with(&prefix)).collect();
+        self.keys = Secret::new(kept);
+        Ok(Some(self))
+    }
+
     /// The registry in one document: an object of names and texts.
     #[must_use]
     pub fn registry_document(&self) -> String {
@@ -83,6 +122,12 @@ impl Vendors {
             self.registry.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
         json!(all).to_string()
     }
+}
+
+/// The id of the one entry in `text`.
+fn toml_id(text: &str) -> Option<String> {
+    let registry = Registry::parse([("", text)]).ok()?;
+    registry.entries().first().map(|entry| entry.id.clone())
 }
 
 /// Runs the command; false when the registry has a problem.

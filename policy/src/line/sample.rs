@@ -6,7 +6,8 @@ use crate::audit::{Event, Finding, Role, SourceFile};
 use crate::cell::{Layer, Outcome, Target};
 use crate::count::{Count, Counts};
 use crate::fault::{
-    CallEnd, ConnectionEnd, DialFault, LineFault, Refusal, ServiceFault, SigningFault, VendorEnd,
+    CallEnd, ConnectionEnd, DialFault, LineFault, Refusal, ServiceFault, SigningFault, SinkFault,
+    VendorEnd,
 };
 use crate::ledger::Ledger;
 use crate::limit;
@@ -36,6 +37,7 @@ pub fn writer(event: &Event) -> Role {
 }
 
 /// The first sample of the variant that follows, so that each variant is visited: there is no wildcard.
+#[expect(clippy::too_many_lines, reason = "one arm a variant, each of a line or a few")]
 fn after(event: &Event) -> Option<Event> {
     Some(match event {
         Event::Started { .. } => Event::CellEntered {
@@ -99,7 +101,14 @@ fn after(event: &Event) -> Option<Event> {
         Event::ScrubberAlarm { .. } => {
             Event::Panicked { line: 9, file: SourceFile::new("media/src/session.rs") }
         }
-        Event::Panicked { .. } => Event::Suppressed { events: 1 },
+        Event::Panicked { .. } => Event::SinkConnected { vendor: vendor()?, took_ms: 0 },
+        Event::SinkConnected { .. } => {
+            Event::SinkFailed { vendor: vendor()?, reason: SinkFault::Closed, waiting: 0 }
+        }
+        Event::SinkFailed { .. } => Event::LogGap { first: 0, last: 0, before: [0; 32] },
+        Event::LogGap { .. } => Event::LogHead { waiting: 0, waiting_bytes: 0, lost: 0 },
+        Event::LogHead { .. } => Event::LogClosed,
+        Event::LogClosed => Event::Suppressed { events: 1 },
         Event::Suppressed { .. } => Event::Draining { calls: 0 },
         Event::Draining { .. } => Event::Stopped,
         Event::Stopped => return None,
@@ -110,7 +119,9 @@ fn after(event: &Event) -> Option<Event> {
 #[expect(clippy::too_many_lines, reason = "one arm a variant, each of a line or a few")]
 fn like(event: &Event) -> Vec<Event> {
     let more = match *event {
-        Event::NotReady | Event::HandshakeValuesRefused | Event::Stopped => Vec::new(),
+        Event::NotReady | Event::HandshakeValuesRefused | Event::LogClosed | Event::Stopped => {
+            Vec::new()
+        }
         Event::Started { .. } => vec![Event::Started { workers: u16::MAX }],
         Event::CellEntered { target, outcomes } => {
             let targets =
@@ -224,6 +235,22 @@ fn like(event: &Event) -> Vec<Event> {
         }
         Event::Panicked { line, .. } => {
             vec![Event::Panicked { line, file: SourceFile::new("~/a b/\"c\"\n\\é.rs") }]
+        }
+        Event::SinkConnected { vendor, .. } => {
+            vec![Event::SinkConnected { vendor, took_ms: u64::MAX }]
+        }
+        Event::SinkFailed { vendor, .. } => SinkFault::ALL
+            .iter()
+            .map(|reason| Event::SinkFailed { vendor, reason: *reason, waiting: u64::MAX })
+            .collect(),
+        Event::LogGap { .. } => {
+            let before = [0x01, 0x23, 0x45, 0x67, 0x89, 0x01, 0x23, 0x45].repeat(4);
+            let before = before.try_into().unwrap_or([u8::MAX; 32]);
+            vec![Event::LogGap { first: u64::MAX, last: u64::MAX, before }]
+        }
+        Event::LogHead { .. } => {
+            let most = u64::MAX;
+            vec![Event::LogHead { waiting: most, waiting_bytes: most, lost: most }]
         }
         Event::Suppressed { .. } => vec![Event::Suppressed { events: u64::MAX }],
         Event::Draining { .. } => vec![Event::Draining { calls: u64::MAX }],

@@ -1,7 +1,7 @@
 //! Minting against a TLS server that answers whatever a test says, well or badly.
 
 use super::*;
-use crate::answer::Answering;
+use crate::answer::{Answering, Asker};
 use crate::keys::Keys;
 use crate::settings::BrokerSettings;
 use std::io::{Read as _, Write as _};
@@ -274,9 +274,9 @@ async fn ask(registry: Registry) -> (Result<(String, Duration, bool), DialFault>
     let clock = Clock::start();
     let log = Log::new(Role::Broker, clock, writer.into());
     let keys = Keys::read(document.into()).unwrap();
-    let answering = Answering { registry, dialler: dialler(), keys, log, clock };
+    let answering = Answering { registry, log_sink: None, dialler: dialler(), keys, log, clock };
     let vendor = VendorId::parse("deepgram").unwrap();
-    let answered = answering.answer(vendor, DataClass::Audio).await.map(|answered| {
+    let answered = answering.answer(Asker::Media, vendor, DataClass::Audio).await.map(|answered| {
         let has_manner = answered.terms.manner.is_some();
         (answered.token.expose().clone(), answered.terms.token_ttl, has_manner)
     });
