@@ -119,7 +119,7 @@ fn a_log_that_is_killed_leaves_an_open_end_that_is_said_to_be_one() {
     short_calls(&server, 1);
     finish(&server, &sink);
     let (status, report) = verify(&sink.kept(), &[]);
-    assert_eq!((status, &report["findings"]), (3, &serde_json::json!([])), "{report}");
+    assert_eq!((status, &report["flaws"]), (3, &serde_json::json!([])), "{report}");
     let ends: Vec<_> = (0..2).map(|boot| report["boots"][boot]["end"].as_str().unwrap()).collect();
     assert_eq!(ends, ["open", "closed"]);
     // Whoever has standard output knows what the end was, and finds that it is not there.
@@ -128,5 +128,5 @@ fn a_log_that_is_killed_leaves_an_open_end_that_is_said_to_be_one() {
     let boot = crate::place(first[0]).0;
     let last = first.iter().rfind(|line| crate::place(line).0 == boot).unwrap();
     let (status, report) = verify(&sink.kept(), &["--expect", &sha256(last.as_bytes())]);
-    assert_eq!((status, &report["findings"][0]["fault"]), (1, &"not_there".into()), "{report}");
+    assert_eq!((status, &report["flaws"][0]["kind"]), (1, &"not_there".into()), "{report}");
 }

@@ -73,9 +73,9 @@ fn check(manner: Manner, reason: Option<&str>) -> Felt {
 fn found(forgotten: &str, status: i32, report: &Value) {
     assert_eq!(status, 1, "{report}");
     let mut missing = Vec::new();
-    for finding in report["findings"].as_array().unwrap() {
-        assert_eq!(finding["fault"], "missing", "{report}");
-        missing.extend(finding["first"].as_u64().unwrap()..=finding["last"].as_u64().unwrap());
+    for flaw in report["flaws"].as_array().unwrap() {
+        assert_eq!(flaw["kind"], "missing", "{report}");
+        missing.extend(flaw["first"].as_u64().unwrap()..=flaw["last"].as_u64().unwrap());
     }
     let forgotten: Vec<u64> = forgotten.lines().map(|line| place(line).1).collect();
     assert!(!forgotten.is_empty());

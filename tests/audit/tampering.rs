@@ -101,7 +101,7 @@ fn every_single_mutation_of_a_copy_is_found() {
     }
     assert!(dropped.tried > 30 && swapped.tried > 400 && changed.tried > 3_000);
     // Without knowing more: a cut leaves an open end, and so does the last record when it is dropped.
-    assert_eq!((cut.open, cut.unseen), (cut.tried - 1, 0), "the empty copy is a finding");
+    assert_eq!((cut.open, cut.unseen), (cut.tried - 1, 0), "the empty copy is a flaw");
     assert_eq!((dropped.open, dropped.unseen), (1, 0));
     // The last record has no witness: that, and nothing else, is unseen.
     assert!(changed.unseen > 0 && changed.unseen <= copy.last().unwrap().len(), "{changed:?}");
@@ -115,13 +115,13 @@ fn the_tool_says_what_was_done_and_where() {
         let lines = lines.iter().map(|line| String::from_utf8(line.clone()).unwrap() + "\n");
         lines.collect::<String>()
     };
-    let check = |lines: &[Vec<u8>], status: i32, fault: &str, first: u64| {
+    let check = |lines: &[Vec<u8>], status: i32, kind: &str, first: u64| {
         let (found, report) = verify(&text(lines), &[]);
         assert_eq!(found, status, "{report}");
-        let finding = &report["findings"][0];
+        let flaw = &report["flaws"][0];
         assert_eq!(
-            (&finding["fault"], &finding["first"]),
-            (&fault.into(), &first.into()),
+            (&flaw["kind"], &flaw["first"]),
+            (&kind.into(), &first.into()),
             "{report}"
         );
     };

@@ -10,7 +10,7 @@ use std::io::{BufRead, BufReader, stdin};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use trail::{Boot, Digest, End, Finding, Known, Report, Trail};
+use trail::{Boot, Digest, End, Flaw, Known, Report, Trail};
 use ward_policy::limit;
 
 use crate::console::{Console, Failure};
@@ -75,7 +75,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<u8, Failure> {
 /// The exit status for a report.
 #[must_use]
 pub fn status(report: &Report) -> u8 {
-    if !report.findings.is_empty() {
+    if !report.flaws.is_empty() {
         NOT_WHOLE
     } else if report.boots.iter().any(|boot| boot.end == End::Open) {
         OPEN
@@ -137,20 +137,20 @@ pub fn object(report: &Report) -> Value {
             "end": boot.end.code(),
         })
     };
-    let finding = |finding: &Finding| {
+    let flaw = |flaw: &Flaw| {
         json!({
-            "fault": finding.fault.code(),
-            "boot": finding.boot,
-            "first": finding.first,
-            "last": finding.last,
-            "line": finding.line,
-            "digest": finding.digest.map(|digest| digest.to_string()),
+            "kind": flaw.kind.code(),
+            "boot": flaw.boot,
+            "first": flaw.first,
+            "last": flaw.last,
+            "line": flaw.line,
+            "digest": flaw.digest.map(|digest| digest.to_string()),
         })
     };
     json!({
         "status": status(report),
         "boots": report.boots.iter().map(boot).collect::<Vec<_>>(),
-        "findings": report.findings.iter().map(finding).collect::<Vec<_>>(),
+        "flaws": report.flaws.iter().map(flaw).collect::<Vec<_>>(),
     })
 }
 
@@ -179,8 +179,8 @@ fn text(report: &Report) -> String {
             .unwrap_or_default();
         }
     }
-    for finding in &report.findings {
-        writeln!(text, "{}", in_words(finding)).unwrap_or_default();
+    for flaw in &report.flaws {
+        writeln!(text, "{}", in_words(flaw)).unwrap_or_default();
     }
     let verdict = match status(report) {
         WHOLE => "whole",
@@ -191,9 +191,9 @@ fn text(report: &Report) -> String {
     text
 }
 
-fn in_words(finding: &Finding) -> String {
-    let Finding { fault, boot, first, last, line, digest } = finding;
-    let mut words = fault.code().to_owned();
+fn in_words(flaw: &Flaw) -> String {
+    let Flaw { kind, boot, first, last, line, digest } = flaw;
+    let mut words = kind.code().to_owned();
     let mut add = |name: &str, value: Option<String>| {
         if let Some(value) = value {
             write!(words, " {name} {value}").unwrap_or_default();

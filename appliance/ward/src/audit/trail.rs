@@ -1,7 +1,7 @@
 //! A copy of the audit trail, put together from lines in the order in which they are found: what is whole in it, and what
 //! is not.
 //!
-//! It takes bytes and gives findings; it reads no file. It goes by the chain alone: what a record says is not judged, but for
+//! It takes bytes and gives flaws; it reads no file. It goes by the chain alone: what a record says is not judged, but for
 //! records that name a gap or an end.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,9 +47,9 @@ impl fmt::Display for Digest {
     }
 }
 
-/// Something that is wrong with a copy.
+/// What can be wrong with a copy.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Fault {
+pub enum Kind {
     /// No record at all.
     Empty,
     /// A line that is no record: it does not begin with its place in a chain, is too long, or has no end.
@@ -68,7 +68,7 @@ pub enum Fault {
     NotThere,
 }
 
-impl Fault {
+impl Kind {
     /// The stable code.
     #[must_use]
     pub const fn code(self) -> &'static str {
@@ -85,11 +85,11 @@ impl Fault {
     }
 }
 
-/// One fault, and where it is.
+/// One thing that is wrong, and where.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Finding {
+pub struct Flaw {
     /// What is wrong.
-    pub fault: Fault,
+    pub kind: Kind,
     /// In which boot, if that is known.
     pub boot: Option<String>,
     /// The number of the first record that it is about.
@@ -102,9 +102,9 @@ pub struct Finding {
     pub digest: Option<Digest>,
 }
 
-impl Finding {
-    const fn new(fault: Fault) -> Self {
-        Self { fault, boot: None, first: None, last: None, line: None, digest: None }
+impl Flaw {
+    const fn new(kind: Kind) -> Self {
+        Self { kind, boot: None, first: None, last: None, line: None, digest: None }
     }
 }
 
@@ -169,7 +169,7 @@ pub struct Report {
     /// In the order in which they begin.
     pub boots: Vec<Boot>,
     /// Empty when nothing is wrong.
-    pub findings: Vec<Finding>,
+    pub flaws: Vec<Flaw>,
 }
 
 /// What is known from elsewhere.
@@ -187,7 +187,7 @@ pub struct Trail {
     known: Known,
     lines: u64,
     boots: Vec<Reading>,
-    findings: Vec<Finding>,
+    flaws: Vec<Flaw>,
 }
 
 /// A boot, as far as it has been read.
@@ -237,7 +237,7 @@ impl Trail {
         let at = Some(self.lines);
         let place = place(line).filter(|_place| line.len() <= MOST);
         let Some((boot, sequence, previous)) = place else {
-            self.findings.push(Finding { line: at, ..Finding::new(Fault::NoRecord) });
+            self.flaws.push(Flaw { line: at, ..Flaw::new(Kind::NoRecord) });
             return;
         };
         let record = Record { previous, digest: Digest::of(line) };
@@ -248,30 +248,30 @@ impl Trail {
                 self.boots.last_mut()
             }
         };
-        let fault = reading.and_then(|reading| reading.take(sequence, record, line));
-        if let Some(fault) = fault {
+        let kind = reading.and_then(|reading| reading.take(sequence, record, line));
+        if let Some(kind) = kind {
             let (boot, number) = (Some(boot.to_owned()), Some(sequence));
-            let place = Finding { boot, first: number, last: number, ..Finding::new(fault) };
-            self.findings.push(Finding { line: at, ..place });
+            let place = Flaw { boot, first: number, last: number, ..Flaw::new(kind) };
+            self.flaws.push(Flaw { line: at, ..place });
         }
     }
 
     /// What there is to say when every line has been taken.
     #[must_use]
     pub fn report(self) -> Report {
-        let Self { known, boots, mut findings, .. } = self;
+        let Self { known, boots, mut flaws, .. } = self;
         if boots.is_empty() {
-            findings.push(Finding::new(Fault::Empty));
+            flaws.push(Flaw::new(Kind::Empty));
         }
         let all: BTreeSet<Digest> =
             boots.iter().flat_map(|boot| boot.records.values().map(|one| one.digest)).collect();
         for digest in known.expected.difference(&all) {
             let digest = Some(*digest);
-            findings.push(Finding { digest, ..Finding::new(Fault::NotThere) });
+            flaws.push(Flaw { digest, ..Flaw::new(Kind::NotThere) });
         }
         let boots =
-            boots.into_iter().filter_map(|boot| boot.judge(&known, &mut findings)).collect();
-        Report { boots, findings }
+            boots.into_iter().filter_map(|boot| boot.judge(&known, &mut flaws)).collect();
+        Report { boots, flaws }
     }
 }
 
@@ -281,19 +281,19 @@ impl Reading {
         Self { boot, records, duplicates: 0, gaps: Vec::new(), closed: None, highest: 0 }
     }
 
-    fn take(&mut self, sequence: u64, record: Record, line: &[u8]) -> Option<Fault> {
+    fn take(&mut self, sequence: u64, record: Record, line: &[u8]) -> Option<Kind> {
         if let Some(known) = self.records.get(&sequence) {
             if known.digest == record.digest {
                 self.duplicates = self.duplicates.saturating_add(1);
                 return None;
             }
-            return Some(Fault::Conflict);
+            return Some(Kind::Conflict);
         }
         let is_behind = sequence < self.highest;
         self.highest = self.highest.max(sequence);
         self.records.insert(sequence, record);
         self.note(sequence, line);
-        is_behind.then_some(Fault::Moved)
+        is_behind.then_some(Kind::Moved)
     }
 
     /// Keeps what the log's writer says about the chain itself.
@@ -335,20 +335,20 @@ impl Reading {
         false
     }
 
-    fn judge(mut self, known: &Known, findings: &mut Vec<Finding>) -> Option<Boot> {
+    fn judge(mut self, known: &Known, flaws: &mut Vec<Flaw>) -> Option<Boot> {
         let boot = Some(self.boot.clone());
-        let mut find = |fault, first, last| {
+        let mut find = |kind, first, last| {
             let (first, last) = (Some(first), Some(last));
-            findings.push(Finding { boot: boot.clone(), first, last, ..Finding::new(fault) });
+            flaws.push(Flaw { boot: boot.clone(), first, last, ..Flaw::new(kind) });
         };
         let (&first, &begin) = self.records.first_key_value()?;
         let (&last, &end) = self.records.last_key_value()?;
         if first == 0 {
             if begin.previous != Digest::NONE {
-                find(Fault::Changed, 0, 0);
+                find(Kind::Changed, 0, 0);
             }
         } else if !known.before.contains(&begin.previous) && !self.is_named(0, first - 1) {
-            find(Fault::Missing, 0, first - 1);
+            find(Kind::Missing, 0, first - 1);
         }
         let pairs = self.records.iter().zip(self.records.iter().skip(1));
         let mut changed = BTreeSet::new();
@@ -358,7 +358,7 @@ impl Reading {
                     changed.insert(number);
                 }
             } else if !self.is_named(number + 1, next - 1) {
-                find(Fault::Missing, number + 1, next - 1);
+                find(Kind::Missing, number + 1, next - 1);
             }
         }
         for (gap, before) in &mut self.gaps {
@@ -371,10 +371,10 @@ impl Reading {
             }
         }
         for number in changed {
-            find(Fault::Changed, number, number);
+            find(Kind::Changed, number, number);
         }
         if let Some(closed) = self.closed.filter(|closed| *closed < last) {
-            find(Fault::AfterTheEnd, closed + 1, last);
+            find(Kind::AfterTheEnd, closed + 1, last);
         }
         let end_of_it = match self.closed {
             Some(closed) if closed == last => End::Closed,

@@ -48,9 +48,9 @@ fn report(lines: &[String]) -> Report {
     report_knowing(lines, Known::default())
 }
 
-/// The faults in it, with the numbers that they are about.
-fn faults(report: &Report) -> Vec<(Fault, Option<u64>, Option<u64>)> {
-    report.findings.iter().map(|one| (one.fault, one.first, one.last)).collect()
+/// The kinds in it, with the numbers that they are about.
+fn kinds(report: &Report) -> Vec<(Kind, Option<u64>, Option<u64>)> {
+    report.flaws.iter().map(|one| (one.kind, one.first, one.last)).collect()
 }
 
 fn expecting(lines: &[String]) -> Known {
@@ -62,7 +62,7 @@ fn expecting(lines: &[String]) -> Known {
 fn a_whole_copy_is_whole_and_its_end_is_known() {
     let lines = whole();
     let report = report(&lines);
-    assert_eq!(faults(&report), []);
+    assert_eq!(kinds(&report), []);
     let boot = &report.boots[0];
     assert_eq!((boot.first, boot.last, boot.records, boot.duplicates), (0, 11, 12, 0));
     assert_eq!((boot.end, boot.digest), (End::Closed, digest_of(&lines[11])));
@@ -78,13 +78,13 @@ fn every_record_that_is_dropped_is_found_and_named() {
         let number = u64::try_from(dropped).unwrap();
         let last = dropped == lines.len() - 1;
         let expected =
-            if last { vec![] } else { vec![(Fault::Missing, Some(number), Some(number))] };
+            if last { vec![] } else { vec![(Kind::Missing, Some(number), Some(number))] };
         let found = report(&copy);
-        assert_eq!(faults(&found), expected, "{dropped}");
+        assert_eq!(kinds(&found), expected, "{dropped}");
         // Without its last record the copy is whole as far as it goes; whoever knows the digest sees more.
         assert_eq!(found.boots[0].end == End::Open, last);
         let found = report_knowing(&copy, expecting(&lines));
-        assert!(!found.findings.is_empty(), "{dropped}");
+        assert!(!found.flaws.is_empty(), "{dropped}");
     }
 }
 
@@ -94,11 +94,11 @@ fn every_truncation_is_found_by_whoever_knows_the_end_and_is_open_to_everyone() 
     for kept in 1..lines.len() {
         let copy = lines[..kept].to_vec();
         let found = report(&copy);
-        assert_eq!((faults(&found), found.boots[0].end), (vec![], End::Open), "{kept}");
+        assert_eq!((kinds(&found), found.boots[0].end), (vec![], End::Open), "{kept}");
         let found = report_knowing(&copy, expecting(&lines));
-        assert_eq!(faults(&found), [(Fault::NotThere, None, None)], "{kept}");
+        assert_eq!(kinds(&found), [(Kind::NotThere, None, None)], "{kept}");
     }
-    assert_eq!(faults(&report(&[])), [(Fault::Empty, None, None)]);
+    assert_eq!(kinds(&report(&[])), [(Kind::Empty, None, None)]);
 }
 
 #[test]
@@ -118,10 +118,10 @@ fn every_changed_byte_is_found_but_for_the_last_record_which_needs_a_digest() {
                     knowing.take(line);
                 }
                 let found = trail.report();
-                let is_seen = !found.findings.is_empty()
+                let is_seen = !found.flaws.is_empty()
                     || found.boots.iter().any(|boot| boot.end == End::Open);
                 assert!(is_seen || number == lines.len() - 1, "{number} {place}");
-                assert!(!knowing.report().findings.is_empty(), "{number} {place}");
+                assert!(!knowing.report().flaws.is_empty(), "{number} {place}");
                 tried += 1;
                 unseen += usize::from(!is_seen);
             }
@@ -139,8 +139,8 @@ fn every_pair_that_is_swapped_is_found() {
         for second in first + 1..lines.len() {
             let mut copy = lines.clone();
             copy.swap(first, second);
-            let found = faults(&report(&copy));
-            assert!(found.iter().any(|(fault, ..)| *fault == Fault::Moved), "{first} {second}");
+            let found = kinds(&report(&copy));
+            assert!(found.iter().any(|(kind, ..)| *kind == Kind::Moved), "{first} {second}");
         }
     }
 }
@@ -151,12 +151,12 @@ fn records_that_come_again_are_counted_and_are_no_fault() {
     // A request that was not acknowledged is sent again whole, and perhaps once more.
     let copy: Vec<String> = [&lines[..7], &lines[3..7], &lines[3..9], &lines[9..]].concat();
     let found = report(&copy);
-    assert_eq!(faults(&found), []);
+    assert_eq!(kinds(&found), []);
     assert_eq!((found.boots[0].records, found.boots[0].duplicates), (12, 8));
     // Not quite the same is not the same.
     let mut copy = lines.clone();
     copy.push(lines[4].replace("\"at_ms\":4", "\"at_ms\":5"));
-    assert_eq!(faults(&report(&copy)), [(Fault::Conflict, Some(4), Some(4))]);
+    assert_eq!(kinds(&report(&copy)), [(Kind::Conflict, Some(4), Some(4))]);
 }
 
 /// Sixteen records; the eleventh names 5 to 9 as lost.
@@ -181,24 +181,24 @@ fn a_gap_that_is_named_is_accepted_and_listed_and_nothing_else_is() {
     let mut copy = lines.clone();
     copy.drain(5..10);
     let found = report(&copy);
-    assert_eq!(faults(&found), []);
+    assert_eq!(kinds(&found), []);
     assert_eq!(found.boots[0].gaps, [Gap { first: 5, last: 9, present: 0 }]);
     // In a copy that did not come through the sink they are all there.
     assert_eq!(report(&lines).boots[0].gaps, [Gap { first: 5, last: 9, present: 5 }]);
     // One more is missing than was named.
     let mut more = copy.clone();
     more.remove(4);
-    assert_eq!(faults(&report(&more)), [(Fault::Missing, Some(4), Some(9))]);
+    assert_eq!(kinds(&report(&more)), [(Kind::Missing, Some(4), Some(9))]);
     let mut fewer = with_gap(8);
     fewer.drain(5..10);
-    assert_eq!(faults(&report(&fewer)), [(Fault::Missing, Some(5), Some(9))]);
+    assert_eq!(kinds(&report(&fewer)), [(Kind::Missing, Some(5), Some(9))]);
     // Without the record that names it, it is no gap.
     let mut unnamed = copy.clone();
     unnamed.remove(5);
-    assert_eq!(faults(&report(&unnamed)), [(Fault::Missing, Some(5), Some(10))]);
+    assert_eq!(kinds(&report(&unnamed)), [(Kind::Missing, Some(5), Some(10))]);
     // The chain goes on across the gap: the record before it cannot be changed.
     copy[4] = copy[4].replace("\"at_ms\":4", "\"at_ms\":5");
-    assert_eq!(faults(&report(&copy)), [(Fault::Changed, Some(4), Some(4))]);
+    assert_eq!(kinds(&report(&copy)), [(Kind::Changed, Some(4), Some(4))]);
 }
 
 #[test]
@@ -206,7 +206,7 @@ fn boots_are_told_apart_and_each_has_its_end() {
     let (one, other) = (whole(), chain(B, &said(3)));
     let mixed: Vec<String> = [&one[..6], &other[..2], &one[6..], &other[2..]].concat();
     let found = report(&mixed);
-    assert_eq!(faults(&found), []);
+    assert_eq!(kinds(&found), []);
     let ends: Vec<_> = found.boots.iter().map(|boot| (&*boot.boot, boot.end)).collect();
     assert_eq!(ends, [(A, End::Closed), (B, End::Open)]);
     let known = expecting(&other);
@@ -217,18 +217,18 @@ fn boots_are_told_apart_and_each_has_its_end() {
 fn a_copy_may_begin_behind_what_was_verified_before() {
     let lines = whole();
     let rest = lines[5..].to_vec();
-    assert_eq!(faults(&report(&rest)), [(Fault::Missing, Some(0), Some(4))]);
+    assert_eq!(kinds(&report(&rest)), [(Kind::Missing, Some(0), Some(4))]);
     let behind = |line: &str| Known { before: [digest_of(line)].into(), ..Known::default() };
-    assert_eq!(faults(&report_knowing(&rest, behind(&lines[4]))), []);
+    assert_eq!(kinds(&report_knowing(&rest, behind(&lines[4]))), []);
     let wrong = report_knowing(&rest, behind(&lines[3]));
-    assert_eq!(faults(&wrong), [(Fault::Missing, Some(0), Some(4))]);
+    assert_eq!(kinds(&wrong), [(Kind::Missing, Some(0), Some(4))]);
 }
 
 #[test]
 fn what_stands_behind_the_end_is_found() {
     let mut said = said(4);
     said[2] = closed();
-    assert_eq!(faults(&report(&chain(A, &said))), [(Fault::AfterTheEnd, Some(3), Some(3))]);
+    assert_eq!(kinds(&report(&chain(A, &said))), [(Kind::AfterTheEnd, Some(3), Some(3))]);
 }
 
 #[test]
@@ -251,11 +251,11 @@ fn what_is_no_record_is_found_and_hostile_numbers_do_no_harm() {
         record("0").replace("\"a\":1", &format!("\"a\":{}", "1".repeat(9_000))),
     ] {
         let found = report(std::slice::from_ref(&line));
-        assert_eq!(found.findings[0].fault, Fault::NoRecord, "{line}");
+        assert_eq!(found.flaws[0].kind, Kind::NoRecord, "{line}");
     }
     let most = record("18446744073709551615");
     let (first, last) = (Some(0), Some(u64::MAX - 1));
-    assert_eq!(faults(&report(&[most])), [(Fault::Missing, first, last)]);
+    assert_eq!(kinds(&report(&[most])), [(Kind::Missing, first, last)]);
     let gap = record("7").replace(
         "\"a\":1",
         &format!(
@@ -263,5 +263,5 @@ fn what_is_no_record_is_found_and_hostile_numbers_do_no_harm() {
             u64::MAX
         ),
     );
-    assert_eq!(faults(&report(&[gap])), [(Fault::Missing, Some(0), Some(6))]);
+    assert_eq!(kinds(&report(&[gap])), [(Kind::Missing, Some(0), Some(6))]);
 }
