@@ -70,7 +70,6 @@ struct Inner {
     /// What it was sent and threw away while it said that it has it.
     forgotten: Vec<u8>,
     requests: usize,
-    answered: usize,
     problems: Vec<String>,
 }
 
@@ -86,7 +85,6 @@ impl Sink {
             kept: Vec::new(),
             forgotten: Vec::new(),
             requests: 0,
-            answered: 0,
             problems: Vec::new(),
         };
         let state = State { port, inner: Mutex::new(inner), changed: Condvar::new() };
@@ -191,7 +189,7 @@ date = "2026-01-01"
     pub(crate) fn wait_kept(&self, patience: Duration, is_so: impl Fn(&str) -> bool) -> bool {
         let inner = self.0.inner.lock().unwrap();
         let waiting = |inner: &mut Inner| !is_so(std::str::from_utf8(&inner.kept).unwrap());
-        let (_, late) = self.0.changed.wait_timeout_while(inner, patience, waiting).unwrap();
+        let (_inner, late) = self.0.changed.wait_timeout_while(inner, patience, waiting).unwrap();
         !late.timed_out()
     }
 
@@ -300,7 +298,7 @@ date = "2026-01-01"
     }
 
     fn check(&self, head: &str) {
-        let mut problem = |what: &str| {
+        let problem = |what: &str| {
             self.0.inner.lock().unwrap().problems.push(format!("{what}: {head}"));
         };
         let mut lines = head.lines();
@@ -321,7 +319,6 @@ date = "2026-01-01"
     fn keep(&self, body: &[u8]) {
         let mut inner = self.0.inner.lock().unwrap();
         inner.kept.extend_from_slice(body);
-        inner.answered += 1;
         drop(inner);
         self.0.changed.notify_all();
     }
@@ -371,11 +368,6 @@ date = "2026-01-01"
             Manner::Silent | Manner::Mute => self.rest(manner),
             Manner::Dead => None,
         }
-    }
-
-    /// How many requests were kept, whole or in part.
-    pub(crate) fn answered(&self) -> usize {
-        self.0.inner.lock().unwrap().answered
     }
 }
 

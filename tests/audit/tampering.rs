@@ -119,11 +119,7 @@ fn the_tool_says_what_was_done_and_where() {
         let (found, report) = verify(&text(lines), &[]);
         assert_eq!(found, status, "{report}");
         let flaw = &report["flaws"][0];
-        assert_eq!(
-            (&flaw["kind"], &flaw["first"]),
-            (&kind.into(), &first.into()),
-            "{report}"
-        );
+        assert_eq!((&flaw["kind"], &flaw["first"]), (&kind.into(), &first.into()), "{report}");
     };
     let mut lines = copy.clone();
     lines.remove(7);

@@ -49,10 +49,11 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<Infallible, StartErr
     let log = Log::new(Role::Log, clock, own);
     install(Strategy::Abort, log.clone());
     let target = handed.target.ok_or(StartError::Handed)?;
+    // Before the layers are on: memory for secrets is a file that grows, once.
+    let shipping = shipping(&mut handed)?;
     let entered = cell::enter(Role::Log, target, &handed, &[], &log)?;
     let sink = handed.sink.take().ok_or(StartError::Handed)?;
     let chain = Chain::new().map_err(|_random| StartError::System)?;
-    let shipping = shipping(&mut handed)?;
     let pipes = std::mem::take(&mut handed.pipes);
     let mut pipes: Vec<Pipe> = pipes.into_iter().map(Pipe::new).collect();
     entered.seal(&log)?;
@@ -77,7 +78,7 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<Infallible, StartErr
     leave(0)
 }
 
-/// What is needed for the log sink, where one is named. Made before the process is sealed.
+/// What is needed for the log sink, where one is named.
 fn shipping(handed: &mut Handed) -> Result<Option<(Spool, Shipper)>, StartError> {
     let Some(document) = handed.log_sink.take() else { return Ok(None) };
     let document = read_document(Some(document), "log-sink").map_err(|_long| StartError::Handed)?;

@@ -149,6 +149,7 @@ pub fn object(report: &Report) -> Value {
     };
     json!({
         "status": status(report),
+        "other_lines": report.other_lines,
         "boots": report.boots.iter().map(boot).collect::<Vec<_>>(),
         "flaws": report.flaws.iter().map(flaw).collect::<Vec<_>>(),
     })
@@ -178,6 +179,9 @@ fn text(report: &Report) -> String {
             )
             .unwrap_or_default();
         }
+    }
+    if report.other_lines > 0 {
+        writeln!(text, "{} lines that are no records", report.other_lines).unwrap_or_default();
     }
     for flaw in &report.flaws {
         writeln!(text, "{}", in_words(flaw)).unwrap_or_default();

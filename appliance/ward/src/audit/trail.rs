@@ -52,7 +52,7 @@ impl fmt::Display for Digest {
 pub enum Kind {
     /// No record at all.
     Empty,
-    /// A line that is no record: it does not begin with its place in a chain, is too long, or has no end.
+    /// A line that begins as a record does and is none: it has no place in a chain, is too long, or has no end.
     NoRecord,
     /// Records that are not there, and that no record names as lost.
     Missing,
@@ -168,6 +168,9 @@ pub struct Boot {
 pub struct Report {
     /// In the order in which they begin.
     pub boots: Vec<Boot>,
+    /// Lines that do not begin as a record does, which the launcher prints too. No record is hidden among them: it would be
+    /// missing.
+    pub other_lines: u64,
     /// Empty when nothing is wrong.
     pub flaws: Vec<Flaw>,
 }
@@ -186,6 +189,7 @@ pub struct Known {
 pub struct Trail {
     known: Known,
     lines: u64,
+    other_lines: u64,
     boots: Vec<Reading>,
     flaws: Vec<Flaw>,
 }
@@ -235,6 +239,10 @@ impl Trail {
         const MOST: usize = limit::LOG_LINE_BYTES_MAX + limit::LOG_CHAIN_BYTES_MAX;
         self.lines = self.lines.saturating_add(1);
         let at = Some(self.lines);
+        if !line.starts_with(b"{") {
+            self.other_lines = self.other_lines.saturating_add(1);
+            return;
+        }
         let place = place(line).filter(|_place| line.len() <= MOST);
         let Some((boot, sequence, previous)) = place else {
             self.flaws.push(Flaw { line: at, ..Flaw::new(Kind::NoRecord) });
@@ -259,7 +267,7 @@ impl Trail {
     /// What there is to say when every line has been taken.
     #[must_use]
     pub fn report(self) -> Report {
-        let Self { known, boots, mut flaws, .. } = self;
+        let Self { known, boots, other_lines, mut flaws, .. } = self;
         if boots.is_empty() {
             flaws.push(Flaw::new(Kind::Empty));
         }
@@ -269,9 +277,8 @@ impl Trail {
             let digest = Some(*digest);
             flaws.push(Flaw { digest, ..Flaw::new(Kind::NotThere) });
         }
-        let boots =
-            boots.into_iter().filter_map(|boot| boot.judge(&known, &mut flaws)).collect();
-        Report { boots, flaws }
+        let boots = boots.into_iter().filter_map(|boot| boot.judge(&known, &mut flaws)).collect();
+        Report { boots, other_lines, flaws }
     }
 }
 

@@ -118,8 +118,8 @@ fn every_changed_byte_is_found_but_for_the_last_record_which_needs_a_digest() {
                     knowing.take(line);
                 }
                 let found = trail.report();
-                let is_seen = !found.flaws.is_empty()
-                    || found.boots.iter().any(|boot| boot.end == End::Open);
+                let is_seen =
+                    !found.flaws.is_empty() || found.boots.iter().any(|boot| boot.end == End::Open);
                 assert!(is_seen || number == lines.len() - 1, "{number} {place}");
                 assert!(!knowing.report().flaws.is_empty(), "{number} {place}");
                 tried += 1;
@@ -237,8 +237,8 @@ fn what_is_no_record_is_found_and_hostile_numbers_do_no_harm() {
     let record =
         |seq: &str| format!("{{\"boot\":\"{A}\",\"seq\":{seq},\"prev\":\"{zeros}\",\"a\":1}}");
     for line in [
-        String::new(),
-        "free text".to_owned(),
+        "{".to_owned(),
+        "{\"at_ms\":1,\"role\":\"media\",\"event\":\"stopped\"}".to_owned(),
         record("-1"),
         record("01"),
         record("+1"),
@@ -253,6 +253,11 @@ fn what_is_no_record_is_found_and_hostile_numbers_do_no_harm() {
         let found = report(std::slice::from_ref(&line));
         assert_eq!(found.flaws[0].kind, Kind::NoRecord, "{line}");
     }
+    // What the launcher prints stands beside them.
+    let among: Vec<String> =
+        [&["listening on 127.0.0.1:443".to_owned(), String::new()][..], &whole()].concat();
+    let found = report(&among);
+    assert_eq!((kinds(&found), found.other_lines), (vec![], 2));
     let most = record("18446744073709551615");
     let (first, last) = (Some(0), Some(u64::MAX - 1));
     assert_eq!(kinds(&report(&[most])), [(Kind::Missing, first, last)]);
