@@ -9,6 +9,7 @@ use ward_policy::limit;
 use ward_tests::digest::sha256;
 use ward_tests::memory::{Needles, scan};
 use ward_tests::servers::Running;
+use ward_tests::websocket::Stream;
 
 use crate::load::short_calls;
 use crate::sink::{KEY, Manner, Sink, wait_until};
@@ -65,9 +66,10 @@ fn media_gets_no_connection_to_the_sink() {
     let vendors = sink.vendors(limit::LOG_SPOOL_BYTES);
     let server = Running::media_with(vendors, None, "MEDIA_VENDORS=collector:none\n");
     drop(server.logs.first("started"));
-    short_calls(&server, 1);
+    let stream = Stream::started(&server);
     assert_eq!(server.logs.first("vendor_refused")["reason"], "wrong_asker");
     assert_eq!(server.logs.first("vendor_failed")["reason"], "wrong_asker");
+    assert_eq!(stream.close(), 1_000);
     // The log, which asks for the same entry, has it.
     finish(&server, &sink);
 }
