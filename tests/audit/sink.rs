@@ -224,7 +224,7 @@ date = "2026-01-01"
         if began == Manner::Mute {
             return self.rest(began);
         }
-        let config = config(match began {
+        let config = config(&match began {
             Manner::WrongName => Certificate::OtherName,
             Manner::SelfSigned => Certificate::OtherCa,
             _ => Certificate::Right,
@@ -234,7 +234,7 @@ date = "2026-01-01"
             let (head, body) = self.request(&mut stream, began)?;
             self.0.inner.lock().unwrap().requests += 1;
             self.check(&head);
-            self.answer(&mut stream, body)?;
+            self.answer(&mut stream, &body)?;
         }
     }
 
@@ -323,25 +323,25 @@ date = "2026-01-01"
         self.0.changed.notify_all();
     }
 
-    fn answer(&self, stream: &mut Stream, body: Vec<u8>) -> Option<()> {
+    fn answer(&self, stream: &mut Stream, body: &[u8]) -> Option<()> {
         const TAKEN: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nOK";
         let manner = self.manner();
         match manner {
             Manner::Keeps | Manner::Trickle | Manner::WrongName | Manner::SelfSigned => {
-                self.keep(&body);
+                self.keep(body);
                 stream.write_all(TAKEN).ok()
             }
             Manner::Slow(delay) => {
                 std::thread::sleep(delay);
-                self.keep(&body);
+                self.keep(body);
                 stream.write_all(TAKEN).ok()
             }
             Manner::Forgets => {
-                self.0.inner.lock().unwrap().forgotten.extend_from_slice(&body);
+                self.0.inner.lock().unwrap().forgotten.extend_from_slice(body);
                 stream.write_all(TAKEN).ok()
             }
             Manner::OneByOne => {
-                self.keep(&body);
+                self.keep(body);
                 stream.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n").ok()?;
                 stream.conn.send_close_notify();
                 stream.flush().ok()?;
@@ -362,7 +362,7 @@ date = "2026-01-01"
                 None
             }
             Manner::KeepsAndCuts => {
-                self.keep(&body);
+                self.keep(body);
                 None
             }
             Manner::Silent | Manner::Mute => self.rest(manner),
@@ -377,7 +377,7 @@ enum Certificate {
     OtherCa,
 }
 
-fn config(which: Certificate) -> Arc<ServerConfig> {
+fn config(which: &Certificate) -> Arc<ServerConfig> {
     let identity = match which {
         Certificate::Right => identity_of(HOST),
         Certificate::OtherName => identity_of("other.sink.test"),

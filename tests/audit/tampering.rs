@@ -22,7 +22,7 @@ fn copy() -> Vec<Vec<u8>> {
 }
 
 /// The exit status for a copy, with nothing known and with the digest of its last record known.
-fn judge<'l>(lines: impl Iterator<Item = &'l [u8]> + Clone, last: Digest) -> (u8, u8) {
+fn judge<'l>(lines: &(impl Iterator<Item = &'l [u8]> + Clone), last: Digest) -> (u8, u8) {
     let known = Known { expected: BTreeSet::from([last]), ..Known::default() };
     let judge = |known: Known| {
         let mut trail = Trail::new(known);
@@ -56,17 +56,17 @@ fn every_single_mutation_of_a_copy_is_found() {
     let copy = copy();
     let lines = || copy.iter().map(Vec::as_slice);
     let last = Digest::parse(&sha256(copy.last().unwrap())).unwrap();
-    assert_eq!(judge(lines(), last), (0, 0), "nothing was done to it");
+    assert_eq!(judge(&lines(), last), (0, 0), "nothing was done to it");
     let (mut dropped, mut cut, mut swapped, mut changed) =
         (Count::default(), Count::default(), Count::default(), Count::default());
     for place in 0..copy.len() {
         let rest = lines().take(place).chain(lines().skip(place + 1));
-        dropped.one(&format!("a dropped record {place}"), judge(rest, last));
-        cut.one(&format!("a cut behind {place}"), judge(lines().take(place), last));
+        dropped.one(&format!("a dropped record {place}"), judge(&rest, last));
+        cut.one(&format!("a cut behind {place}"), judge(&lines().take(place), last));
         for other in place + 1..copy.len() {
             let mut order: Vec<&[u8]> = lines().collect();
             order.swap(place, other);
-            let judged = judge(order.iter().copied(), last);
+            let judged = judge(&order.iter().copied(), last);
             // Nothing of it is lost and every record is what it was: who knows the last one knows no more.
             swapped.tried += 1;
             assert_eq!(judged, (1, 1), "{place} and {other} swapped");
@@ -86,7 +86,7 @@ fn every_single_mutation_of_a_copy_is_found() {
             other[at] ^= 1;
             let mutated =
                 lines().take(place).chain([other.as_slice()]).chain(lines().skip(place + 1));
-            changed.one(&format!("byte {at} of {place}"), judge(mutated, last));
+            changed.one(&format!("byte {at} of {place}"), judge(&mutated, last));
         }
     }
     for (what, count) in
