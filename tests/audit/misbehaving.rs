@@ -85,6 +85,7 @@ fn found(forgotten: &str, status: i32, report: &Value) {
 #[test]
 fn calls_do_not_notice_and_afterwards_everything_is_there_or_found_missing() {
     let _alone = alone();
+    let others = Load::begin_elsewhere();
     // A few side by side: each is mostly waiting.
     let groups = MANNERS.chunks(4).map(|group| {
         std::thread::spawn(move || {
@@ -95,11 +96,13 @@ fn calls_do_not_notice_and_afterwards_everything_is_there_or_found_missing() {
     });
     let groups: Vec<_> = groups.collect();
     let all: Vec<_> = groups.into_iter().flat_map(|group| group.join().unwrap()).collect();
+    let others = others.end();
+    println!("without a sink: {others}");
     for (manner, felt) in &all {
         println!("{manner:?}: {felt}");
     }
     for (manner, felt) in &all {
-        assert!(felt.is_unaffected(), "{manner:?}: {felt}");
+        assert!(felt.is_unaffected(&others), "{manner:?}: {felt}");
     }
     assert_eq!(all.len(), MANNERS.len());
 }
@@ -110,11 +113,11 @@ fn a_sink_that_never_answers_is_given_up_on_and_asked_again() {
     let sink = Sink::start();
     let server = server(&sink, limit::LOG_SPOOL_BYTES);
     sink.behave(Manner::Silent);
-    let load = Load::begin(&server);
+    let (load, others) = (Load::begin(&server), Load::begin_elsewhere());
     std::thread::sleep(limit::SINK_ANSWER_DEADLINE + Duration::from_secs(2));
-    let felt = load.end();
-    println!("Silent: {felt}");
-    assert!(felt.is_unaffected(), "{felt}");
+    let (felt, others) = (load.end(), others.end());
+    println!("Silent: {felt}\nwithout a sink: {others}");
+    assert!(felt.is_unaffected(&others), "{felt}");
     assert_eq!(server.logs.first("sink_failed")["reason"], "sink_late");
     sink.behave(Manner::Keeps);
     catch_up(&server, &sink);
@@ -128,13 +131,13 @@ fn calls_that_do_notice_something_are_noticed() {
     let _alone = alone();
     let sink = Sink::start();
     let server = server(&sink, limit::LOG_SPOOL_BYTES);
-    let load = Load::begin(&server);
+    let (load, others) = (Load::begin(&server), Load::begin_elsewhere());
     let media = Pid::from_raw(i32::try_from(server.id()).unwrap()).unwrap();
     std::thread::sleep(Duration::from_secs(1));
     kill_process(media, Signal::STOP).unwrap();
     std::thread::sleep(Duration::from_millis(400));
     kill_process(media, Signal::CONT).unwrap();
     std::thread::sleep(Duration::from_secs(1));
-    let felt = load.end();
-    assert!(!felt.is_unaffected(), "{felt}");
+    let (felt, others) = (load.end(), others.end());
+    assert!(!felt.is_unaffected(&others), "{felt}; {others}");
 }
