@@ -4,14 +4,14 @@
 //! telephone number, digit, token, signature, path, header or word of a caller can be logged, not
 //! even by mistake. Each event renders itself as one JSON object on one line.
 
-pub(crate) use render::Fields;
+pub(crate) use render::{Fields, GAP_REASON};
 
 use crate::cell::{Layer, Outcome, Target};
 use crate::count::Counts;
 use crate::credential::CredentialKind;
 use crate::fault::{
-    CallEnd, ConnectionEnd, DialFault, LineFault, Refusal, ServiceFault, SigningFault, SourceFault,
-    VendorEnd,
+    CallEnd, ConnectionEnd, DialFault, LineFault, Refusal, ServiceFault, SigningFault, SinkFault,
+    SourceFault, VendorEnd,
 };
 use crate::ledger::Ledger;
 use crate::proof::{Proof, TicketPlace};
@@ -340,6 +340,42 @@ pub enum Event {
         /// What it looks like.
         class: Class,
     },
+    /// The log sink takes records: said the first time, and after a failure.
+    SinkConnected {
+        /// Its id in the registry.
+        vendor: VendorId,
+        /// From the question to the end of the TLS handshake, in milliseconds.
+        took_ms: u64,
+    },
+    /// The log sink did not take what it was sent. It stays in the spool and is sent again.
+    SinkFailed {
+        /// Its id in the registry.
+        vendor: VendorId,
+        /// Why.
+        reason: SinkFault,
+        /// Records that wait for it.
+        waiting: u64,
+    },
+    /// Records that the log sink will never get: the spool was full when they were written.
+    LogGap {
+        /// The number of the first.
+        first: u64,
+        /// The number of the last.
+        last: u64,
+        /// The digest of the record before the first, which the sink has.
+        before: [u8; 32],
+    },
+    /// How the log stands with its sink, once a minute.
+    LogHead {
+        /// Records that wait for it.
+        waiting: u64,
+        /// How much memory they take, in bytes.
+        waiting_bytes: u64,
+        /// Records that it will never get, since the log started.
+        lost: u64,
+    },
+    /// The log ends in order. There is no record behind it.
+    LogClosed,
     /// Events that strangers caused faster than their limit and that were not written.
     Suppressed {
         /// How many since the last line.
@@ -442,6 +478,11 @@ impl Event {
             Self::Panicked { .. } => "panicked",
             Self::LineRefused { .. } => "line_refused",
             Self::ScrubberAlarm { .. } => "scrubber_alarm",
+            Self::SinkConnected { .. } => "sink_connected",
+            Self::SinkFailed { .. } => "sink_failed",
+            Self::LogGap { .. } => "log_gap",
+            Self::LogHead { .. } => "log_head",
+            Self::LogClosed => "log_closed",
             Self::Suppressed { .. } => "suppressed",
             Self::Draining { .. } => "draining",
             Self::Stopped => "stopped",

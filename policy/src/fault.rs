@@ -324,6 +324,8 @@ reasons! {
         MintOver = "mint_over", Host;
         /// The entry is infrastructure, which is the broker's own: nobody gets a connection to it.
         Infrastructure = "infrastructure", Bug;
+        /// The log asked for another entry than its sink's.
+        WrongAsker = "wrong_asker", Bug;
     }
 }
 
@@ -439,6 +441,28 @@ reasons! {
         Over = "service_over", Operator;
         /// Its entry asks for what its connector cannot do, so nothing was asked of it.
         Unsuited = "service_unsuited", Operator;
+    }
+}
+
+reasons! {
+    /// Why the log sink did not take what it was sent.
+    SinkFault {
+        /// No connection: the broker refused, or is not there. Its own event says more.
+        Unreachable = "sink_unreachable", Host;
+        /// Its certificate or its TLS could not be accepted.
+        Tls = "sink_tls", Host;
+        /// The connection ended before the answer.
+        Closed = "sink_closed", Host;
+        /// It took too long.
+        Late = "sink_late", Host;
+        /// It refused our credential: 401 or 403.
+        Unauthorized = "sink_unauthorized", Operator;
+        /// It refused the records: any other 3xx or 4xx.
+        Rejected = "sink_rejected", Operator;
+        /// It wants them later, or has failed itself: 408, 429 or 5xx.
+        Busy = "sink_busy", Host;
+        /// What it answered is no answer, or came before the end of what it was sent.
+        Garbage = "sink_garbage", Host;
     }
 }
 

@@ -20,6 +20,7 @@ pub mod address;
 pub mod data_class;
 pub mod service;
 pub mod connector;
+pub mod log_sink;
 pub mod ledger;
 pub mod vendor_id;
 #[cfg(feature = "vendors")]

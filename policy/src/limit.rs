@@ -6,12 +6,14 @@
 
 mod conversation;
 mod credential;
+mod log_sink;
 mod ticket;
 
 use std::time::Duration;
 
 pub use conversation::*;
 pub use credential::*;
+pub use log_sink::*;
 pub use ticket::*;
 
 // --- Before a request is believed ---

@@ -136,6 +136,7 @@ pub fn families() -> impl Iterator<Item = (&'static str, &'static [&'static str]
         | Kind::Word(_)
         | Kind::Reason(_)
         | Kind::Pseudonym
+        | Kind::Digest
         | Kind::SourceFile
         | Kind::VendorId
         | Kind::Layers => None,
@@ -277,6 +278,8 @@ fn reason(event: &Event) -> Option<&'static str> {
     } else if let Event::VendorCut { reason, .. } | Event::VendorEnded { reason, .. } = event {
         Some(reason.code())
     } else if let Event::ServiceFailed { reason, .. } = event {
+        Some(reason.code())
+    } else if let Event::SinkFailed { reason, .. } = event {
         Some(reason.code())
     } else if let Event::LineRefused { reason, .. } = event {
         Some(reason.code())

@@ -40,7 +40,11 @@ fn follows(line: &str, place: &mut Option<(String, u64, String)>) -> bool {
 
 /// Whether a line is the event: one of the server's own, unless it is one that others alone write.
 fn is_of(line: &Value, event: &str) -> bool {
-    const OF_OTHERS: [&str; 13] = [
+    const OF_OTHERS: [&str; 17] = [
+        "sink_connected",
+        "sink_failed",
+        "log_gap",
+        "log_closed",
         "role_started",
         "role_ended",
         "line_refused",

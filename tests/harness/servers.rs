@@ -198,6 +198,19 @@ impl Running {
         Self { role: Role::Media, port, logs: Logs::of_server(log), key, server }
     }
 
+    /// A responder with one worker whose log goes to the sink that `vendors` names.
+    #[must_use]
+    pub fn twiml_with(vendors: Vendors) -> Self {
+        let listeners = listen_once();
+        let port = listeners[0].local_addr().unwrap().port();
+        let identity = identity();
+        let key = identity.key.expose().clone();
+        let mut plan = plan(Role::Twiml, &settings(""), listeners, identity, None);
+        plan.vendors = vendors.for_the_log().unwrap();
+        let (server, log) = launch(plan).unwrap();
+        Self { role: Role::Twiml, port, logs: Logs::of_server(log), key, server }.begun()
+    }
+
     fn begun(self) -> Self {
         drop(self.logs.first("started"));
         self

@@ -1,4 +1,4 @@
-//! One question of media's, from the registry to the connection.
+//! One question of media's or of the log's, from the registry to the connection.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,9 @@ use ward_policy::date::Date;
 use ward_policy::fault::{DialFault, VendorEnd};
 use ward_policy::limit;
 use ward_policy::phi::Secret;
-use ward_policy::vendor::{Approved, CredentialClass, Entry, Host, Mint, Purpose, Registry};
+use ward_policy::vendor::{
+    Approved, CredentialClass, Entry, Host, Mint, Purpose, Registry, VendorRole,
+};
 use ward_policy::vendor_id::VendorId;
 
 use crate::dial::Dialler;
@@ -26,9 +28,20 @@ use crate::source::Sources;
 use crate::source::values::Value;
 use crate::token::signed;
 
+/// Who asks. Each has a channel of its own, so nobody asks in the other's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asker {
+    /// It hears callers: it gets no infrastructure.
+    Media,
+    /// It hears nobody: it gets the log sink and nothing else.
+    Log,
+}
+
 /// What is needed to answer.
 pub(crate) struct Answering {
     pub(crate) registry: Registry,
+    /// The one entry that the log may have.
+    pub(crate) log_sink: Option<VendorId>,
     pub(crate) dialler: Dialler,
     pub(crate) keys: Keys,
     pub(crate) sources: Sources,
@@ -102,12 +115,13 @@ pub(crate) fn unix_s() -> u64 {
 impl Answering {
     pub(crate) async fn answer(
         &self,
+        asker: Asker,
         vendor: VendorId,
         class: DataClass,
     ) -> Result<Answered, DialFault> {
         let now_s = unix_s();
         let today = Date::from_days(i64::try_from(now_s / DAY_S).unwrap_or(i64::MAX));
-        let approved = self.registry.approve(vendor.as_str(), class, today)?;
+        let approved = self.approved(asker, vendor, class, today)?;
         let entry = approved.entry();
         let host = entry.host(Purpose::Data).ok_or(DialFault::NoHost)?;
         // Before anybody is dialled: what cannot be used need not be opened.
@@ -130,6 +144,24 @@ impl Answering {
             manner: entry.manner(),
         };
         Ok(Answered { connection, terms, token: minted.token, term })
+    }
+
+    /// The entry, if the asker may have it today: of the vendors any, of infrastructure the log its sink alone.
+    fn approved(
+        &self,
+        asker: Asker,
+        vendor: VendorId,
+        class: DataClass,
+        today: Date,
+    ) -> Result<Approved<'_>, DialFault> {
+        let approved = match asker {
+            Asker::Media => self.registry.approve(vendor.as_str(), class, today),
+            Asker::Log if class == DataClass::None && self.log_sink == Some(vendor) => {
+                self.registry.infrastructure(vendor.as_str(), VendorRole::LogSink, today)
+            }
+            Asker::Log => return Err(DialFault::WrongAsker),
+        };
+        approved.map_err(DialFault::from)
     }
 
     async fn mint(&self, vendor: VendorId, to_mint: ToMint<'_>) -> Result<Minted, DialFault> {
@@ -208,6 +240,12 @@ impl Answering {
                 host: entry.host(Purpose::Token).ok_or(none)?,
                 key: self.key(entry, vendor).await?,
             })),
+            // Collectors know nothing better, and the log gives it to nobody but them.
+            CredentialClass::StaticKey if entry.role == VendorRole::LogSink => {
+                let key = self.key(entry, vendor).await?;
+                let key = String::from_utf8(key.bytes().to_vec()).map_err(|_bytes| none)?;
+                Ok(Credential::Made(Minted { token: Secret::new(key), ttl_s: max_ttl_s }))
+            }
             // A key that lasts is never given to media.
             CredentialClass::StaticKey => Err(none),
         }

@@ -29,7 +29,7 @@ use ward_policy::vendor_id::VendorId;
 use ward_sys::process::leave;
 use ward_sys::readiness::watch;
 
-use crate::answer::{Answered, Answering};
+use crate::answer::{Answered, Answering, Asker};
 use crate::dial::Dialler;
 use crate::inventory::{self, Given};
 use crate::keys::Keys;
@@ -64,6 +64,7 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<Infallible, StartErr
     ports.extend(settings.nameservers.iter().map(std::net::SocketAddr::port));
     let is_secret = keys.is_secret() && sources.values.is_secret() != Some(false);
     let entered = cell::enter(Role::Broker, target, &handed, &ports, &log)?;
+    let log_sink = settings.log_sink;
     let has_hosts = !settings.hosts.is_empty();
     // For tests and development: a machine that serves patients asks a name server.
     if has_hosts && target == Target::Image {
@@ -74,6 +75,7 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<Infallible, StartErr
         let dialler = Dialler::new(settings).ok_or(StartError::System)?;
         let answering = Answering {
             registry,
+            log_sink,
             dialler,
             keys,
             sources,
@@ -89,7 +91,10 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<Infallible, StartErr
         let channels = std::mem::take(&mut handed.broker);
         let workers = u16::try_from(channels.len()).unwrap_or(u16::MAX);
         for channel in channels {
-            shared.serve(channel)?;
+            shared.serve(channel, Asker::Media)?;
+        }
+        if let Some(channel) = handed.log_asks.take() {
+            shared.serve(channel, Asker::Log)?;
         }
         entered.seal(&log)?;
         if has_hosts {
@@ -141,10 +146,10 @@ struct Shared {
 }
 
 impl Shared {
-    /// Serves one worker of media's from now on.
-    fn serve(&self, channel: OwnedFd) -> std::io::Result<()> {
+    /// Serves one worker of media's, or the log, from now on.
+    fn serve(&self, channel: OwnedFd, asker: Asker) -> std::io::Result<()> {
         let channel = watch(channel, Interest::READABLE)?;
-        let channel = Channel { channel, shared: self.clone(), lent: Lent::default() };
+        let channel = Channel { channel, asker, shared: self.clone(), lent: Lent::default() };
         tokio::spawn(Arc::new(channel).serve());
         Ok(())
     }
@@ -155,7 +160,7 @@ impl Shared {
             let Ok(mut ready) = control.readable().await else { return };
             match receive(control.get_ref().as_fd()) {
                 // One that cannot be served is one whose server does without vendors.
-                Ok(Some(channel)) => self.serve(channel).unwrap_or_default(),
+                Ok(Some(channel)) => self.serve(channel, Asker::Media).unwrap_or_default(),
                 Ok(None) => ready.clear_ready(),
                 Err(_gone) => return,
             }
@@ -163,9 +168,10 @@ impl Shared {
     }
 }
 
-/// The channel of one worker of media's.
+/// The channel of one worker of media's, or of the log.
 struct Channel {
     channel: AsyncFd<OwnedFd>,
+    asker: Asker,
     shared: Shared,
     lent: Lent,
 }
@@ -217,6 +223,12 @@ impl Channel {
     /// A number that is asked for twice ends what it had before.
     fn enter(&self, number: u64) -> oneshot::Receiver<VendorEnd> {
         let (sender, ended) = oneshot::channel();
+        if self.asker == Asker::Log {
+            // It has one at a time; one that was started again knows nothing of what it had.
+            for (_, sender) in std::mem::take(&mut *self.lent()) {
+                sender.send(VendorEnd::CallOver).unwrap_or_default();
+            }
+        }
         self.lent().insert(number, sender);
         ended
     }
@@ -258,7 +270,7 @@ impl Channel {
         let began = self.shared.clock.now();
         let outcome = async {
             let place = self.shared.live.place()?;
-            Ok((self.shared.answering.answer(vendor, class).await?, place))
+            Ok((self.shared.answering.answer(self.asker, vendor, class).await?, place))
         };
         let outcome = tokio::select! {
             outcome = outcome => outcome,
@@ -292,11 +304,14 @@ impl Channel {
         if !terms.token_ttl.is_zero() {
             self.shared.answering.given.note(vendor, self.shared.clock.now(), terms.token_ttl);
         }
-        log.record(&Event::VendorDialled {
-            vendor,
-            session_max_s: u32::try_from(terms.session_max.as_secs()).unwrap_or(u32::MAX),
-            token_ttl_s: u32::try_from(terms.token_ttl.as_secs()).unwrap_or(u32::MAX),
-        });
+        // The log says itself when its sink comes and goes: a record for every connection would be one more to send.
+        if self.asker == Asker::Media {
+            log.record(&Event::VendorDialled {
+                vendor,
+                session_max_s: u32::try_from(terms.session_max.as_secs()).unwrap_or(u32::MAX),
+                token_ttl_s: u32::try_from(terms.token_ttl.as_secs()).unwrap_or(u32::MAX),
+            });
+        }
         let since = self.shared.clock.now().saturating_sub(began);
         // Holding is not dialling: those who wait for a place get this one, and what dialling took is given back.
         drop(dialling);

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use ward_edge::settings::{Problem, Settings};
 use ward_policy::limit;
+use ward_policy::vendor_id::VendorId;
 
 /// Everything the broker needs to know beside the registry.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -13,6 +14,8 @@ pub struct BrokerSettings {
     pub nameservers: Vec<SocketAddr>,
     /// `BROKER_HOSTS`: addresses of names that no name server is asked for, wherever they are.
     pub hosts: BTreeMap<String, Vec<IpAddr>>,
+    /// `LOG_SINK`: the entry that the log is sent to, and the only one that the log is given.
+    pub log_sink: Option<VendorId>,
 }
 
 impl BrokerSettings {
@@ -24,11 +27,13 @@ impl BrokerSettings {
         let mut settings = Settings::parse(document);
         let nameservers = settings.optional("BROKER_NAMESERVERS", nameservers);
         let hosts = settings.optional("BROKER_HOSTS", hosts);
+        let log_sink = settings.optional("LOG_SINK", VendorId::parse);
         let problems = settings.into_problems();
         if !problems.is_empty() {
             return Err(problems);
         }
-        Ok(Self { nameservers: nameservers.unwrap_or_default(), hosts: hosts.unwrap_or_default() })
+        let (nameservers, hosts) = (nameservers.unwrap_or_default(), hosts.unwrap_or_default());
+        Ok(Self { nameservers, hosts, log_sink })
     }
 }
 
@@ -76,10 +81,10 @@ mod tests {
 
     #[test]
     fn every_problem_is_named_at_once() {
-        let text = "BROKER_NAMESERVERS=dns.example.com\nBROKER_HOSTS=a.test\nOTHER=1\n";
+        let text = "BROKER_NAMESERVERS=dns.example.com\nBROKER_HOSTS=a.test\nLOG_SINK=A\nOTHER=1\n";
         let problems = BrokerSettings::parse(text).unwrap_err();
         let names: Vec<&str> = problems.iter().map(|problem| problem.setting.as_str()).collect();
-        assert_eq!(names, ["BROKER_NAMESERVERS", "BROKER_HOSTS", "OTHER"]);
+        assert_eq!(names, ["BROKER_NAMESERVERS", "BROKER_HOSTS", "LOG_SINK", "OTHER"]);
         let five = "BROKER_NAMESERVERS=1.1.1.1 1.1.1.2 1.1.1.3 1.1.1.4 1.1.1.5\n";
         assert_eq!(BrokerSettings::parse(five).unwrap_err().len(), 1);
     }

@@ -37,8 +37,12 @@ pub struct Handed {
     pub sink: Option<OwnedFd>,
     /// The log lines of the other processes, to be judged; `from-ROLE=NUMBER`.
     pub pipes: Vec<(Role, OwnedFd)>,
-    /// Channels between the media server and the broker, one a worker.
+    /// Channels between the media server and the broker, one a worker; for the log its own.
     pub broker: Vec<OwnedFd>,
+    /// The broker's end of the channel between it and the log.
+    pub log_asks: Option<OwnedFd>,
+    /// Whom the log is sent to; only the process that writes it gets it.
+    pub log_sink: Option<OwnedFd>,
     /// The broker's settings.
     pub broker_settings: Option<OwnedFd>,
     /// The vendor registry; only the broker gets it.
@@ -134,6 +138,8 @@ impl Handed {
                 "log" => &mut handed.log,
                 "sink" => &mut handed.sink,
                 "broker-settings" => &mut handed.broker_settings,
+                "log-asks" => &mut handed.log_asks,
+                "log-sink" => &mut handed.log_sink,
                 "registry" => &mut handed.registry,
                 "vendor-keys" => &mut handed.vendor_keys,
                 "control" => &mut handed.control,

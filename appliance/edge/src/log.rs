@@ -85,6 +85,14 @@ impl Log {
         shared.write(&mut state);
     }
 
+    /// Counts one event and appends it to `line`, for the one who writes the log itself.
+    pub fn render(&self, event: &Event, line: &mut String) {
+        let shared = &*self.0;
+        let mut state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.metrics.note(event);
+        event.render(shared.role, at_ms(shared.clock.now()), line);
+    }
+
     /// Writes what has been counted since the process started.
     pub fn record_metrics(&self) {
         let shared = &*self.0;

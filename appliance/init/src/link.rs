@@ -71,6 +71,13 @@ fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?)
 }
 
+/// Both ends of a channel between the log and the broker, which do not block. The supervisor keeps both: whichever of the
+/// two is started again finds its own.
+pub(crate) fn lasting_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    Ok(socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?)
+}
+
 fn send(control: &OwnedFd, end: &OwnedFd) -> io::Result<()> {
     let ends = [end.as_fd()];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];

@@ -35,7 +35,7 @@ use ward_sys::process::end_with;
 use ward_sys::readiness::watch;
 
 use crate::handshake::HandshakeSource;
-use crate::link::Link;
+use crate::link::{Link, lasting_pair};
 use crate::post::{End, Post, Program, Started};
 
 /// Runs until the server has ended; its exit status is this one's.
@@ -123,7 +123,7 @@ fn posts(
     let mut of_log = post(Role::Log)?;
     of_server.hand("settings", handed.settings.ok_or(StartError::Handed)?);
     let workers = handed.listeners.len();
-    let link = |name: &str, server: &mut Post, helper: &mut Post| {
+    let link = |name: &str, workers: usize, server: &mut Post, helper: &mut Post| {
         let link = Link::new(workers);
         server.links.push((name.to_owned(), link.clone()));
         helper.link = Some((name.to_owned(), link));
@@ -134,7 +134,7 @@ fn posts(
         of_sign.workers = workers;
         of_server.hand("tls-chain", handed.tls_chain.ok_or(StartError::Handed)?);
         // One channel a worker: nobody waits for another's signature.
-        link("sign", &mut of_server, &mut of_sign);
+        link("sign", workers, &mut of_server, &mut of_sign);
         posts.push(of_sign);
     }
     if let Some(registry) = handed.registry {
@@ -143,7 +143,15 @@ fn posts(
         let settings = handed.broker_settings.ok_or(StartError::Handed)?;
         of_broker.hand("broker-settings", settings);
         of_broker.hand("vendor-keys", handed.vendor_keys.ok_or(StartError::Handed)?);
-        link("broker", &mut of_server, &mut of_broker);
+        // The responder asks for nobody.
+        let workers = if server == Role::Media { workers } else { 0 };
+        link("broker", workers, &mut of_server, &mut of_broker);
+        if let Some(plan) = handed.log_sink {
+            let (asks, answers) = lasting_pair()?;
+            of_log.hand("log-sink", plan);
+            of_log.hand("broker", asks);
+            of_broker.hand("log-asks", answers);
+        }
         posts.push(of_broker);
     }
     for listener in handed.listeners {

@@ -164,6 +164,9 @@ pub fn launch(plan: Plan) -> Result<(Server, LogLines), Failure> {
         handed.push(("tls-key", document("tls-key", identity.key.expose())?));
     }
     if let Some(vendors) = plan.vendors {
+        if let Some(plan) = vendors.sink_plan()? {
+            handed.push(("log-sink", document("log-sink", &plan.to_document())?));
+        }
         handed.push(("registry", document("registry", &vendors.registry_document())?));
         let keys = document("vendor-keys", vendors.keys.expose())?;
         handed.push(("vendor-keys", keys));

@@ -10,6 +10,7 @@ pub mod check_config;
 pub mod vendors;
 pub mod events;
 pub mod metrics;
+pub mod audit;
 pub mod development_ca;
 pub mod log_lines;
 pub mod launch;

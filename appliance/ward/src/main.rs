@@ -1,4 +1,5 @@
-//! `ward`: the command line. Exit status 0: fine; 1: the checked thing failed; 2: wrong usage.
+//! `ward`: the command line. Exit status 0: fine; 1: the checked thing failed; 2: wrong usage; 3: `audit verify` found nothing
+//! wrong, and an end that nothing vouches for.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
@@ -6,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use ward::console::Console;
 use ward::{
-    call, check_config, demo, events, launch, metrics, run, signature, ticket_key, vendors,
+    audit, call, check_config, demo, events, launch, metrics, run, signature, ticket_key, vendors,
 };
 
 #[global_allocator]
@@ -43,6 +44,8 @@ enum Command {
     Vendors(vendors::Arguments),
     /// Show every line that the log can have, or print its JSON Schema.
     Events(events::Arguments),
+    /// Check a copy of the audit trail.
+    Audit(audit::Arguments),
     /// Print what the roles have counted, from their log, for Prometheus.
     Metrics(metrics::Arguments),
 }
@@ -65,6 +68,10 @@ fn main() -> ExitCode {
         Command::TicketKey(key) => ticket_key::run(key, &console),
         Command::CheckConfig(check) => check_config::run(check, &console),
         Command::Vendors(vendors) => vendors::run(vendors, &console),
+        Command::Audit(copy) => match audit::run(copy, &console) {
+            Ok(status) => return ExitCode::from(status),
+            Err(failure) => Err(failure),
+        },
         Command::Events(events) => events::run(events, &console),
         Command::Metrics(metrics) => metrics::run(metrics, &console),
     };

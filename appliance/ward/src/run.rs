@@ -102,15 +102,15 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<bool, Failure> {
     if let Some(address) = listeners.first().and_then(|listener| listener.local_addr().ok()) {
         console.progress(&format!("listening on {address}"));
     }
+    let vendors = {
+        let settings = all.broker_document().expose().clone();
+        let (folder, keys) = (arguments.vendors.as_deref(), arguments.vendor_keys.as_deref());
+        Vendors::read(folder, keys, settings)?
+    };
     let (settings, vendors) = match server {
-        // The responder calls nobody.
-        ServerName::Twiml => (all.twiml_document(), None),
-        ServerName::Media => {
-            let settings = all.broker_document().expose().clone();
-            let (folder, keys) = (arguments.vendors.as_deref(), arguments.vendor_keys.as_deref());
-            let vendors = Vendors::read(folder, keys, settings)?;
-            (all.media_document(), Some(vendors))
-        }
+        // The responder calls nobody; its log goes where media's does.
+        ServerName::Twiml => (all.twiml_document(), vendors.for_the_log()?),
+        ServerName::Media => (all.media_document(), Some(vendors)),
     };
     let identity = identity(arguments, console)?;
     let executable = arguments.exec.clone();

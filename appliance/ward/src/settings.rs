@@ -54,7 +54,7 @@ const MEDIA: &[&str] = &[
 const PUBLIC_KEYS: &str = "STREAM_TICKET_PUBLIC_KEYS";
 
 /// What the broker may know.
-const BROKER: &[&str] = &["BROKER_NAMESERVERS", "BROKER_HOSTS"];
+const BROKER: &[&str] = &["BROKER_NAMESERVERS", "BROKER_HOSTS", "LOG_SINK"];
 
 /// Settings that may be given as the name of a file that holds them.
 const FROM_FILE: &[&str] = TWIML_SECRETS;

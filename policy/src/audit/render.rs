@@ -9,6 +9,9 @@ use crate::fault::Refusal;
 use crate::redact::Pseudonym;
 use crate::vendor_id::VendorId;
 
+/// Why records are lost on their way to the log sink: there is no other reason.
+pub(crate) const GAP_REASON: &str = "spool_full";
+
 impl Event {
     /// Appends the event as one line of JSON, line feed included.
     ///
@@ -25,6 +28,7 @@ impl Event {
             Self::NotReady
             | Self::HandshakeValuesRefused
             | Self::CredentialsRefused
+            | Self::LogClosed
             | Self::Stopped => {}
             Self::Started { workers } => fields.number("workers", u64::from(workers)),
             Self::CellEntered { target, outcomes } => {
@@ -207,6 +211,27 @@ impl Event {
                 fields.word("from", from.name());
                 fields.word("class", class.name());
             }
+            Self::SinkConnected { vendor, took_ms } => {
+                fields.vendor(vendor);
+                fields.number("took_ms", took_ms);
+            }
+            Self::SinkFailed { vendor, reason, waiting } => {
+                fields.vendor(vendor);
+                fields.word("reason", reason.code());
+                fields.word("fault", reason.fault().name());
+                fields.number("waiting", waiting);
+            }
+            Self::LogGap { first, last, before } => {
+                fields.number("first", first);
+                fields.number("last", last);
+                fields.word("reason", GAP_REASON);
+                fields.digest("before", &before);
+            }
+            Self::LogHead { waiting, waiting_bytes, lost } => {
+                fields.number("waiting", waiting);
+                fields.number("waiting_bytes", waiting_bytes);
+                fields.number("lost", lost);
+            }
             Self::Suppressed { events } => fields.number("events", events),
             Self::Draining { calls } => fields.number("calls", calls),
         }
@@ -258,6 +283,16 @@ impl<'a> Fields<'a> {
         self.key(key);
         self.0.push('"');
         self.0.extend(value.hex().map(char::from));
+        self.0.push('"');
+    }
+
+    fn digest(&mut self, key: &'static str, value: &[u8; 32]) {
+        self.key(key);
+        self.0.push('"');
+        for byte in value {
+            // Writing to a String cannot fail.
+            write!(self.0, "{byte:02x}").unwrap_or_default();
+        }
         self.0.push('"');
     }
 

@@ -7,8 +7,8 @@ use crate::cell::{Layer, Outcome, Target};
 use crate::count::{Count, Counts};
 use crate::credential::CredentialKind;
 use crate::fault::{
-    CallEnd, ConnectionEnd, DialFault, LineFault, Refusal, ServiceFault, SigningFault, SourceFault,
-    VendorEnd,
+    CallEnd, ConnectionEnd, DialFault, LineFault, Refusal, ServiceFault, SigningFault, SinkFault,
+    SourceFault, VendorEnd,
 };
 use crate::ledger::Ledger;
 use crate::limit;
@@ -125,7 +125,14 @@ fn after(event: &Event) -> Option<Event> {
         Event::ScrubberAlarm { .. } => {
             Event::Panicked { line: 9, file: SourceFile::new("media/src/session.rs") }
         }
-        Event::Panicked { .. } => Event::Suppressed { events: 1 },
+        Event::Panicked { .. } => Event::SinkConnected { vendor: vendor()?, took_ms: 0 },
+        Event::SinkConnected { .. } => {
+            Event::SinkFailed { vendor: vendor()?, reason: SinkFault::Closed, waiting: 0 }
+        }
+        Event::SinkFailed { .. } => Event::LogGap { first: 0, last: 0, before: [0; 32] },
+        Event::LogGap { .. } => Event::LogHead { waiting: 0, waiting_bytes: 0, lost: 0 },
+        Event::LogHead { .. } => Event::LogClosed,
+        Event::LogClosed => Event::Suppressed { events: 1 },
         Event::Suppressed { .. } => Event::Draining { calls: 0 },
         Event::Draining { .. } => Event::Stopped,
         Event::Stopped => return None,
@@ -139,6 +146,7 @@ fn like(event: &Event) -> Vec<Event> {
         Event::NotReady
         | Event::HandshakeValuesRefused
         | Event::CredentialsRefused
+        | Event::LogClosed
         | Event::Stopped => Vec::new(),
         Event::Started { .. } => vec![Event::Started { workers: u16::MAX }],
         Event::CellEntered { target, outcomes } => {
@@ -290,6 +298,22 @@ fn like(event: &Event) -> Vec<Event> {
         }
         Event::Panicked { line, .. } => {
             vec![Event::Panicked { line, file: SourceFile::new("~/a b/\"c\"\n\\é.rs") }]
+        }
+        Event::SinkConnected { vendor, .. } => {
+            vec![Event::SinkConnected { vendor, took_ms: u64::MAX }]
+        }
+        Event::SinkFailed { vendor, .. } => SinkFault::ALL
+            .iter()
+            .map(|reason| Event::SinkFailed { vendor, reason: *reason, waiting: u64::MAX })
+            .collect(),
+        Event::LogGap { .. } => {
+            let before = [0x01, 0x23, 0x45, 0x67, 0x89, 0x01, 0x23, 0x45].repeat(4);
+            let before = before.try_into().unwrap_or([u8::MAX; 32]);
+            vec![Event::LogGap { first: u64::MAX, last: u64::MAX, before }]
+        }
+        Event::LogHead { .. } => {
+            let most = u64::MAX;
+            vec![Event::LogHead { waiting: most, waiting_bytes: most, lost: most }]
         }
         Event::Suppressed { .. } => vec![Event::Suppressed { events: u64::MAX }],
         Event::Draining { .. } => vec![Event::Draining { calls: u64::MAX }],

@@ -4,13 +4,13 @@
 //! that is missing here is refused wherever lines are judged; `sample.rs` makes a test fail before that.
 
 use super::{Field, Kind, Numbers, Reasons, Shape};
-use crate::audit::{Finding, Role};
+use crate::audit::{Finding, GAP_REASON, Role};
 use crate::cell::{Layer, Outcome, Target};
 use crate::count::Count;
 use crate::credential::CredentialKind;
 use crate::fault::{
-    CallEnd, ConnectionEnd, DialFault, LineFault, Refusal, ServiceFault, SigningFault, SourceFault,
-    VendorEnd,
+    CallEnd, ConnectionEnd, DialFault, LineFault, Refusal, ServiceFault, SigningFault, SinkFault,
+    SourceFault, VendorEnd,
 };
 use crate::limit;
 use crate::metric::METRICS;
@@ -59,6 +59,8 @@ const ANYONE: &[Role] = &Role::ALL;
 const SERVERS: &[Role] = &[Role::Media, Role::Twiml];
 /// Those that have credentials and a timer to list them by.
 const LISTERS: &[Role] = &[Role::Broker, Role::Media, Role::Twiml];
+/// The one that writes the log.
+const LOG: &[Role] = &[Role::Log];
 /// The one that hears callers.
 const MEDIA: &[Role] = &[Role::Media];
 
@@ -475,6 +477,52 @@ pub const EVENTS: &[Shape] = &[
                 "what it looks like",
             ),
         ],
+    },
+    Shape {
+        code: "sink_connected",
+        about: "The log sink takes records: said the first time, and after a failure.",
+        by: LOG,
+        fields: &[
+            VENDOR,
+            number("took_ms", u64::MAX, "from the question to the end of TLS, in milliseconds"),
+        ],
+    },
+    Shape {
+        code: "sink_failed",
+        about: "The log sink did not take what it was sent; it is sent again.",
+        by: LOG,
+        fields: &[
+            VENDOR,
+            reason(reasons!(SinkFault)),
+            number("waiting", u64::MAX, "records that wait for it"),
+        ],
+    },
+    Shape {
+        code: "log_gap",
+        about: "Records that the log sink will never get.",
+        by: LOG,
+        fields: &[
+            number("first", u64::MAX, "the number of the first"),
+            number("last", u64::MAX, "the number of the last"),
+            field("reason", Kind::Word(&[GAP_REASON]), "why: the spool was full"),
+            field("before", Kind::Digest, "SHA-256 of the record before the first"),
+        ],
+    },
+    Shape {
+        code: "log_head",
+        about: "How the log stands with its sink, once a minute.",
+        by: LOG,
+        fields: &[
+            number("waiting", u64::MAX, "records that wait for it"),
+            number("waiting_bytes", u64::MAX, "the memory that they take, in bytes"),
+            number("lost", u64::MAX, "records that it will never get, since the log started"),
+        ],
+    },
+    Shape {
+        code: "log_closed",
+        about: "The log ends in order; there is no record behind it.",
+        by: LOG,
+        fields: &[],
     },
     Shape {
         code: "suppressed",

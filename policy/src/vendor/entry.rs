@@ -9,6 +9,7 @@ use serde::Deserialize;
 use crate::connector::{Connector, Manner, RequestMust};
 use crate::data_class::DataClass;
 use crate::date::Date;
+use crate::log_sink::Sink;
 use crate::service::Service;
 use crate::vendor_id::VendorId;
 
@@ -267,6 +268,9 @@ pub struct Entry {
     /// How its service is spoken to.
     #[serde(default)]
     pub connector: Option<Connector>,
+    /// How a log sink is spoken to.
+    #[serde(default)]
+    pub sink: Option<Sink>,
     /// What every request must carry.
     #[serde(default)]
     pub request_must: Vec<RequestMust>,
@@ -357,6 +361,7 @@ pub(super) fn problems_of(entry: &Entry) -> Vec<String> {
         check(!must.name.is_empty() && !must.value.is_empty(), "request_must needs name and value");
     }
     check_connector(entry, &mut check);
+    check_sink(entry, &mut check);
     check_credential(entry, &mut check);
     check_infrastructure(entry, &mut check);
     problems
@@ -370,6 +375,16 @@ fn check_connector(entry: &Entry, check: &mut impl FnMut(bool, &str)) {
         "the connector's dialect is of another service than the role",
     );
     for problem in manner.problems() {
+        check(false, problem);
+    }
+}
+
+fn check_sink(entry: &Entry, check: &mut impl FnMut(bool, &str)) {
+    let is_sink = entry.role == VendorRole::LogSink;
+    check(is_sink == entry.sink.is_some(), "a sink goes with the role log-sink");
+    let speaks = entry.host(Purpose::Data).is_none_or(|host| host.protocol == Protocol::Https);
+    check(!is_sink || speaks, "a log sink's host of the purpose data speaks https");
+    for problem in entry.sink.iter().flat_map(Sink::problems) {
         check(false, problem);
     }
 }

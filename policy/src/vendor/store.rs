@@ -96,8 +96,8 @@ pub(super) fn check_infrastructure(entry: &Entry, check: &mut impl FnMut(bool, &
     );
     let is_none = entry.credential.class == CredentialClass::None;
     check(
-        !entry.role.is_infrastructure() || is_none,
-        "media gets no credential for infrastructure: say none",
+        !entry.role.is_infrastructure() || is_none || entry.role == VendorRole::LogSink,
+        "nobody gets a credential for infrastructure, but the log for its sink: say none",
     );
     let has_host = entry.host(Purpose::Data).is_some_and(|host| host.protocol == Protocol::Https);
     check(

@@ -1,7 +1,7 @@
 //! Minting against a TLS server that answers whatever a test says, well or badly.
 
 use super::*;
-use crate::answer::Answering;
+use crate::answer::{Answering, Asker};
 use crate::inventory::Given;
 use crate::keys::Keys;
 use crate::settings::BrokerSettings;
@@ -297,9 +297,10 @@ async fn ask(registry: Registry) -> (Result<(String, Duration, bool), DialFault>
     let sources = Sources::new(&registry, clock).unwrap();
     let given = Given::default();
     let dialler = dialler();
-    let answering = Answering { registry, dialler, keys, sources, given, log, clock };
+    let log_sink = None;
+    let answering = Answering { registry, log_sink, dialler, keys, sources, given, log, clock };
     let vendor = VendorId::parse("deepgram").unwrap();
-    let answered = answering.answer(vendor, DataClass::Audio).await.map(|answered| {
+    let answered = answering.answer(Asker::Media, vendor, DataClass::Audio).await.map(|answered| {
         let has_manner = answered.terms.manner.is_some();
         (answered.token.expose().clone(), answered.terms.token_ttl, has_manner)
     });
