@@ -205,7 +205,9 @@ impl Running {
         let port = listeners[0].local_addr().unwrap().port();
         let identity = identity();
         let key = identity.key.expose().clone();
-        let mut plan = plan(Role::Twiml, &settings(""), listeners, identity, None);
+        let all = settings("");
+        let followed = all.followed(Role::Twiml).unwrap();
+        let mut plan = plan(Role::Twiml, &all, listeners, identity, followed);
         plan.vendors = vendors.for_the_log().unwrap();
         let (server, log) = launch(plan).unwrap();
         Self { role: Role::Twiml, port, logs: Logs::of_server(log), key, server }.begun()

@@ -111,7 +111,6 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("anthropic.toml", include_str!("../../vendors/anthropic.toml")),
     ("deepgram.toml", include_str!("../../vendors/deepgram.toml")),
     ("deepgram-speak.toml", include_str!("../../vendors/deepgram-speak.toml")),
-    ("log-sink.toml", include_str!("../../vendors/log-sink.toml")),
     ("openai.toml", include_str!("../../vendors/openai.toml")),
 ];
 

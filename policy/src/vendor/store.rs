@@ -201,17 +201,19 @@ mod tests {
     const METADATA: &str = include_str!("../../infrastructure/aws-metadata.toml");
     const AWS: &str = include_str!("../../infrastructure/aws-secrets.toml");
     const VAULT: &str = include_str!("../../infrastructure/vault.toml");
+    const LOG_SINK: &str = include_str!("../../infrastructure/log-sink.toml");
     const VENDOR: &str = include_str!("../../vendors/deepgram.toml");
     const KEY: &str = "[credential.key]\nsource = \"vault\"\npath = \"secret/data/ward\"\n\
                        field = \"/data/key\"\nmax_ttl_s = 3600\n\n[credential.mint]";
 
-    fn files() -> [(&'static str, String); 4] {
+    fn files() -> [(&'static str, String); 5] {
         let vendor = VENDOR.replace("[credential.mint]", KEY);
         [
             ("aws-metadata.toml", METADATA.to_owned()),
             ("aws-secrets.toml", AWS.to_owned()),
             ("vault.toml", VAULT.to_owned()),
             ("deepgram.toml", vendor),
+            ("log-sink.toml", LOG_SINK.to_owned()),
         ]
     }
 
@@ -230,6 +232,7 @@ mod tests {
             ("aws-metadata", VendorRole::Metadata),
             ("aws-secrets", VendorRole::Secrets),
             ("vault", VendorRole::Secrets),
+            ("log-sink", VendorRole::LogSink),
         ] {
             for class in DataClass::ALL {
                 let refusal = registry.approve(id, class, today).err();
@@ -259,7 +262,7 @@ mod tests {
             (0, "\"http\"", "\"https\"", "http is for metadata services"),
             (0, "[\"none\"]", "[\"audio\"]", "infrastructure may be given no PHI"),
             (0, "\"metadata\"", "\"secrets\"", "http is for metadata services"),
-            (0, "class = \"none\"", "class = \"static-key\"", "no credential for infrastructure"),
+            (0, "class = \"none\"", "class = \"static-key\"", "a credential for infrastructure"),
             (1, "\"https\"", "\"http\"", "http is for metadata services"),
             (1, "\"https\"", "\"wss\"", "a host of the purpose data that speaks https"),
             (1, "us-east-1.amazonaws.com", "169.254.169.254", "whole name"),
@@ -290,6 +293,9 @@ mod tests {
                 "protocol = \"wss\"\nnetwork = \"private\"",
                 "infrastructure's alone",
             ),
+            (4, "[\"none\"]", "[\"audio\"]", "infrastructure may be given no PHI"),
+            (4, "role = \"log-sink\"", "role = \"time\"", "a sink goes with the role log-sink"),
+            (4, "\"https\"", "\"wss\"", "speaks https"),
         ] {
             let mut files = files();
             let text = files[place].1.replacen(from, to, 1);
