@@ -17,6 +17,8 @@ pub mod address;
 pub mod data_class;
 pub mod service;
 pub mod connector;
+pub mod tls;
+pub mod certificate;
 pub mod ledger;
 pub mod vendor_id;
 #[cfg(feature = "vendors")]

@@ -4,10 +4,12 @@
 //! has read this file knows how much memory, time and patience one peer can cost. It never decides what
 //! happens at a limit.
 
+mod certificate;
 mod conversation;
 
 use std::time::Duration;
 
+pub use certificate::*;
 pub use conversation::*;
 
 // --- Before a request is believed ---

@@ -264,7 +264,9 @@ impl Bench {
             identity: Some(Identity {
                 chain: read("chain.pem")?,
                 key: ward_policy::phi::Secret::new(read("key.pem")?),
+                source: ward_policy::certificate::CertificateSource::Files,
             }),
+            acme: None,
             handshake: Some(handshake),
             vendors: Some(vendors),
         };

@@ -124,6 +124,7 @@ fn plan(
         listeners,
         settings,
         identity: Some(identity),
+        acme: None,
         handshake,
         vendors: (role == Role::Media).then(Vendors::built_in),
     }

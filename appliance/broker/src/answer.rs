@@ -52,6 +52,11 @@ pub(crate) fn unix_s() -> u64 {
     since.map_or(0, |since| since.as_secs())
 }
 
+/// Today, by the machine's clock (UTC).
+pub(crate) fn today() -> Date {
+    Date::from_days(i64::try_from(unix_s() / DAY_S).unwrap_or(i64::MAX))
+}
+
 impl Answering {
     pub(crate) async fn answer(
         &self,

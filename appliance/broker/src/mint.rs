@@ -11,13 +11,9 @@ use hyper::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tokio_rustls::rustls::pki_types::ServerName;
 use ward_edge::tcp::Tcp;
-use ward_edge::vendor_tls::client_config;
 use ward_edge::wiped::wiped;
 use ward_policy::fault::DialFault;
 use ward_policy::limit;
@@ -26,6 +22,7 @@ use ward_policy::vendor::{Host, Mint};
 
 use crate::answer::unix_s;
 use crate::dial::Dialler;
+use crate::https::greet;
 
 /// What is asked, of whom, and for how long at most.
 #[derive(Clone, Copy)]
@@ -71,18 +68,10 @@ async fn fetch(dialler: &Dialler, asked: Asked<'_>) -> Result<Minted, DialFault>
     let connection = dialler.dial(&asked.host.name, asked.host.port).await?;
     // The request leaves at once; a failure costs a delay and nothing else.
     connection.set_nodelay(true).unwrap_or_default();
-    let stream = greet(connection, asked).await.ok_or(DialFault::MintFailed)?;
+    let stream = greet(connection, asked.host, asked.roots_pem).await;
+    let stream = stream.ok_or(DialFault::MintFailed)?;
     let body = exchange(stream, request).await?;
     read(&body, asked, unix_s())
-}
-
-/// TLS with the host, by its name and the entry's roots.
-async fn greet(connection: TcpStream, asked: Asked<'_>) -> Option<TlsStream<Tcp>> {
-    let config = client_config(asked.roots_pem)?;
-    let name = ServerName::try_from(asked.host.name.clone()).ok()?;
-    // One buffer a call: what the filter lets through for a connection.
-    let connecting = TlsConnector::from(config).connect(name, Tcp::new(connection));
-    connecting.await.ok()
 }
 
 /// The request; `None` when the key cannot stand in a header.

@@ -1,40 +1,44 @@
 //! TLS towards a vendor: which certificates are trusted, and nothing kept between connections.
 //!
-//! It opens nothing and checks no agreement; name and roots come from the registry.
+//! Versions, suites and groups are `ward_policy::tls`'s. It opens nothing and checks no agreement; name and roots come from the registry.
 
 use std::sync::{Arc, OnceLock};
 
 use rustls::client::Resumption;
-use rustls::crypto::CryptoProvider;
-use rustls::{ClientConfig, RootCertStore, crypto, version};
+use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
+use ward_policy::tls::Roots;
 
-/// TLS 1.2 or later, the registry's roots or, when `roots_pem` is empty, those that browsers trust; no resumption.
-/// `None` when a root is no certificate.
+use crate::tls::{provider, versions};
+
+/// The registry's roots or, when `roots_pem` is empty, those that browsers trust; no resumption. `None` when a root is no
+/// certificate.
 #[must_use]
 pub fn client_config(roots_pem: &str) -> Option<Arc<ClientConfig>> {
     /// The one for everybody whose roots are those: they take more memory than all the rest of a connection.
     static BROWSERS: OnceLock<Option<Arc<ClientConfig>>> = OnceLock::new();
-    let mut roots = RootCertStore::empty();
-    if roots_pem.is_empty() {
-        let made = BROWSERS.get_or_init(|| {
-            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    match Roots::of(roots_pem) {
+        Roots::Browsers => BROWSERS
+            .get_or_init(|| {
+                let mut roots = RootCertStore::empty();
+                roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+                config_with(roots)
+            })
+            .clone(),
+        Roots::Entry(pem) => {
+            let mut roots = RootCertStore::empty();
+            for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+                roots.add(certificate.ok()?).ok()?;
+            }
             config_with(roots)
-        });
-        return made.clone();
+        }
     }
-    for certificate in CertificateDer::pem_slice_iter(roots_pem.as_bytes()) {
-        roots.add(certificate.ok()?).ok()?;
-    }
-    config_with(roots)
 }
 
 fn config_with(roots: RootCertStore) -> Option<Arc<ClientConfig>> {
-    static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
-    let provider = PROVIDER.get_or_init(|| Arc::new(crypto::ring::default_provider()));
-    let mut config = ClientConfig::builder_with_provider(Arc::clone(provider))
-        .with_protocol_versions(&[&version::TLS13, &version::TLS12])
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&versions())
         .ok()?
         .with_root_certificates(roots)
         .with_no_client_auth();

@@ -21,9 +21,11 @@ use rustix::net::{
 use rustix::process::{Pid, Signal, kill_process};
 use ward_policy::audit::Role;
 use ward_policy::cell::Target;
+use ward_policy::certificate::CertificateSource;
 use ward_policy::phi::Secret;
 use ward_twilio::signature::Signature;
 
+use crate::acme::Acme;
 use crate::console::Failure;
 use crate::development_ca::Identity;
 use crate::log_lines::{Line, LogLines, Processes};
@@ -92,8 +94,10 @@ pub struct Plan {
     pub listeners: Vec<TcpListener>,
     /// The settings document.
     pub settings: Secret<String>,
-    /// Certificate and key; none for plain HTTP.
+    /// Certificate and key; none for plain HTTP, and none where an authority is asked for them.
     pub identity: Option<Identity>,
+    /// How an authority is asked for a certificate, where none is there.
+    pub acme: Option<Acme>,
     /// The first set of expected handshake signatures, for the media server.
     pub handshake: Option<Vec<Signature>>,
     /// Whom the media server may reach, and how.
@@ -103,7 +107,8 @@ pub struct Plan {
 impl Plan {
     /// Every role that the supervisor starts for it.
     fn roles(&self) -> Vec<Role> {
-        let sign = self.identity.is_some().then_some(Role::Sign);
+        let has_certificate = self.identity.is_some() || self.acme.is_some();
+        let sign = has_certificate.then_some(Role::Sign);
         let broker = self.vendors.is_some().then_some(Role::Broker);
         [Some(Role::Log), sign, broker, Some(self.role)].into_iter().flatten().collect()
     }
@@ -139,9 +144,17 @@ pub fn launch(plan: Plan) -> Result<(Server, LogLines), Failure> {
         ("sink", sink.into()),
         ("control", theirs),
     ];
+    let certificate = match (&plan.identity, &plan.acme) {
+        (Some(identity), _) => Some(identity.source),
+        (None, Some(_)) => Some(CertificateSource::Acme),
+        (None, None) => None,
+    };
     if let Some(identity) = plan.identity {
         handed.push(("tls-chain", document("tls-chain", &identity.chain)?));
         handed.push(("tls-key", document("tls-key", identity.key.expose())?));
+    }
+    if let Some(acme) = plan.acme.filter(|_acme| certificate == Some(CertificateSource::Acme)) {
+        handed.extend(acme.handed()?);
     }
     if let Some(vendors) = plan.vendors {
         handed.push(("registry", document("registry", &vendors.registry_document())?));
@@ -153,7 +166,7 @@ pub fn launch(plan: Plan) -> Result<(Server, LogLines), Failure> {
         handed.push(("handshake", values_document(&values)?));
     }
     handed.extend(plan.listeners.into_iter().map(|listener| ("listener", listener.into())));
-    let supervisor = start(role, plan.target, plan.executable.as_deref(), &handed)?;
+    let supervisor = start(role, plan.target, plan.executable.as_deref(), certificate, &handed)?;
     let (lines, processes) = LogLines::of(reader);
     Ok((Server { role, roles, supervisor, control, processes }, lines))
 }
@@ -162,6 +175,7 @@ fn start(
     role: Role,
     target: Target,
     server: Option<&Path>,
+    certificate: Option<CertificateSource>,
     handed: &[(&str, OwnedFd)],
 ) -> Result<Child, Failure> {
     let mut command = if let Some(path) = server {
@@ -184,6 +198,9 @@ fn start(
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.arg(format!("launcher={}", std::process::id()));
     command.arg(format!("target={}", target.name()));
+    if let Some(certificate) = certificate {
+        command.arg(format!("certificate={}", certificate.name()));
+    }
     for (name, descriptor) in handed {
         command.arg(format!("{name}={}", descriptor.as_raw_fd()));
         rustix::io::fcntl_setfd(descriptor.as_fd(), FdFlags::empty())
@@ -349,7 +366,7 @@ fn listen_shared(address: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 /// A document in memory, at its beginning.
-fn document(name: &str, text: &str) -> Result<OwnedFd, Failure> {
+pub(crate) fn document(name: &str, text: &str) -> Result<OwnedFd, Failure> {
     let memory = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC);
     let mut file = File::from(memory.map_err(|error| failure(error.into()))?);
     file.write_all(text.as_bytes()).map_err(failure)?;

@@ -11,6 +11,7 @@ pub mod vendors;
 pub mod events;
 pub mod metrics;
 pub mod development_ca;
+pub mod acme;
 pub mod log_lines;
 pub mod launch;
 pub mod run;

@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use tokio::signal::unix::{SignalKind, signal};
 use ward_policy::audit::Role;
 use ward_policy::cell::Target;
+use ward_policy::certificate::CertificateSource;
 use ward_policy::phi::Secret;
 
 use crate::console::{Console, Failure};
@@ -47,7 +48,7 @@ pub struct Arguments {
     /// Private key in PEM.
     #[arg(long, value_name = "FILE", requires = "tls_chain")]
     tls_key: Option<PathBuf>,
-    /// Use a certificate of a development CA made for this run; its certificate is written to FILE.
+    /// Write the certificate of the development CA to FILE, which is made for this run where there is no other certificate.
     #[arg(long, value_name = "FILE", conflicts_with = "tls_chain")]
     development_ca: Option<PathBuf>,
     /// Threads, each with a runtime and a listener of its own; by default one per core.
@@ -95,43 +96,56 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<bool, Failure> {
     if let Some(address) = listeners.first().and_then(|listener| listener.local_addr().ok()) {
         console.progress(&format!("listening on {address}"));
     }
+    let target = arguments.target.unwrap_or_else(launch::target);
+    let acme = if arguments.tls_chain.is_some() || is_plain { None } else { all.acme() };
+    let vendors = || {
+        let settings = all.broker_document().expose().clone();
+        Vendors::read(arguments.vendors.as_deref(), arguments.vendor_keys.as_deref(), settings)
+    };
     let (role, settings, handshake, vendors) = match server {
-        // The responder calls nobody.
-        ServerName::Twiml => (Role::Twiml, all.twiml_document(), None, None),
+        ServerName::Twiml => {
+            // The responder calls nobody: its broker asks for certificates, and has no key of a vendor's.
+            let vendors = acme.as_ref().map(|_acme| vendors()).transpose()?;
+            let vendors = vendors.map(|all| Vendors { keys: Secret::new(String::new()), ..all });
+            (Role::Twiml, all.twiml_document(), None, vendors)
+        }
         ServerName::Media => {
             let values = all.handshake_values().map_err(|problems| {
                 let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
                 Failure::Usage(lines.join("\n"))
             })?;
-            let settings = all.broker_document().expose().clone();
-            let (folder, keys) = (arguments.vendors.as_deref(), arguments.vendor_keys.as_deref());
-            let vendors = Vendors::read(folder, keys, settings)?;
-            (Role::Media, all.media_document(), Some(values), Some(vendors))
+            (Role::Media, all.media_document(), Some(values), Some(vendors()?))
         }
     };
-    let identity = identity(arguments, console)?;
+    let needs_identity = acme.is_none() && !is_plain;
+    let identity = if needs_identity { Some(identity(arguments, target, console)?) } else { None };
     let executable = arguments.exec.clone();
-    let target = arguments.target.unwrap_or_else(launch::target);
-    let plan = Plan { role, target, executable, listeners, settings, identity, handshake, vendors };
+    let plan =
+        Plan { role, target, executable, listeners, settings, identity, acme, handshake, vendors };
     drop(all);
     relay(plan)
 }
 
-fn identity(arguments: &Arguments, console: &Console) -> Result<Option<Identity>, Failure> {
+/// The operator's certificate, or one that nobody but this machine trusts.
+fn identity(arguments: &Arguments, target: Target, console: &Console) -> Result<Identity, Failure> {
     if let (Some(chain), Some(key)) = (&arguments.tls_chain, &arguments.tls_key) {
         let read = |path: &PathBuf| {
             std::fs::read_to_string(path).map_err(|error| Failure::file(path, error))
         };
-        return Ok(Some(Identity { chain: read(chain)?, key: Secret::new(read(key)?) }));
+        let (chain, key) = (read(chain)?, Secret::new(read(key)?));
+        return Ok(Identity { chain, key, source: CertificateSource::Files });
     }
-    let Some(path) = &arguments.development_ca else {
-        return Ok(None);
-    };
+    if target == Target::Image {
+        let what = "the image needs a certificate: --tls-chain and --tls-key, or ACME_CA and what goes with it";
+        return Err(Failure::Usage(what.to_owned()));
+    }
     console
         .progress("finding: a certificate of a development CA, which no telephone network trusts");
     let ca = DevelopmentCa::new()?;
-    std::fs::write(path, ca.certificate()).map_err(|error| Failure::file(path, error))?;
-    ca.issue(&["localhost", "127.0.0.1", "::1"]).map(Some)
+    if let Some(path) = &arguments.development_ca {
+        std::fs::write(path, ca.certificate()).map_err(|error| Failure::file(path, error))?;
+    }
+    ca.issue(&["localhost", "127.0.0.1", "::1"])
 }
 
 /// Starts the server, passes stop signals on, and copies its log until it ends.

@@ -4,7 +4,7 @@
 //! know: the media server is never given an auth token, only the handshake signatures made with it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ward_broker::settings::BrokerSettings;
 use ward_edge::settings::{Problem, Settings};
@@ -17,6 +17,7 @@ use ward_twilio::twiml::StreamPath;
 use ward_twilio::url::{Origin, Scheme};
 use ward_twiml::settings::TwimlSettings;
 
+use crate::acme::{Acme, Place};
 use crate::console::Failure;
 
 /// What the responder may know.
@@ -44,7 +45,11 @@ const MEDIA: &[&str] = &[
 ];
 
 /// What the broker may know.
-const BROKER: &[&str] = &["BROKER_NAMESERVERS", "BROKER_HOSTS"];
+const BROKER: &[&str] =
+    &["BROKER_NAMESERVERS", "BROKER_HOSTS", "ACME_CA", "ACME_NAMES", "ACME_TERMS", "ACME_CONTACT"];
+
+/// What nobody but this program need know.
+const LAUNCHER: &[&str] = &["ACME_PLACE", "ACME_SEAL_KEY_FILE"];
 
 /// Settings that may be given as the name of a file that holds them.
 const FROM_FILE: &[&str] = &["TWILIO_AUTH_TOKEN", "TWILIO_AUTH_TOKEN_NEXT"];
@@ -65,7 +70,7 @@ impl AllSettings {
     /// [`Failure::Usage`] when `env_file` cannot be read.
     pub fn gather(env_file: Option<&Path>) -> Result<Self, Failure> {
         let mut all = Self::default();
-        for name in TWIML.iter().chain(MEDIA).chain(BROKER) {
+        for name in TWIML.iter().chain(MEDIA).chain(BROKER).chain(LAUNCHER) {
             all.gather_variable(name);
         }
         for name in FROM_FILE {
@@ -109,7 +114,7 @@ impl AllSettings {
         ward_edge::log::leak::leak(text.as_bytes());
         let mut document = Settings::parse(text);
         let token_files = FROM_FILE.iter().map(|name| format!("{name}_FILE"));
-        let all = TWIML.iter().chain(MEDIA).chain(BROKER);
+        let all = TWIML.iter().chain(MEDIA).chain(BROKER).chain(LAUNCHER);
         let known = all.map(|name| (*name).to_owned()).chain(token_files);
         for name in known {
             if let Some(value) = document.take(&name) {
@@ -178,7 +183,20 @@ impl AllSettings {
             text.push_str(&machines_nameservers());
             text.push('\n');
         }
+        if self.values.contains_key("ACME_PLACE") {
+            document.expose_mut().push_str("ACME_KEPT=on\n");
+        }
         document
+    }
+
+    /// How an authority is asked for a certificate, if it is to be.
+    #[must_use]
+    pub fn acme(&self) -> Option<Acme> {
+        let asked = BrokerSettings::parse(self.broker_document().expose()).ok()?.acme?;
+        let path = |name: &str| self.values.get(name).map(|path| PathBuf::from(path.expose()));
+        let place = path("ACME_PLACE").zip(path("ACME_SEAL_KEY_FILE"));
+        let place = place.map(|(folder, seal_key)| Place { folder, seal_key });
+        Some(Acme { names: asked.names, place })
     }
 
     fn document(&self, names: &[&str]) -> Secret<String> {
@@ -227,6 +245,18 @@ impl AllSettings {
         let twiml = TwimlSettings::parse(self.twiml_document().expose()).err();
         let media = MediaSettings::parse(self.media_document().expose()).err();
         let broker = BrokerSettings::parse(self.broker_document().expose()).err();
+        let is_set = |name: &&str| self.values.contains_key(*name);
+        let is_asked = ["ACME_CA", "ACME_NAMES"].iter().all(is_set);
+        for (name, other, is_right) in [
+            ("ACME_PLACE", "ACME_CA", is_asked),
+            ("ACME_PLACE", "ACME_SEAL_KEY_FILE", is_set(&"ACME_SEAL_KEY_FILE")),
+            ("ACME_SEAL_KEY_FILE", "ACME_PLACE", is_set(&"ACME_PLACE")),
+        ] {
+            if is_set(&name) && !is_right {
+                let what = format!("goes with {other}");
+                problems.push(Problem { setting: name.to_owned(), what });
+            }
+        }
         for problem in twiml.into_iter().chain(media).chain(broker).flatten() {
             if !problems.contains(&problem) {
                 problems.push(problem);

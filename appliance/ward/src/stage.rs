@@ -86,6 +86,7 @@ impl Stage {
             listeners: site,
             settings: settings.twiml_document(),
             identity: Some(ca.issue(&["localhost"])?),
+            acme: None,
             handshake: None,
             vendors: None,
         };
@@ -98,6 +99,7 @@ impl Stage {
             listeners: media_host,
             settings: settings.media_document(),
             identity: Some(ca.issue(&["localhost"])?),
+            acme: None,
             handshake: Some(values),
             vendors: Some(cast.vendors),
         };

@@ -22,7 +22,11 @@ impl Event {
     #[expect(clippy::too_many_lines, reason = "one arm a variant, each of a line or a few")]
     fn render_fields(&self, fields: &mut Fields<'_>) {
         match *self {
-            Self::NotReady | Self::HandshakeValuesRefused | Self::Stopped => {}
+            Self::NotReady
+            | Self::HandshakeValuesRefused
+            | Self::ChallengeSet
+            | Self::AcmeAccountMade
+            | Self::Stopped => {}
             Self::Started { workers } => fields.number("workers", u64::from(workers)),
             Self::CellEntered { target, outcomes } => {
                 fields.word("target", target.name());
@@ -56,6 +60,24 @@ impl Event {
             Self::SigningFailed { reason } => {
                 fields.word("reason", reason.code());
                 fields.word("fault", reason.fault().name());
+            }
+            Self::CertificateSet { source } => fields.word("source", source.name()),
+            Self::CertificateRefused { reason } => {
+                fields.word("reason", reason.code());
+                fields.word("fault", reason.fault().name());
+            }
+            Self::CertificateIssued { life_s, renew_in_s, took_ms } => {
+                fields.number("life_s", u64::from(life_s));
+                fields.number("renew_in_s", u64::from(renew_in_s));
+                fields.number("took_ms", took_ms);
+            }
+            Self::CertificateFailed { reason, retry_in_s } => {
+                fields.word("reason", reason.code());
+                fields.word("fault", reason.fault().name());
+                fields.number("retry_in_s", u64::from(retry_in_s));
+            }
+            Self::RenewalAdvised { renew_in_s } => {
+                fields.number("renew_in_s", u64::from(renew_in_s));
             }
             Self::Refused { status, reason } => {
                 fields.number("status", u64::from(status));

@@ -4,9 +4,11 @@
 
 use crate::audit::{Event, Finding, Role, SourceFile};
 use crate::cell::{Layer, Outcome, Target};
+use crate::certificate::CertificateSource;
 use crate::count::{Count, Counts};
 use crate::fault::{
-    CallEnd, ConnectionEnd, DialFault, LineFault, Refusal, ServiceFault, SigningFault, VendorEnd,
+    AcmeFault, CallEnd, CertificateFault, ConnectionEnd, DialFault, LineFault, Refusal,
+    ServiceFault, SigningFault, VendorEnd,
 };
 use crate::ledger::Ledger;
 use crate::limit;
@@ -52,7 +54,18 @@ fn after(event: &Event) -> Option<Event> {
         Event::Finding { .. } => Event::AcceptFailed { errno: 24 },
         Event::AcceptFailed { .. } => Event::ConnectionEnded { reason: ConnectionEnd::Left },
         Event::ConnectionEnded { .. } => Event::SigningFailed { reason: SigningFault::Late },
-        Event::SigningFailed { .. } => Event::Refused { status: 403, reason: Refusal::Schema },
+        Event::SigningFailed { .. } => Event::CertificateSet { source: CertificateSource::Files },
+        Event::CertificateSet { .. } => {
+            Event::CertificateRefused { reason: CertificateFault::Garbage }
+        }
+        Event::CertificateRefused { .. } => Event::ChallengeSet,
+        Event::ChallengeSet => Event::AcmeAccountMade,
+        Event::AcmeAccountMade => Event::CertificateIssued { life_s: 0, renew_in_s: 0, took_ms: 0 },
+        Event::CertificateIssued { .. } => {
+            Event::CertificateFailed { reason: AcmeFault::Late, retry_in_s: 60 }
+        }
+        Event::CertificateFailed { .. } => Event::RenewalAdvised { renew_in_s: 0 },
+        Event::RenewalAdvised { .. } => Event::Refused { status: 403, reason: Refusal::Schema },
         Event::Refused { .. } => Event::UpgradeUnsigned { status: 403 },
         Event::UpgradeUnsigned { .. } => Event::WebhookAnswered { token: 1, call: call()? },
         Event::WebhookAnswered { .. } => Event::HandshakeValuesSet { values: 4 },
@@ -110,7 +123,29 @@ fn after(event: &Event) -> Option<Event> {
 #[expect(clippy::too_many_lines, reason = "one arm a variant, each of a line or a few")]
 fn like(event: &Event) -> Vec<Event> {
     let more = match *event {
-        Event::NotReady | Event::HandshakeValuesRefused | Event::Stopped => Vec::new(),
+        Event::NotReady
+        | Event::HandshakeValuesRefused
+        | Event::ChallengeSet
+        | Event::AcmeAccountMade
+        | Event::Stopped => Vec::new(),
+        Event::CertificateSet { .. } => CertificateSource::ALL
+            .into_iter()
+            .map(|source| Event::CertificateSet { source })
+            .collect(),
+        Event::CertificateRefused { .. } => CertificateFault::ALL
+            .iter()
+            .map(|reason| Event::CertificateRefused { reason: *reason })
+            .collect(),
+        Event::CertificateIssued { .. } => vec![Event::CertificateIssued {
+            life_s: u32::MAX,
+            renew_in_s: u32::MAX,
+            took_ms: u64::MAX,
+        }],
+        Event::CertificateFailed { .. } => AcmeFault::ALL
+            .iter()
+            .map(|reason| Event::CertificateFailed { reason: *reason, retry_in_s: u32::MAX })
+            .collect(),
+        Event::RenewalAdvised { .. } => vec![Event::RenewalAdvised { renew_in_s: u32::MAX }],
         Event::Started { .. } => vec![Event::Started { workers: u16::MAX }],
         Event::CellEntered { target, outcomes } => {
             let targets =

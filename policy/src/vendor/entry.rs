@@ -216,6 +216,15 @@ pub enum CredentialClass {
     None,
 }
 
+/// How an authority is asked for certificates (RFC 8555), at its host of purpose `data`. Whatever other host it sends us to must be
+/// in the entry too.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Acme {
+    /// The path of its directory.
+    pub directory: String,
+}
+
 /// Where the facts of an entry come from.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -252,6 +261,9 @@ pub struct Entry {
     /// How its service is spoken to.
     #[serde(default)]
     pub connector: Option<Connector>,
+    /// How certificates are asked for.
+    #[serde(default)]
+    pub acme: Option<Acme>,
     /// What every request must carry.
     #[serde(default)]
     pub request_must: Vec<RequestMust>,
@@ -337,6 +349,7 @@ pub(super) fn problems_of(entry: &Entry) -> Vec<String> {
         check(!must.name.is_empty() && !must.value.is_empty(), "request_must needs name and value");
     }
     check_connector(entry, &mut check);
+    check_acme(entry, &mut check);
     check_credential(entry, &mut check);
     problems
 }
@@ -351,6 +364,18 @@ fn check_connector(entry: &Entry, check: &mut impl FnMut(bool, &str)) {
     for problem in manner.problems() {
         check(false, problem);
     }
+}
+
+fn check_acme(entry: &Entry, check: &mut impl FnMut(bool, &str)) {
+    let Some(acme) = &entry.acme else { return };
+    check(entry.role == VendorRole::Ca, "acme goes with the role ca");
+    let is_path = acme.directory.starts_with('/')
+        && acme.directory.len() <= crate::limit::VENDOR_PATH_CHARS_MAX
+        && acme.directory.bytes().all(|byte| byte.is_ascii_graphic());
+    check(is_path, "the directory of acme is no path");
+    check(entry.host(Purpose::Data).is_some(), "an authority has a host of the purpose data");
+    let is_https = entry.hosts.iter().all(|host| host.protocol == Protocol::Https);
+    check(is_https, "an authority is asked over https");
 }
 
 fn check_credential(entry: &Entry, check: &mut impl FnMut(bool, &str)) {

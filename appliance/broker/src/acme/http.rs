@@ -1,0 +1,163 @@
+//! What an authority is asked over: one connection a request, to hosts of its entry alone.
+//!
+//! The client library makes the requests and reads the answers; it opens nothing and resolves nothing. It follows no redirect.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Limited};
+use hyper::client::conn::http1;
+use hyper::header::{HOST, HeaderValue, RETRY_AFTER};
+use hyper::{Request, Response, StatusCode, Uri};
+use hyper_util::rt::TokioIo;
+use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
+use tokio::time::timeout;
+use ward_edge::wiped::wiped;
+use ward_policy::data_class::DataClass;
+use ward_policy::fault::{AcmeFault, DialFault};
+use ward_policy::limit;
+use ward_policy::vendor::{Entry, Host, Purpose, VendorRole};
+use ward_policy::vendor_id::VendorId;
+
+use crate::answer::{Answering, today};
+use crate::https::greet;
+
+/// Why a request was not answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Failed(pub(super) AcmeFault);
+
+impl std::fmt::Display for Failed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0.code())
+    }
+}
+
+impl std::error::Error for Failed {}
+
+/// An authority of the registry.
+#[derive(Clone)]
+pub(super) struct Authority {
+    answering: Arc<Answering>,
+    ca: VendorId,
+    /// When the authority would be asked again, if its last refusal said so.
+    retry_after: Arc<Mutex<Option<Duration>>>,
+}
+
+impl Authority {
+    pub(super) fn new(answering: Arc<Answering>, ca: VendorId) -> Self {
+        Self { answering, ca, retry_after: Arc::default() }
+    }
+
+    /// The address of its directory.
+    pub(super) fn directory(&self) -> Result<String, AcmeFault> {
+        let entry = self.entry()?;
+        let (acme, host) = (entry.acme.as_ref(), entry.host(Purpose::Data));
+        let (acme, host) = acme.zip(host).ok_or(AcmeFault::Registry)?;
+        Ok(format!("https://{}{}", authority_of(host), acme.directory))
+    }
+
+    /// What its last refusal asked for, once.
+    pub(super) fn take_retry_after(&self) -> Option<Duration> {
+        self.retry_after.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Its entry, if the registry lets it be asked today.
+    fn entry(&self) -> Result<&Entry, AcmeFault> {
+        let approved = self.answering.registry.approve(self.ca.as_str(), DataClass::None, today());
+        let entry = approved.map_err(|_refusal| AcmeFault::Registry)?.entry();
+        if entry.role == VendorRole::Ca { Ok(entry) } else { Err(AcmeFault::Registry) }
+    }
+
+    /// The host of the entry that `uri` is at.
+    fn host(&self, uri: &Uri) -> Result<&Host, AcmeFault> {
+        let name = uri.host().ok_or(AcmeFault::Garbage)?;
+        let port = uri.port_u16().unwrap_or(443);
+        let is_https = uri.scheme_str() == Some("https");
+        let mut hosts = self.entry()?.hosts.iter();
+        let host = hosts.find(|host| is_https && host.name == name && host.port == port);
+        host.ok_or(AcmeFault::Host)
+    }
+
+    async fn ask(self, request: Request<BodyWrapper<Bytes>>) -> Result<BytesResponse, AcmeFault> {
+        let host = self.host(request.uri())?;
+        let roots = self.entry()?.roots_pem.as_deref().unwrap_or_default();
+        let dialling = self.answering.dialler.dial(&host.name, host.port);
+        let connection = dialling.await.map_err(|fault| match fault {
+            DialFault::DialLate => AcmeFault::Late,
+            _ => AcmeFault::Unreachable,
+        })?;
+        connection.set_nodelay(true).unwrap_or_default();
+        let stream = greet(connection, host, roots).await.ok_or(AcmeFault::Unreachable)?;
+        let garbage = |_hyper| AcmeFault::Garbage;
+        let request = plain(request, host).ok_or(AcmeFault::Garbage)?;
+        let mut builder = http1::Builder::new();
+        builder
+            .max_buf_size(limit::ACME_ANSWER_BYTES_MAX)
+            .max_headers(limit::ACME_ANSWER_FIELDS_MAX);
+        let (mut sender, connection) =
+            builder.handshake(TokioIo::new(stream)).await.map_err(garbage)?;
+        let answering = async {
+            let answer = sender.send_request(request).await.map_err(garbage)?;
+            self.note(&answer);
+            let (parts, body) = answer.into_parts();
+            let body = Limited::new(body, limit::ACME_ANSWER_BYTES_MAX).collect().await;
+            let body = body.map_err(|_long| AcmeFault::Garbage)?.to_bytes();
+            Ok(BytesResponse { parts, body: Box::new(body) })
+        };
+        tokio::pin!(answering);
+        tokio::select! {
+            answer = &mut answering => answer,
+            // Over, perhaps with the answer. It is dropped, never shut down: that takes a call that is not among ours.
+            _over = connection.without_shutdown() => answering.await,
+        }
+    }
+
+    fn note<B>(&self, answer: &Response<B>) {
+        let is_refused = [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE];
+        let field =
+            answer.headers().get(RETRY_AFTER).filter(|_| is_refused.contains(&answer.status()));
+        let seconds = field.and_then(|field| field.to_str().ok()?.trim().parse().ok());
+        if let Some(seconds) = seconds {
+            let mut asked = self.retry_after.lock().unwrap_or_else(PoisonError::into_inner);
+            *asked = Some(Duration::from_secs(seconds));
+        }
+    }
+}
+
+/// The request as it goes over a connection: the path alone, and the host's name in its field.
+fn plain(request: Request<BodyWrapper<Bytes>>, host: &Host) -> Option<Request<BodyWrapper<Bytes>>> {
+    let (mut parts, body) = request.into_parts();
+    parts.uri = parts.uri.path_and_query()?.as_str().parse().ok()?;
+    parts.headers.insert(HOST, HeaderValue::try_from(authority_of(host)).ok()?);
+    Some(Request::from_parts(parts, body))
+}
+
+fn authority_of(host: &Host) -> String {
+    match host.port {
+        443 => host.name.clone(),
+        port => format!("{}:{port}", host.name),
+    }
+}
+
+impl HttpClient for Authority {
+    fn request(
+        &self,
+        request: Request<BodyWrapper<Bytes>>,
+    ) -> Pin<Box<dyn Future<Output = Result<BytesResponse, Error>> + Send>> {
+        let asking = self.clone().ask(request);
+        Box::pin(async move {
+            let mut outcome = Err(AcmeFault::Late);
+            // What is signed with the account's key passes through the stack.
+            wiped(async {
+                if let Ok(answer) = timeout(limit::ACME_REQUEST_DEADLINE, asking).await {
+                    outcome = answer;
+                }
+            })
+            .await;
+            outcome.map_err(|reason| Error::Other(Box::new(Failed(reason))))
+        })
+    }
+}
