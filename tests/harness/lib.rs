@@ -19,6 +19,7 @@ pub mod spoken_call;
 pub mod memory;
 pub mod network;
 pub mod vendor;
+pub mod authority;
 pub mod python;
 pub mod statistics;
 pub mod digest;

@@ -40,7 +40,7 @@ fn follows(line: &str, place: &mut Option<(String, u64, String)>) -> bool {
 
 /// Whether a line is the event: one of the server's own, unless it is one that others alone write.
 fn is_of(line: &Value, event: &str) -> bool {
-    const OF_OTHERS: [&str; 8] = [
+    const OF_OTHERS: [&str; 12] = [
         "role_started",
         "role_ended",
         "line_refused",
@@ -49,6 +49,10 @@ fn is_of(line: &Value, event: &str) -> bool {
         "vendor_dialled",
         "vendor_refused",
         "vendor_cut",
+        "acme_account_made",
+        "certificate_issued",
+        "certificate_failed",
+        "renewal_advised",
     ];
     let is_servers = line["role"].as_str().is_none_or(|role| ["media", "twiml"].contains(&role));
     line["event"] == event && (is_servers || OF_OTHERS.contains(&event))

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
+use ward::acme::Acme;
 use ward::development_ca::{DevelopmentCa, Identity};
 use ward::launch::{Plan, Server, launch, listen};
 use ward::settings::AllSettings;
@@ -100,7 +101,9 @@ pub fn settings(more: &str) -> AllSettings {
     AllSettings::from_document(&document)
 }
 
-fn listen_once() -> Vec<TcpListener> {
+/// One listener on a free port of loopback.
+#[must_use]
+pub fn listen_once() -> Vec<TcpListener> {
     listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), 1).unwrap()
 }
 
@@ -191,6 +194,50 @@ impl Running {
         plan.executable = executable.or(plan.executable);
         let (server, log) = launch(plan).unwrap();
         Self { role: Role::Media, port, logs: Logs::of_server(log), key, server }
+    }
+
+    /// A server that shows `identity`.
+    #[must_use]
+    pub fn showing(role: Role, identity: Identity) -> Self {
+        let listeners = listen_once();
+        let port = listeners[0].local_addr().unwrap().port();
+        let all = settings("");
+        let handshake = (role == Role::Media).then(|| all.handshake_values().unwrap());
+        let key = identity.key.expose().clone();
+        let plan = plan(role, &all, listeners, identity, handshake);
+        let (server, log) = launch(plan).unwrap();
+        Self { role, port, logs: Logs::of_server(log), key, server }.begun()
+    }
+
+    /// The exit status of a server that is to refuse `identity`.
+    #[must_use]
+    pub fn status_showing(role: Role, identity: Identity) -> Option<i32> {
+        let all = settings("");
+        let handshake = Some(all.handshake_values().unwrap());
+        let (mut server, _log) =
+            launch(plan(role, &all, listen_once(), identity, handshake)).unwrap();
+        server.exit_status()
+    }
+
+    /// A server whose certificates an authority issues, on a port that it is told.
+    ///
+    /// `begun` is not waited for: it has no certificate yet.
+    #[must_use]
+    pub fn certified(
+        role: Role,
+        listeners: Vec<TcpListener>,
+        vendors: Vendors,
+        acme: Acme,
+    ) -> Self {
+        let port = listeners[0].local_addr().unwrap().port();
+        let all = settings("");
+        let handshake = (role == Role::Media).then(|| all.handshake_values().unwrap());
+        let mut plan = plan(role, &all, listeners, identity(), handshake);
+        plan.identity = None;
+        plan.acme = Some(acme);
+        plan.vendors = Some(vendors);
+        let (server, log) = launch(plan).unwrap();
+        Self { role, port, logs: Logs::of_server(log), key: String::new(), server }
     }
 
     fn begun(self) -> Self {

@@ -39,6 +39,7 @@ struct State {
     /// Whoever has it gets tokens.
     key: Option<String>,
     minted: Mutex<Vec<String>>,
+    port: Mutex<u16>,
 }
 
 /// A connection that a stand-in has taken.
@@ -57,8 +58,15 @@ impl Vendor {
         Self::begin(host, address, Some(key.to_owned()))
     }
 
+    /// Its port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        *self.0.port.lock().unwrap()
+    }
+
     fn begin(host: &str, address: &str, minting: Option<String>) -> Self {
         let listener = TcpListener::bind(address).unwrap();
+        let port = listener.local_addr().unwrap().port();
         let identity = identity_of(host);
         let chain = CertificateDer::pem_slice_iter(identity.chain.as_bytes());
         let chain: Vec<_> = chain.map(Result::unwrap).collect();
@@ -72,6 +80,7 @@ impl Vendor {
             .unwrap();
         let (vendor, config) =
             (Self(Arc::new(State { key: minting, ..State::default() })), Arc::new(config));
+        *vendor.0.port.lock().unwrap() = port;
         let noted = vendor.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {

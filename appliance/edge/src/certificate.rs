@@ -47,6 +47,14 @@ impl Certificates {
         Self { shown: RwLock::default(), answers_challenges }
     }
 
+    /// This one, from the beginning.
+    #[must_use]
+    pub fn showing(certified: CertifiedKey) -> Self {
+        let certificates = Self::new(false);
+        certificates.change(|shown| shown.current = Some(Arc::new(certified)));
+        certificates
+    }
+
     /// Whether an authority that checks a name may get an answer.
     #[must_use]
     pub const fn answers_challenges(&self) -> bool {
@@ -172,7 +180,7 @@ impl Follower {
             }
             let taken = Taken { number, outcome }.to_bytes();
             // A broker that is gone is started again, and says again what it has said.
-            drop(send(channel, &taken, SendFlags::NOSIGNAL));
+            send(channel, &taken, SendFlags::NOSIGNAL).map(drop).unwrap_or_default();
         }
     }
 

@@ -30,14 +30,15 @@ const CHALLENGE: u8 = 2;
 const NO_CHALLENGE: u8 = 3;
 
 impl Instruction {
-    /// Eight bytes of number, one of kind; then for each certificate its length in four bytes and itself, after the name's length in one
-    /// and the name where there is one. `None` when it is too long.
+    /// Eight bytes of number, one of kind. Then how many certificates, or the name's length and the name, where the kind has
+    /// them; then for each certificate its length in four bytes and itself. `None` when it is too long.
     #[must_use]
     pub fn to_bytes(&self, number: u64) -> Option<Vec<u8>> {
         let mut bytes = number.to_be_bytes().to_vec();
         match self {
             Self::Chain(chain) => {
                 bytes.push(CHAIN);
+                bytes.push(u8::try_from(chain.len()).ok()?);
                 for certificate in chain {
                     push(&mut bytes, certificate)?;
                 }
@@ -64,12 +65,14 @@ impl Instruction {
         let (kind, mut rest) = bytes.split_first()?;
         match *kind {
             CHAIN => {
-                let mut chain = Vec::new();
-                while !rest.is_empty() {
-                    chain.push(pop(&mut rest)?);
+                let (count, more) = rest.split_first()?;
+                rest = more;
+                let count = usize::from(*count);
+                if !(1..=limit::CERTIFICATE_CHAIN_MAX).contains(&count) {
+                    return None;
                 }
-                let is_right = (1..=limit::CERTIFICATE_CHAIN_MAX).contains(&chain.len());
-                is_right.then_some(Self::Chain(chain))
+                let chain: Option<Vec<_>> = (0..count).map(|_| pop(&mut rest)).collect();
+                rest.is_empty().then_some(Self::Chain(chain?))
             }
             CHALLENGE => {
                 let (length, more) = rest.split_first()?;

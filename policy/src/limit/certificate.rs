@@ -11,9 +11,9 @@ pub const CERTIFICATE_CHAIN_MAX: usize = 6;
 /// One message about certificates between two of our processes, in bytes: a chain, a name, and what is around them.
 pub const CERTIFICATE_MESSAGE_BYTES_MAX: usize = CERTIFICATE_CHAIN_BYTES_MAX + 1024;
 /// From telling the server of a challenge or chain to its word that it is used. The server asks `sign` meanwhile.
-pub const CERTIFICATE_TAKEN_DEADLINE: Duration = Duration::from_secs(5);
+pub const CERTIFICATE_TAKEN_DEADLINE: Duration = Duration::from_secs(3);
 /// How often the server is told of a chain that it did not take, and the pause between.
-pub const CERTIFICATE_TOLD_MAX: u32 = 5;
+pub const CERTIFICATE_TOLD_MAX: u32 = 3;
 /// See [`CERTIFICATE_TOLD_MAX`].
 pub const CERTIFICATE_TOLD_PAUSE: Duration = Duration::from_secs(1);
 /// From asking `sign` for a request or a challenge's certificate to having it.

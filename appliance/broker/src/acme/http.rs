@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::client::conn::http1;
 use hyper::header::{HOST, HeaderValue, RETRY_AFTER};
-use hyper::{Request, Response, StatusCode, Uri};
+use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
 use tokio::time::timeout;
@@ -91,6 +91,8 @@ impl Authority {
         })?;
         connection.set_nodelay(true).unwrap_or_default();
         let stream = greet(connection, host, roots).await.ok_or(AcmeFault::Unreachable)?;
+        // What is signed is answered with a problem that the library reads; of a directory it would read anything.
+        let is_plain_get = request.method() == Method::GET;
         let garbage = |_hyper| AcmeFault::Garbage;
         let request = plain(request, host).ok_or(AcmeFault::Garbage)?;
         let mut builder = http1::Builder::new();
@@ -103,6 +105,9 @@ impl Authority {
             let answer = sender.send_request(request).await.map_err(garbage)?;
             self.note(&answer);
             let (parts, body) = answer.into_parts();
+            if is_plain_get {
+                refused(parts.status)?;
+            }
             let body = Limited::new(body, limit::ACME_ANSWER_BYTES_MAX).collect().await;
             let body = body.map_err(|_long| AcmeFault::Garbage)?.to_bytes();
             Ok(BytesResponse { parts, body: Box::new(body) })
@@ -124,6 +129,15 @@ impl Authority {
             let mut asked = self.retry_after.lock().unwrap_or_else(PoisonError::into_inner);
             *asked = Some(Duration::from_secs(seconds));
         }
+    }
+}
+
+fn refused(status: StatusCode) -> Result<(), AcmeFault> {
+    match status {
+        _ if status.is_success() => Ok(()),
+        StatusCode::TOO_MANY_REQUESTS => Err(AcmeFault::RateLimited),
+        _ if status.is_server_error() => Err(AcmeFault::Broken),
+        _ => Err(AcmeFault::Rejected),
     }
 }
 

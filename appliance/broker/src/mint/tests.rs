@@ -65,7 +65,9 @@ async fn minter(answer: Vec<u8>, is_kept: bool) -> Minter {
 }
 
 /// One request, head and body.
-async fn request_on(stream: &mut tokio_rustls::server::TlsStream<TcpStream>) -> Option<String> {
+async fn request_on(
+    stream: &mut tokio_rustls::server::TlsStream<tokio::net::TcpStream>,
+) -> Option<String> {
     let mut all = Vec::new();
     loop {
         let mut part = [0; 1_024];
