@@ -145,7 +145,7 @@ pub enum Event {
     CertificateIssued {
         /// From its first second to its last, in seconds.
         life_s: u32,
-        /// When it will be renewed, in seconds from now.
+        /// By when it will be renewed, in seconds from now.
         renew_in_s: u32,
         /// From the order to the certificate, in milliseconds.
         took_ms: u64,

@@ -162,7 +162,8 @@ impl SignChannels {
             let id = key.unwrap_or(KeyId::NONE);
             let said = channel.ask(id, Request::HELLO, &[], clock, limit::SIGN_START_DEADLINE);
             match said {
-                Err(SigningFault::Refused) if key.is_none() => {}
+                // Somebody is there, and has no such key: whoever wants it is told when it asks.
+                Err(SigningFault::Refused) => {}
                 said => {
                     let said = said.map_err(|_fault| RemoteKeyError)?;
                     let said = Hello::parse(&said).ok_or(RemoteKeyError)?;

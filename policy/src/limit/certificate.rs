@@ -18,6 +18,8 @@ pub const CERTIFICATE_TOLD_MAX: u32 = 3;
 pub const CERTIFICATE_TOLD_PAUSE: Duration = Duration::from_secs(1);
 /// From asking `sign` for a request or a challenge's certificate to having it.
 pub const ORDER_DEADLINE: Duration = Duration::from_secs(5);
+/// One answer of `sign`'s to an order, in bytes: a request with the longest names there may be.
+pub const ORDER_ANSWER_BYTES_MAX: usize = 4 * 1024;
 
 /// What a role keeps beyond its life, in bytes: an account and a chain, or two keys. The place is made this long and never grows.
 pub const KEPT_BYTES: usize = 64 * 1024;

@@ -217,7 +217,7 @@ pub const EVENTS: &[Shape] = &[
         by: &[Role::Broker],
         fields: &[
             number("life_s", u32::MAX as u64, "from its first second to its last, in seconds"),
-            number("renew_in_s", u32::MAX as u64, "when it will be renewed, in seconds from now"),
+            number("renew_in_s", u32::MAX as u64, "by when it is renewed, in seconds from now"),
             number("took_ms", u64::MAX, "from the order to the certificate, in milliseconds"),
         ],
     },

@@ -86,6 +86,8 @@ impl Acme {
                 let id = chain.id();
                 self.wait_for_renewal(id).await;
             }
+            // What was asked for before an earlier failure is over.
+            self.authority.take_retry_after();
             let began = self.clock.now();
             let done = Box::pin(self.renew()).await;
             let took = self.clock.now().saturating_sub(began);

@@ -61,7 +61,7 @@ impl Orders {
 
     /// The answer to question `number`; `None` when the channel is broken.
     async fn answer(&self, number: u64) -> Option<Vec<u8>> {
-        let mut buffer = [0; limit::SIGN_MESSAGE_BYTES_MAX + 1024];
+        let mut buffer = [0; limit::ORDER_ANSWER_BYTES_MAX];
         loop {
             let mut ready = self.channel.readable().await.ok()?;
             match recv(self.channel.get_ref().as_fd(), &mut buffer, RecvFlags::DONTWAIT) {
