@@ -10,7 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
-use rustls::sign::CertifiedKey;
+use rustls::sign::{CertifiedKey, SigningKey as _};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use ward_policy::audit::{Event, Finding};
@@ -154,6 +154,22 @@ fn certified(
     Ok(Arc::new(certified))
 }
 
+/// A challenge's certificate with its key. It has a critical extension that the library does not know, so it is not read: that the key
+/// stands in it is enough, since whoever looks at it believes nothing else of it.
+fn for_challenge(
+    certificate: CertificateDer<'static>,
+    key: KeyId,
+    sign: &SignChannels,
+) -> Result<Arc<CertifiedKey>, CertificateFault> {
+    let key = sign.key(key).map_err(|_silent| CertificateFault::NoKey)?;
+    let public_key = key.public_key().ok_or(CertificateFault::NoKey)?;
+    let mut parts = certificate.windows(public_key.len().max(1));
+    if !parts.any(|part| part == public_key.as_ref()) {
+        return Err(CertificateFault::Garbage);
+    }
+    Ok(Arc::new(CertifiedKey::new(vec![certificate], Arc::new(key))))
+}
+
 /// Goes by what the broker says, for as long as this process lives.
 struct Follower {
     certificates: Arc<Certificates>,
@@ -197,8 +213,8 @@ impl Follower {
                     self.log.record(&Event::CertificateSet { source: CertificateSource::Acme });
                 }
             }
-            Instruction::Challenge { name, certificate } => {
-                let certified = certified(vec![certificate], &self.sign)?;
+            Instruction::Challenge { name, key, certificate } => {
+                let certified = for_challenge(certificate, key, &self.sign)?;
                 self.certificates.change(|shown| {
                     shown.challenges.retain(|(known, _)| *known != name);
                     shown.challenges.push((name, certified));

@@ -105,29 +105,7 @@ impl Handed {
         let mut handed = Self::default();
         for argument in arguments {
             let (name, number) = argument.split_once('=').ok_or(HandedError::Argument)?;
-            if name == "target" {
-                let target = Target::from_name(number).ok_or(HandedError::Argument)?;
-                if handed.target.replace(target).is_some() {
-                    return Err(HandedError::Twice);
-                }
-                continue;
-            }
-            if name == "certificate" {
-                let source = CertificateSource::from_name(number).ok_or(HandedError::Argument)?;
-                if handed.certificate.replace(source).is_some() {
-                    return Err(HandedError::Twice);
-                }
-                continue;
-            }
-            if name == "launcher" {
-                let launcher = number.parse().map_err(|_number| HandedError::Argument)?;
-                if handed.launcher.replace(launcher).is_some() {
-                    return Err(HandedError::Twice);
-                }
-                continue;
-            }
-            if name == "workers" {
-                handed.workers = number.parse().map_err(|_number| HandedError::Argument)?;
+            if handed.take_word(name, number)? {
                 continue;
             }
             let number = number.parse().map_err(|_number| HandedError::Argument)?;
@@ -183,6 +161,28 @@ impl Handed {
             *slot = Some(descriptor);
         }
         Ok(handed)
+    }
+
+    /// Takes what is no descriptor; `false` when it must be one.
+    fn take_word(&mut self, name: &str, word: &str) -> Result<bool, HandedError> {
+        let number = || word.parse().map_err(|_number| HandedError::Argument);
+        let is_twice = match name {
+            "target" => {
+                let target = Target::from_name(word).ok_or(HandedError::Argument)?;
+                self.target.replace(target).is_some()
+            }
+            "certificate" => {
+                let source = CertificateSource::from_name(word).ok_or(HandedError::Argument)?;
+                self.certificate.replace(source).is_some()
+            }
+            "launcher" => self.launcher.replace(number()?).is_some(),
+            "workers" => {
+                self.workers = word.parse().map_err(|_number| HandedError::Argument)?;
+                false
+            }
+            _ => return Ok(false),
+        };
+        if is_twice { Err(HandedError::Twice) } else { Ok(true) }
     }
 }
 

@@ -8,6 +8,7 @@ use ward_policy::fault::CertificateFault;
 use ward_policy::limit;
 
 use crate::order::is_name;
+use crate::signing::KeyId;
 
 /// What the broker says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub enum Instruction {
     Challenge {
         /// Which name.
         name: String,
+        /// The key of the certificate. It cannot be read out of one with a critical extension that no library knows.
+        key: KeyId,
         /// The certificate for it.
         certificate: CertificateDer<'static>,
     },
@@ -30,7 +33,7 @@ const CHALLENGE: u8 = 2;
 const NO_CHALLENGE: u8 = 3;
 
 impl Instruction {
-    /// Eight bytes of number, one of kind. Then how many certificates, or the name's length and the name, where the kind has
+    /// Eight bytes of number, one of kind. Then how many certificates, or the key's id, the name's length and the name, where the kind has
     /// them; then for each certificate its length in four bytes and itself. `None` when it is too long.
     #[must_use]
     pub fn to_bytes(&self, number: u64) -> Option<Vec<u8>> {
@@ -43,8 +46,9 @@ impl Instruction {
                     push(&mut bytes, certificate)?;
                 }
             }
-            Self::Challenge { name, certificate } => {
+            Self::Challenge { name, key, certificate } => {
                 bytes.push(CHALLENGE);
+                bytes.extend_from_slice(&key.0);
                 bytes.push(u8::try_from(name.len()).ok()?);
                 bytes.extend_from_slice(name.as_bytes());
                 push(&mut bytes, certificate)?;
@@ -75,13 +79,14 @@ impl Instruction {
                 rest.is_empty().then_some(Self::Chain(chain?))
             }
             CHALLENGE => {
-                let (length, more) = rest.split_first()?;
+                let (key, more) = rest.split_first_chunk::<8>()?;
+                let (length, more) = more.split_first()?;
                 let (name, more) = more.split_at_checked(usize::from(*length))?;
                 rest = more;
                 let name = std::str::from_utf8(name).ok().filter(|name| is_name(name))?;
                 let certificate = pop(&mut rest)?;
-                let name = name.to_owned();
-                rest.is_empty().then_some(Self::Challenge { name, certificate })
+                let (name, key) = (name.to_owned(), KeyId(*key));
+                rest.is_empty().then_some(Self::Challenge { name, key, certificate })
             }
             NO_CHALLENGE if rest.is_empty() => Some(Self::NoChallenge),
             _ => None,
@@ -156,7 +161,7 @@ mod tests {
         let name = "media.example.com".to_owned();
         for instruction in [
             Instruction::Chain(vec![certificate(900), certificate(1)]),
-            Instruction::Challenge { name, certificate: certificate(400) },
+            Instruction::Challenge { name, key: KeyId([3; 8]), certificate: certificate(400) },
             Instruction::NoChallenge,
         ] {
             let bytes = instruction.to_bytes(7).unwrap();

@@ -12,9 +12,9 @@ use crate::signing::KeyId;
 /// What the broker says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Order {
-    /// A new key, and a request for a certificate for it (RFC 2986): the answer is a [`Request`].
+    /// A new key, and a request for a certificate for it (RFC 2986): the answer is [`Made`].
     Request,
-    /// A certificate that shows an authority that a name is ours (RFC 8737): the answer is the certificate in DER.
+    /// A certificate that shows an authority that a name is ours (RFC 8737): the answer is [`Made`] too.
     Challenge {
         /// SHA-256 of what the authority expects (RFC 8737 §3).
         digest: [u8; 32],
@@ -25,12 +25,12 @@ pub enum Order {
     Keep(KeyId),
 }
 
-/// What `sign` answers to [`Order::Request`].
+/// What `sign` made: a request, or a challenge's certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Request {
-    /// The new key.
+pub struct Made {
+    /// The key that it is for.
     pub key: KeyId,
-    /// The request in DER.
+    /// Itself in DER.
     pub der: Vec<u8>,
 }
 
@@ -77,8 +77,8 @@ impl Order {
     }
 }
 
-impl Request {
-    /// The key's id, then the request.
+impl Made {
+    /// The key's id, then the rest.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         [&self.key.0[..], &self.der].concat()
@@ -133,9 +133,9 @@ mod tests {
         ] {
             assert_eq!(Order::parse(wrong), None, "{wrong:?}");
         }
-        let request = Request { key: KeyId([9; 8]), der: vec![0x30] };
-        assert_eq!(Request::parse(&request.to_bytes()), Some(request));
-        assert_eq!(Request::parse(&[0; 8]), None);
+        let made = Made { key: KeyId([9; 8]), der: vec![0x30] };
+        assert_eq!(Made::parse(&made.to_bytes()), Some(made));
+        assert_eq!(Made::parse(&[0; 8]), None);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair, Publ
 use rustls::sign::SigningKey;
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use ward_edge::kept::{Kept, KeptError};
-use ward_edge::order::{KEPT, Order, Request, is_name};
+use ward_edge::order::{KEPT, Made, Order, is_name};
 use ward_edge::signing::{Hello, KeyId, schemes};
 use ward_edge::start::StartError;
 use ward_edge::tls::provider;
@@ -39,12 +39,12 @@ impl Key {
 
 /// A key that was made here, in the form in which it is kept.
 #[derive(Clone)]
-struct Made {
+struct OwnKey {
     key: Key,
     der: Arc<Secret<Vec<u8>>>,
 }
 
-impl Made {
+impl OwnKey {
     fn new(der: Vec<u8>) -> Option<Self> {
         let der = Secret::new(der);
         let pkcs8 = PrivatePkcs8KeyDer::from(der.expose().clone());
@@ -73,11 +73,11 @@ struct Workshop {
 
 struct MadeKeys {
     /// For challenges, for as long as this process lives: worth nothing to anyone else.
-    challenge: Made,
+    challenge: OwnKey,
     /// The newest last; the one before it may still be in use.
-    certificate: Vec<Made>,
+    certificate: Vec<OwnKey>,
     /// The one that was ordered last, until its certificate is there.
-    next: Option<Made>,
+    next: Option<OwnKey>,
 }
 
 /// The key in use and the one before it.
@@ -142,7 +142,7 @@ impl Workshop {
         let mut parameters = CertificateParams::new(self.names.clone()).ok()?;
         parameters.distinguished_name = DistinguishedName::new();
         let request = parameters.serialize_request(&next.pair()?).ok()?;
-        let answer = Request { key: next.key.id, der: request.der().to_vec() }.to_bytes();
+        let answer = Made { key: next.key.id, der: request.der().to_vec() }.to_bytes();
         self.made.write().unwrap_or_else(PoisonError::into_inner).next = Some(next);
         Some(answer)
     }
@@ -152,8 +152,10 @@ impl Workshop {
         let mut parameters = CertificateParams::new(vec![known.clone()]).ok()?;
         parameters.distinguished_name = DistinguishedName::new();
         parameters.custom_extensions = vec![CustomExtension::new_acme_identifier(digest)];
-        let pair = self.made.read().unwrap_or_else(PoisonError::into_inner).challenge.pair()?;
-        Some(parameters.self_signed(&pair).ok()?.der().to_vec())
+        let made = self.made.read().unwrap_or_else(PoisonError::into_inner);
+        let certificate = parameters.self_signed(&made.challenge.pair()?).ok()?;
+        let (key, der) = (made.challenge.key.id, certificate.der().to_vec());
+        Some(Made { key, der }.to_bytes())
     }
 
     fn keep(&self, id: KeyId) -> Option<Vec<u8>> {
@@ -171,15 +173,15 @@ impl Workshop {
 }
 
 /// A new key on P-256: what every telephone network takes, and quick to sign with.
-fn make() -> Option<Made> {
+fn make() -> Option<OwnKey> {
     let pair = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).ok()?;
-    let made = Made::new(pair.serialize_der())?;
+    let made = OwnKey::new(pair.serialize_der())?;
     debug_assert_eq!(made.key.id, KeyId::of(&pair.subject_public_key_info()), "one key");
     Some(made)
 }
 
 /// Two bytes of length, then the key, for each.
-fn write(keys: &[Made]) -> Secret<Vec<u8>> {
+fn write(keys: &[OwnKey]) -> Secret<Vec<u8>> {
     let mut record = Secret::new(Vec::with_capacity(limit::KEPT_BYTES));
     for made in keys {
         let der = made.der.expose();
@@ -190,13 +192,13 @@ fn write(keys: &[Made]) -> Secret<Vec<u8>> {
     record
 }
 
-fn read(mut record: &[u8]) -> Option<Vec<Made>> {
+fn read(mut record: &[u8]) -> Option<Vec<OwnKey>> {
     let mut keys = Vec::new();
     while !record.is_empty() {
         let (length, rest) = record.split_first_chunk::<2>()?;
         let (der, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
         record = rest;
-        keys.push(Made::new(der.to_vec())?);
+        keys.push(OwnKey::new(der.to_vec())?);
     }
     Some(keys)
 }
@@ -222,8 +224,8 @@ mod tests {
         Keys::for_names(names, kept)
     }
 
-    fn request(keys: &Keys) -> Request {
-        Request::parse(&keys.fill(&Order::Request).unwrap()).unwrap()
+    fn request(keys: &Keys) -> Made {
+        Made::parse(&keys.fill(&Order::Request).unwrap()).unwrap()
     }
 
     fn has(bytes: &[u8], part: &[u8]) -> bool {
@@ -248,7 +250,10 @@ mod tests {
     fn a_challenge_is_for_a_name_of_ours_alone() {
         let (keys, _) = keys(&place(), NAMES).unwrap();
         let order = |name: &str| Order::Challenge { digest: [0xd1; 32], name: name.to_owned() };
-        let certificate = keys.fill(&order("voice.example.com")).unwrap();
+        let made = Made::parse(&keys.fill(&order("voice.example.com")).unwrap()).unwrap();
+        let spki = keys.find(made.key).unwrap().key.public_key().unwrap().to_vec();
+        let certificate = made.der;
+        assert!(has(&certificate, &spki), "with the key that it is said to have");
         // id-pe-acmeIdentifier, critical, with the digest as an octet string in it (RFC 8737 §3).
         let oid = [0x06, 0x08, 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x01, 0x1f, 0x01, 0x01, 0xff];
         assert!(has(&certificate, &oid));

@@ -103,9 +103,9 @@ impl Acme {
             let authorization = challenge.key_authorization();
             let digest = authorization.digest();
             let digest = digest.as_ref().try_into().map_err(|_length| AcmeFault::Garbage)?;
-            let certificate = self.orders.challenge(digest, &name).await?;
-            let certificate = CertificateDer::from(certificate);
-            self.servers.answer(Instruction::Challenge { name, certificate }).await?;
+            let made = self.orders.challenge(digest, &name).await?;
+            let (key, certificate) = (made.key, CertificateDer::from(made.der));
+            self.servers.answer(Instruction::Challenge { name, key, certificate }).await?;
             // Only now does the server answer whoever looks.
             challenge.set_ready().await.map_err(checked)?;
         }

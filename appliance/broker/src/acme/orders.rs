@@ -10,7 +10,7 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::timeout;
-use ward_edge::order::{DEADLINE, KEPT, Order, Request};
+use ward_edge::order::{DEADLINE, KEPT, Made, Order};
 use ward_edge::signing::KeyId;
 use ward_policy::fault::AcmeFault;
 use ward_policy::limit;
@@ -29,18 +29,15 @@ impl Orders {
     }
 
     /// A new key, and a request for a certificate for it.
-    pub(super) async fn request(&self) -> Result<Request, AcmeFault> {
+    pub(super) async fn request(&self) -> Result<Made, AcmeFault> {
         let answer = self.ask(&Order::Request).await?;
-        Request::parse(&answer).ok_or(AcmeFault::SignSilent)
+        Made::parse(&answer).ok_or(AcmeFault::SignSilent)
     }
 
-    /// A challenge's certificate in DER.
-    pub(super) async fn challenge(
-        &self,
-        digest: [u8; 32],
-        name: &str,
-    ) -> Result<Vec<u8>, AcmeFault> {
-        self.ask(&Order::Challenge { digest, name: name.to_owned() }).await
+    /// A challenge's certificate.
+    pub(super) async fn challenge(&self, digest: [u8; 32], name: &str) -> Result<Made, AcmeFault> {
+        let answer = self.ask(&Order::Challenge { digest, name: name.to_owned() }).await?;
+        Made::parse(&answer).ok_or(AcmeFault::SignSilent)
     }
 
     /// Has the key kept.
