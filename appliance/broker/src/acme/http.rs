@@ -161,7 +161,7 @@ impl HttpClient for Authority {
         &self,
         request: Request<BodyWrapper<Bytes>>,
     ) -> Pin<Box<dyn Future<Output = Result<BytesResponse, Error>> + Send>> {
-        let asking = self.clone().ask(request);
+        let asking = Box::pin(self.clone().ask(request));
         Box::pin(async move {
             let mut outcome = Err(AcmeFault::Late);
             // What is signed with the account's key passes through the stack.
