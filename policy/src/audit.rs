@@ -7,11 +7,12 @@
 pub(crate) use render::{Fields, GAP_REASON};
 
 use crate::cell::{Layer, Outcome, Target};
+use crate::certificate::CertificateSource;
 use crate::count::Counts;
 use crate::credential::CredentialKind;
 use crate::fault::{
-    CallEnd, ConnectionEnd, DialFault, LineFault, Refusal, ServiceFault, SigningFault, SinkFault,
-    SourceFault, VendorEnd,
+    AcmeFault, CallEnd, CertificateFault, ConnectionEnd, DialFault, LineFault, Refusal,
+    ServiceFault, SigningFault, SinkFault, SourceFault, VendorEnd,
 };
 use crate::ledger::Ledger;
 use crate::proof::{Proof, TicketPlace};
@@ -127,6 +128,41 @@ pub enum Event {
     SigningFailed {
         /// Why.
         reason: SigningFault,
+    },
+    /// The server shows a certificate from now on. Connections that are there already keep theirs.
+    CertificateSet {
+        /// Where it came from.
+        source: CertificateSource,
+    },
+    /// The server does not use a certificate that the broker gave it; what it had stays.
+    CertificateRefused {
+        /// Why.
+        reason: CertificateFault,
+    },
+    /// The server answers an authority that checks a name. Only then is the authority told.
+    ChallengeSet,
+    /// The broker has an account at the authority that it had not before.
+    AcmeAccountMade,
+    /// The authority issued a certificate.
+    CertificateIssued {
+        /// From its first second to its last, in seconds.
+        life_s: u32,
+        /// By when it will be renewed, in seconds from now.
+        renew_in_s: u32,
+        /// From the order to the certificate, in milliseconds.
+        took_ms: u64,
+    },
+    /// There is no new certificate; the old one, if there is one, stays.
+    CertificateFailed {
+        /// Why.
+        reason: AcmeFault,
+        /// When it will be tried again, in seconds from now.
+        retry_in_s: u32,
+    },
+    /// The authority said when the certificate should be renewed (RFC 9773).
+    RenewalAdvised {
+        /// When it will be, in seconds from now.
+        renew_in_s: u32,
     },
     /// A request was refused.
     Refused {
@@ -399,11 +435,24 @@ pub enum Finding {
     StaticHosts,
     /// The kernel has no `memfd_secret`: keys and tokens lie in memory that root can read.
     SecretsOnlyLocked,
+    /// A certificate of a development CA, which no telephone network trusts.
+    DevelopmentCa,
+    /// Account, key and certificate are kept nowhere: every restart of the machine asks for new ones, and authorities limit that.
+    AcmeNotKept,
+    /// What was kept of an account, a key or a certificate cannot be opened, and is made anew.
+    AcmeKeptUnreadable,
 }
 
 impl Finding {
     /// Every finding.
-    pub const ALL: [Self; 3] = [Self::PlainHttp, Self::StaticHosts, Self::SecretsOnlyLocked];
+    pub const ALL: [Self; 6] = [
+        Self::PlainHttp,
+        Self::StaticHosts,
+        Self::SecretsOnlyLocked,
+        Self::DevelopmentCa,
+        Self::AcmeNotKept,
+        Self::AcmeKeptUnreadable,
+    ];
 
     /// The stable code in log lines and reports.
     #[must_use]
@@ -412,6 +461,9 @@ impl Finding {
             Self::PlainHttp => "plain_http",
             Self::StaticHosts => "static_hosts",
             Self::SecretsOnlyLocked => "secrets_only_locked",
+            Self::DevelopmentCa => "development_ca",
+            Self::AcmeNotKept => "acme_not_kept",
+            Self::AcmeKeptUnreadable => "acme_kept_unreadable",
         }
     }
 }
@@ -451,6 +503,13 @@ impl Event {
             Self::AcceptFailed { .. } => "accept_failed",
             Self::ConnectionEnded { .. } => "connection_ended",
             Self::SigningFailed { .. } => "signing_failed",
+            Self::CertificateSet { .. } => "certificate_set",
+            Self::CertificateRefused { .. } => "certificate_refused",
+            Self::ChallengeSet => "challenge_set",
+            Self::AcmeAccountMade => "acme_account_made",
+            Self::CertificateIssued { .. } => "certificate_issued",
+            Self::CertificateFailed { .. } => "certificate_failed",
+            Self::RenewalAdvised { .. } => "renewal_advised",
             Self::Refused { .. } => "refused",
             Self::UpgradeUnsigned { .. } => "upgrade_unsigned",
             Self::WebhookAnswered { .. } => "webhook_answered",

@@ -15,17 +15,23 @@ pub enum CredentialKind {
     HandshakeValues,
     /// Twilio's auth token.
     AuthToken,
+    /// The account at the authority that issues certificates, and its key: the broker's.
+    AcmeAccount,
+    /// The certificate that the authority issued; its key is a [`Self::TlsKey`].
+    Certificate,
 }
 
 impl CredentialKind {
     /// Every kind.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::VendorKey,
         Self::SourceSession,
         Self::VendorToken,
         Self::TlsKey,
         Self::HandshakeValues,
         Self::AuthToken,
+        Self::AcmeAccount,
+        Self::Certificate,
     ];
 
     /// The word in a log line.
@@ -38,6 +44,8 @@ impl CredentialKind {
             Self::TlsKey => "tls-key",
             Self::HandshakeValues => "handshake-values",
             Self::AuthToken => "auth-token",
+            Self::AcmeAccount => "acme-account",
+            Self::Certificate => "certificate",
         }
     }
 }

@@ -392,6 +392,52 @@ reasons! {
 }
 
 reasons! {
+    /// Why there is no new certificate.
+    AcmeFault {
+        /// The registry does not let the authority be asked.
+        Registry = "acme_registry", Operator;
+        /// The authority sent us to a host that its entry does not have.
+        Host = "acme_host", Operator;
+        /// Nobody took the connection, or its TLS could not be accepted.
+        Unreachable = "acme_unreachable", Host;
+        /// It took too long.
+        Late = "acme_late", Host;
+        /// What was answered is no answer, or too long.
+        Garbage = "acme_garbage", Host;
+        /// The authority failed itself: 5xx.
+        Broken = "acme_broken", Host;
+        /// The authority wants no more from us for a while.
+        RateLimited = "acme_rate_limited", Operator;
+        /// Numbers that are to be used once were not taken, several times in a row.
+        BadNonce = "acme_bad_nonce", Host;
+        /// The authority does not know our account any more, or has revoked it.
+        Account = "acme_account", Operator;
+        /// The authority could not see that the names are ours.
+        Validation = "acme_validation", Operator;
+        /// The authority has no way to check that we can go: TLS-ALPN-01 is not offered.
+        NotOffered = "acme_not_offered", Operator;
+        /// The authority refused for another reason.
+        Rejected = "acme_rejected", Operator;
+        /// What the authority issued is not for our names or our key, or not for now.
+        Unfit = "acme_unfit", Host;
+        /// `sign` did not make what it was asked for.
+        SignSilent = "acme_sign_silent", Host;
+        /// The server did not say that it uses what it was given.
+        NotTaken = "acme_not_taken", Host;
+    }
+}
+
+reasons! {
+    /// Why a server does not use a certificate that the broker gave it.
+    CertificateFault {
+        /// It cannot be read.
+        Garbage = "certificate_garbage", Bug;
+        /// `sign` does not have its key, or did not say so.
+        NoKey = "certificate_no_key", Host;
+    }
+}
+
+reasons! {
     /// Why a line of a role's log is not by the book. Our own renderer never writes one: a role that
     /// does is broken or taken over.
     LineFault {

@@ -21,6 +21,8 @@ pub mod data_class;
 pub mod service;
 pub mod connector;
 pub mod log_sink;
+pub mod tls;
+pub mod certificate;
 pub mod ledger;
 pub mod vendor_id;
 #[cfg(feature = "vendors")]

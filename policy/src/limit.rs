@@ -4,6 +4,7 @@
 //! has read this file knows how much memory, time and patience one peer can cost. It never decides what
 //! happens at a limit.
 
+mod certificate;
 mod conversation;
 mod credential;
 mod log_sink;
@@ -11,6 +12,7 @@ mod ticket;
 
 use std::time::Duration;
 
+pub use certificate::*;
 pub use conversation::*;
 pub use credential::*;
 pub use log_sink::*;

@@ -269,6 +269,10 @@ fn reason(event: &Event) -> Option<&'static str> {
         Some(reason.code())
     } else if let Event::SigningFailed { reason } = event {
         Some(reason.code())
+    } else if let Event::CertificateRefused { reason } = event {
+        Some(reason.code())
+    } else if let Event::CertificateFailed { reason, .. } = event {
+        Some(reason.code())
     } else if let Event::CallEnded { reason, .. } = event {
         Some(reason.code())
     } else if let Event::VendorRefused { reason, .. } | Event::VendorFailed { reason, .. } = event {

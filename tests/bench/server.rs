@@ -265,7 +265,9 @@ impl Bench {
             identity: Some(Identity {
                 chain: read("chain.pem")?,
                 key: ward_policy::phi::Secret::new(read("key.pem")?),
+                source: ward_policy::certificate::CertificateSource::Files,
             }),
+            acme: None,
             followed,
             vendors: Some(vendors),
         };

@@ -40,7 +40,7 @@ fn follows(line: &str, place: &mut Option<(String, u64, String)>) -> bool {
 
 /// Whether a line is the event: one of the server's own, unless it is one that others alone write.
 fn is_of(line: &Value, event: &str) -> bool {
-    const OF_OTHERS: [&str; 17] = [
+    const OF_OTHERS: [&str; 21] = [
         "sink_connected",
         "sink_failed",
         "log_gap",
@@ -58,6 +58,10 @@ fn is_of(line: &Value, event: &str) -> bool {
         "credential_expired",
         "credential_live",
         "credentials_listed",
+        "acme_account_made",
+        "certificate_issued",
+        "certificate_failed",
+        "renewal_advised",
     ];
     let is_servers = line["role"].as_str().is_none_or(|role| ["media", "twiml"].contains(&role));
     line["event"] == event && (is_servers || OF_OTHERS.contains(&event))

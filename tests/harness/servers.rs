@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
+use ward::acme::Acme;
 use ward::development_ca::{DevelopmentCa, Identity};
 use ward::launch::{Plan, Server, launch, listen};
 use ward::settings::AllSettings;
@@ -103,7 +104,9 @@ pub fn settings(more: &str) -> AllSettings {
     AllSettings::from_document(&document)
 }
 
-fn listen_once() -> Vec<TcpListener> {
+/// One listener on a free port of loopback.
+#[must_use]
+pub fn listen_once() -> Vec<TcpListener> {
     listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), 1).unwrap()
 }
 
@@ -127,6 +130,7 @@ fn plan(
         listeners,
         settings,
         identity: Some(identity),
+        acme: None,
         followed,
         vendors: (role == Role::Media).then(Vendors::built_in),
     }
@@ -208,9 +212,53 @@ impl Running {
         let all = settings("");
         let followed = all.followed(Role::Twiml).unwrap();
         let mut plan = plan(Role::Twiml, &all, listeners, identity, followed);
-        plan.vendors = vendors.for_the_log().unwrap();
+        plan.vendors = vendors.infrastructure_alone(false).unwrap();
         let (server, log) = launch(plan).unwrap();
         Self { role: Role::Twiml, port, logs: Logs::of_server(log), key, server }.begun()
+    }
+
+    /// A server that shows `identity`.
+    #[must_use]
+    pub fn showing(role: Role, identity: Identity) -> Self {
+        let listeners = listen_once();
+        let port = listeners[0].local_addr().unwrap().port();
+        let all = settings("");
+        let followed = all.followed(role).unwrap();
+        let key = identity.key.expose().clone();
+        let plan = plan(role, &all, listeners, identity, followed);
+        let (server, log) = launch(plan).unwrap();
+        Self { role, port, logs: Logs::of_server(log), key, server }.begun()
+    }
+
+    /// The exit status of a server that is to refuse `identity`.
+    #[must_use]
+    pub fn status_showing(role: Role, identity: Identity) -> Option<i32> {
+        let all = settings("");
+        let followed = all.followed(role).unwrap();
+        let (mut server, _log) =
+            launch(plan(role, &all, listen_once(), identity, followed)).unwrap();
+        server.exit_status()
+    }
+
+    /// A server whose certificates an authority issues, on a port that it is told.
+    ///
+    /// `begun` is not waited for: it has no certificate yet.
+    #[must_use]
+    pub fn certified(
+        role: Role,
+        listeners: Vec<TcpListener>,
+        vendors: Vendors,
+        acme: Acme,
+    ) -> Self {
+        let port = listeners[0].local_addr().unwrap().port();
+        let all = settings("");
+        let followed = all.followed(role).unwrap();
+        let mut plan = plan(role, &all, listeners, identity(), followed);
+        plan.identity = None;
+        plan.acme = Some(acme);
+        plan.vendors = Some(vendors);
+        let (server, log) = launch(plan).unwrap();
+        Self { role, port, logs: Logs::of_server(log), key: String::new(), server }
     }
 
     fn begun(self) -> Self {

@@ -41,6 +41,7 @@ struct State {
     keys: Mutex<Vec<String>>,
     minted: Mutex<Vec<String>>,
     refused: Mutex<usize>,
+    port: Mutex<u16>,
 }
 
 /// A connection that a stand-in has taken.
@@ -59,8 +60,15 @@ impl Vendor {
         Self::begin(host, address, Some(key.to_owned()))
     }
 
+    /// Its port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        *self.0.port.lock().unwrap()
+    }
+
     fn begin(host: &str, address: &str, minting: Option<String>) -> Self {
         let listener = TcpListener::bind(address).unwrap();
+        let port = listener.local_addr().unwrap().port();
         let identity = identity_of(host);
         let chain = CertificateDer::pem_slice_iter(identity.chain.as_bytes());
         let chain: Vec<_> = chain.map(Result::unwrap).collect();
@@ -76,6 +84,7 @@ impl Vendor {
         let keys = Mutex::new(minting.into_iter().collect());
         let (vendor, config) =
             (Self(Arc::new(State { is_minting, keys, ..State::default() })), Arc::new(config));
+        *vendor.0.port.lock().unwrap() = port;
         let noted = vendor.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {

@@ -186,6 +186,40 @@ impl Stream {
         stream
     }
 
+    /// Call `number` over a connection that is there already: upgrades, sends `connected` and `start`.
+    #[must_use]
+    pub fn over(mut wire: Wire, number: u64) -> Self {
+        wire.send(upgrade_request("/rtm/voice", &[]).as_bytes());
+        let head = wire.receive_head();
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        let mut stream = Self { wire, received: Vec::new(), number };
+        stream.send(&connected());
+        stream.send(&start());
+        stream
+    }
+
+    /// How long a read waits.
+    pub fn set_patience(&self, patience: Duration) {
+        self.wire.set_patience(patience);
+    }
+
+    /// The next frame if it comes within the patience that was set: `Some(None)` at the end of the connection.
+    pub fn try_next_frame(&mut self) -> Option<Option<(u8, Vec<u8>)>> {
+        loop {
+            if let Some((head, length)) = frame_at(&self.received) {
+                let opcode = self.received[0] & 0x0F;
+                let body = self.received[head..head + length].to_vec();
+                self.received.drain(..head + length);
+                return Some(Some((opcode, body)));
+            }
+            let bytes = self.wire.receive()?;
+            if bytes.is_empty() {
+                return Some(None);
+            }
+            self.received.extend(bytes);
+        }
+    }
+
     /// The same for a call of its own: `number` stands at the end of its SIDs.
     #[must_use]
     pub fn named(server: &Running, number: u64) -> Self {

@@ -20,7 +20,7 @@ use ward_policy::vendor::{
 use ward_policy::vendor_id::VendorId;
 
 use crate::dial::Dialler;
-use crate::inventory::Given;
+use crate::inventory::{Given, Issued};
 use crate::keys::Keys;
 use crate::live::Term;
 use crate::mint::{Asked, Minted, mint};
@@ -46,6 +46,7 @@ pub(crate) struct Answering {
     pub(crate) keys: Keys,
     pub(crate) sources: Sources,
     pub(crate) given: Given,
+    pub(crate) issued: Issued,
     pub(crate) log: Log,
     pub(crate) clock: Clock,
 }
@@ -112,6 +113,11 @@ pub(crate) fn unix_s() -> u64 {
     since.map_or(0, |since| since.as_secs())
 }
 
+/// The day (UTC) of a second since 1970-01-01.
+pub(crate) fn day_of(at_s: u64) -> Date {
+    Date::from_days(i64::try_from(at_s / DAY_S).unwrap_or(i64::MAX))
+}
+
 impl Answering {
     pub(crate) async fn answer(
         &self,
@@ -120,7 +126,7 @@ impl Answering {
         class: DataClass,
     ) -> Result<Answered, DialFault> {
         let now_s = unix_s();
-        let today = Date::from_days(i64::try_from(now_s / DAY_S).unwrap_or(i64::MAX));
+        let today = day_of(now_s);
         let approved = self.approved(asker, vendor, class, today)?;
         let entry = approved.entry();
         let host = entry.host(Purpose::Data).ok_or(DialFault::NoHost)?;
@@ -260,7 +266,7 @@ fn term(approved: &Approved<'_>, now_s: u64) -> Term {
         0 => limit::CALL_DURATION_MAX,
         seconds => Duration::from_secs(seconds),
     };
-    let today = Date::from_days(i64::try_from(now_s / DAY_S).unwrap_or(i64::MAX));
+    let today = day_of(now_s);
     let left_today = DAY_S.saturating_sub(now_s % DAY_S);
     let left = approved.until().map(|until| {
         let days = u64::try_from(today.days_until(until)).unwrap_or(0);

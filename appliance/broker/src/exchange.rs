@@ -1,11 +1,14 @@
 //! One request and its answer, over HTTP/1.1 and a connection of its own: what the broker says itself, to whoever mints
-//! tokens or keeps keys.
+//! tokens, keeps keys or issues certificates.
 //!
 //! It follows no redirect and keeps no connection. What a library copies lies in blocks that the allocator wipes, and all
 //! of them are freed when the answer is there.
 
+use std::error::Error;
+
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Body;
 use hyper::client::conn::http1;
 use hyper::header::{HeaderMap, HeaderValue};
 use hyper::{Request, StatusCode};
@@ -27,7 +30,9 @@ use crate::dial::Dialler;
 pub(crate) enum NoAnswer {
     /// Nobody could be dialled.
     Dial(DialFault),
-    /// TLS or HTTP failed, or the connection ended.
+    /// Its certificate or its TLS could not be accepted.
+    Tls,
+    /// HTTP failed, or the connection ended.
     Broken,
     /// The body is longer than it may be.
     Long,
@@ -39,6 +44,14 @@ pub(crate) struct Answer {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
+
+/// The body of a request: what a library that makes requests makes, or our own.
+pub(crate) trait Asking:
+    Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + 'static
+{
+}
+
+impl<B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + 'static> Asking for B {}
 
 /// How much of an answer is taken.
 #[derive(Debug, Clone, Copy)]
@@ -69,27 +82,19 @@ pub(crate) fn secret_field(prefix: &[u8], secret: &[u8]) -> Option<HeaderValue> 
     Some(field)
 }
 
-/// The host as a request names it.
-pub(crate) fn authority(host: &Host) -> String {
-    match host.port {
-        443 => host.name.clone(),
-        port => format!("{}:{port}", host.name),
-    }
-}
-
 /// Dials `host`, greets it by TLS with `roots_pem`, and asks.
-pub(crate) async fn ask(
+pub(crate) async fn ask<B: Asking>(
     dialler: &Dialler,
     host: &Host,
     roots_pem: &str,
-    request: Request<Full<Bytes>>,
+    request: Request<B>,
     limits: Limits,
 ) -> Result<Answer, NoAnswer> {
     let connection = dialler.dial(host).await.map_err(NoAnswer::Dial)?;
-    let config = client_config(roots_pem).ok_or(NoAnswer::Broken)?;
-    let name = ServerName::try_from(host.name.clone()).map_err(|_name| NoAnswer::Broken)?;
+    let config = client_config(roots_pem).ok_or(NoAnswer::Tls)?;
+    let name = ServerName::try_from(host.name.clone()).map_err(|_name| NoAnswer::Tls)?;
     let connecting = TlsConnector::from(config).connect(name, plain(connection));
-    let stream = connecting.await.map_err(|_tls| NoAnswer::Broken)?;
+    let stream = connecting.await.map_err(|_tls| NoAnswer::Tls)?;
     exchange(stream, request, limits).await
 }
 
@@ -111,9 +116,9 @@ fn plain(connection: TcpStream) -> Tcp {
     Tcp::new(connection)
 }
 
-async fn exchange(
+async fn exchange<B: Asking>(
     stream: impl AsyncRead + AsyncWrite + Unpin,
-    request: Request<Full<Bytes>>,
+    request: Request<B>,
     limits: Limits,
 ) -> Result<Answer, NoAnswer> {
     #[cfg(negative_control)]

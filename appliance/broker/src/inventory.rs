@@ -1,4 +1,5 @@
-//! The list of every live credential of the broker: keys, what it is logged in with, and tokens that it has given away.
+//! The list of every live credential of the broker: keys, what it is logged in with, tokens that it has given
+//! away, and what an authority has given it.
 //!
 //! It lists names and times, never a value. Tokens are not kept, so they are counted by when they end.
 
@@ -12,9 +13,10 @@ use ward_edge::wiped::wiped_now;
 use ward_policy::audit::Event;
 use ward_policy::credential::CredentialKind;
 use ward_policy::limit;
+use ward_policy::redact::Pseudonym;
 use ward_policy::vendor_id::VendorId;
 
-use crate::answer::Answering;
+use crate::answer::{Answering, unix_s};
 
 /// Tokens that were given away: for each vendor and second in which some end, how many, and when the first was given.
 #[derive(Debug, Default)]
@@ -56,6 +58,45 @@ impl Given {
     }
 }
 
+/// What an authority has given: the account, and the certificate in use.
+#[derive(Debug, Default)]
+pub(crate) struct Issued(Mutex<BTreeMap<CredentialKind, One>>);
+
+/// One of them. Times are seconds since 1970, since a certificate has its own from its authority.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct One {
+    pub(crate) name: Option<Pseudonym>,
+    pub(crate) from: VendorId,
+    pub(crate) since_s: u64,
+    pub(crate) until_s: Option<u64>,
+}
+
+impl Issued {
+    /// Notes what there is of a kind from now on; `None` when there is none any more.
+    pub(crate) fn note(&self, class: CredentialKind, one: Option<One>) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match one {
+            Some(one) => all.insert(class, one),
+            None => all.remove(&class),
+        };
+    }
+
+    /// What is good at `now_s`.
+    fn live(&self, now_s: u64) -> Vec<Event> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let good = all.iter().filter(|(_, one)| one.until_s.is_none_or(|until_s| until_s > now_s));
+        let live = good.map(|(class, one)| Event::CredentialLive {
+            credential: one.name,
+            class: *class,
+            audience: Some(one.from),
+            count: 1,
+            issued_ago_s: now_s.saturating_sub(one.since_s),
+            expires_in_s: one.until_s.map(|until_s| until_s.saturating_sub(now_s)),
+        });
+        live.collect()
+    }
+}
+
 /// Lists them once every key has been asked for, and every hour after.
 pub(crate) async fn keep(answering: &Answering) -> Infallible {
     // A source that hangs is no reason to say nothing.
@@ -70,6 +111,7 @@ pub(crate) async fn keep(answering: &Answering) -> Infallible {
 fn list(answering: &Answering) {
     let now = answering.clock.now();
     let mut lines = answering.given.live(now);
+    lines.extend(answering.issued.live(unix_s()));
     let one = |credential, class, audience, since: Duration, until: Option<Duration>| {
         let until = until.map(|until| until.saturating_sub(now).as_secs());
         Event::CredentialLive {
@@ -126,5 +168,25 @@ mod tests {
         // What is over takes no room once the next is noted.
         given.note(id("asr"), second(100), second(1));
         assert_eq!(given.0.lock().unwrap()[&id("asr")].len(), 1);
+    }
+
+    #[test]
+    fn what_an_authority_gave_is_listed_until_it_ends_or_is_replaced() {
+        let issued = Issued::default();
+        let from = VendorId::parse("ca").unwrap();
+        let one = |until_s| Some(One { name: None, from, since_s: 100, until_s });
+        issued.note(CredentialKind::AcmeAccount, one(None));
+        issued.note(CredentialKind::Certificate, one(Some(300)));
+        let live = |at| issued.live(at).len();
+        assert_eq!((live(200), live(299), live(300)), (2, 2, 1));
+        issued.note(CredentialKind::Certificate, one(Some(500)));
+        assert_eq!(live(300), 2);
+        issued.note(CredentialKind::AcmeAccount, None);
+        assert_eq!(live(300), 1);
+        let Some(Event::CredentialLive { issued_ago_s, expires_in_s, .. }) = issued.live(300).pop()
+        else {
+            panic!("nothing is listed");
+        };
+        assert_eq!((issued_ago_s, expires_in_s), (200, Some(200)));
     }
 }

@@ -18,7 +18,7 @@ use ward_policy::vendor::{Host, Mint};
 
 use crate::answer::unix_s;
 use crate::dial::Dialler;
-use crate::exchange::{Limits, NoAnswer, ask, authority, secret_field};
+use crate::exchange::{Limits, NoAnswer, ask, secret_field};
 
 /// What is taken of an answer.
 const LIMITS: Limits =
@@ -59,7 +59,7 @@ async fn fetch(dialler: &Dialler, asked: Asked<'_>) -> Result<Minted, DialFault>
     let answer = ask(dialler, asked.host, asked.roots_pem, request, LIMITS).await;
     let answer = answer.map_err(|reason| match reason {
         NoAnswer::Dial(fault) => fault,
-        NoAnswer::Broken => DialFault::MintFailed,
+        NoAnswer::Tls | NoAnswer::Broken => DialFault::MintFailed,
         NoAnswer::Long => DialFault::MintGarbage,
     })?;
     refused(answer.status)?;
@@ -73,7 +73,7 @@ fn request(asked: Asked<'_>) -> Option<Request<Full<Bytes>>> {
     let mut request = Request::builder()
         .method(mint.method.name())
         .uri(mint.path.as_str())
-        .header(HOST, authority(host))
+        .header(HOST, host.authority())
         .header(ACCEPT, "application/json")
         .header(HeaderName::try_from(mint.key_header.as_str()).ok()?, field);
     for header in &mint.headers {

@@ -13,9 +13,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use ward_edge::allowance::Allowance;
 use ward_edge::cell;
 use ward_edge::clock::Clock;
-use ward_edge::control::receive;
+use ward_edge::control::{INSTRUCTIONS, SERVERS, receive_named};
 use ward_edge::egress::{Question, send_grant, send_refusal};
 use ward_edge::handed::{Handed, read_document};
+use ward_edge::kept::Kept;
 use ward_edge::log::Log;
 use ward_edge::panic::{Strategy, install};
 use ward_edge::start::{StartError, exit_code};
@@ -29,12 +30,13 @@ use ward_policy::vendor_id::VendorId;
 use ward_sys::process::leave;
 use ward_sys::readiness::watch;
 
+use crate::acme::{self, Acme, Servers};
 use crate::answer::{Answered, Answering, Asker};
 use crate::dial::Dialler;
-use crate::inventory::{self, Given};
+use crate::inventory::{self, Given, Issued};
 use crate::keys::Keys;
 use crate::live::{Held, Lent, Live, hold};
-use crate::settings::BrokerSettings;
+use crate::settings::{AcmeSettings, BrokerSettings};
 use crate::source::{Sources, keeper};
 
 /// Runs the role until it is ended.
@@ -71,6 +73,7 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<Infallible, StartErr
         return Err(StartError::Settings);
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let acme = asking(&mut handed, settings.acme.clone())?;
     runtime.block_on(async {
         let dialler = Dialler::new(settings).ok_or(StartError::System)?;
         let answering = Answering {
@@ -80,11 +83,19 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<Infallible, StartErr
             keys,
             sources,
             given: Given::default(),
+            issued: Issued::default(),
             log: log.clone(),
             clock,
         };
         let answering = Arc::new(answering);
-        let shared = Shared { answering, live: Live::default(), log: log.clone(), clock };
+        let servers = acme.as_ref().map(|acme| Arc::clone(&acme.servers));
+        let (log_of, live) = (log.clone(), Live::default());
+        let shared = Shared { answering, live, servers, log: log_of, clock };
+        if let Some((servers, channel)) = shared.servers.as_ref().zip(handed.instructions.take()) {
+            servers.take(channel)?;
+        }
+        let acme = acme.map(|acme| Acme::new(acme, Arc::clone(&shared.answering)));
+        let acme = acme.map(|acme| acme.ok_or(StartError::System)).transpose()?;
         let control = handed.control.take().ok_or(StartError::Handed)?;
         rustix::io::ioctl_fionbio(&control, true).map_err(std::io::Error::from)?;
         let control = watch(control, Interest::READABLE)?;
@@ -109,10 +120,35 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<Infallible, StartErr
         tokio::spawn(async move { match inventory::keep(&listing).await {} });
         let metrics = log.clone();
         tokio::spawn(async move { match metrics.keep_metrics().await {} });
-        shared.follow(&control).await;
+        let asking = async {
+            match acme {
+                Some(acme) => match acme.run().await {},
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = shared.follow(&control) => {}
+            () = Box::pin(asking) => {}
+        }
         // The supervisor is gone.
         leave(0)
     })
+}
+
+/// What is needed to ask for certificates, if they are to be asked for.
+fn asking(
+    handed: &mut Handed,
+    settings: Option<AcmeSettings>,
+) -> Result<Option<acme::Handed>, StartError> {
+    // Where the certificate is in files, nobody is asked whatever the settings say.
+    let Some((settings, place)) = settings.zip(handed.kept.take()) else { return Ok(None) };
+    let orders = std::mem::take(&mut handed.orders);
+    for channel in &orders {
+        rustix::io::ioctl_fionbio(channel, true).map_err(std::io::Error::from)?;
+    }
+    let seal = read_document(handed.seal.take(), "seal").map_err(|_seal| StartError::Handed)?;
+    let kept = Kept::new(place, &seal, Role::Broker).map_err(|_key| StartError::Settings)?;
+    Ok(Some(acme::Handed { settings, orders, servers: Arc::new(Servers::default()), kept }))
 }
 
 /// The registry's files, in one document: an object of names and texts.
@@ -141,6 +177,8 @@ fn ports(registry: &Registry) -> Vec<u16> {
 struct Shared {
     answering: Arc<Answering>,
     live: Live,
+    /// Who shows our certificates, if any are asked for.
+    servers: Option<Arc<Servers>>,
     log: Log,
     clock: Clock,
 }
@@ -158,9 +196,16 @@ impl Shared {
     async fn follow(&self, control: &AsyncFd<OwnedFd>) {
         loop {
             let Ok(mut ready) = control.readable().await else { return };
-            match receive(control.get_ref().as_fd()) {
+            match receive_named(control.get_ref().as_fd()) {
                 // One that cannot be served is one whose server does without vendors.
-                Ok(Some(channel)) => self.serve(channel, Asker::Media).unwrap_or_default(),
+                Ok(Some((SERVERS, channel))) => {
+                    self.serve(channel, Asker::Media).unwrap_or_default();
+                }
+                Ok(Some((INSTRUCTIONS, channel))) => {
+                    let servers = self.servers.as_ref();
+                    servers.map_or(Ok(()), |servers| servers.take(channel)).unwrap_or_default();
+                }
+                Ok(Some(_unknown)) => {}
                 Ok(None) => ready.clear_ready(),
                 Err(_gone) => return,
             }

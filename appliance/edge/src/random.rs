@@ -1,5 +1,7 @@
 //! Randomness of this process: nonces, and the key of its pseudonyms. No identifier is ever kept.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::hmac;
@@ -30,6 +32,19 @@ pub fn ticket_nonce() -> Result<Nonce, RandomError> {
     let mut bytes = Nonce::default();
     SystemRandom::new().fill(&mut bytes).map_err(|_random| RandomError)?;
     Ok(bytes)
+}
+
+/// A number by chance, for times that are not to be the same everywhere. Without random bytes it is always the same one.
+#[must_use]
+pub fn chance() -> u32 {
+    let mut bytes = [0; 4];
+    SystemRandom::new().fill(&mut bytes).map_or(u32::MAX / 2, |()| u32::from_be_bytes(bytes))
+}
+
+/// The part of `whole` that `chance` stands for, from nothing to all of it.
+#[must_use]
+pub fn share(whole: Duration, chance: u32) -> Duration {
+    whole.saturating_mul(chance) / u32::MAX
 }
 
 /// Turns identifiers into pseudonyms that live as long as the process.

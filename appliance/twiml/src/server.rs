@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ward_edge::certificate::certificates;
 use ward_edge::clock::Clock;
 use ward_edge::connection::{Transport, serve};
 use ward_edge::following::follow;
@@ -12,11 +13,10 @@ use ward_edge::handed::{Handed, read_document};
 use ward_edge::log::Log;
 use ward_edge::panic::{Strategy, install};
 use ward_edge::random::Pseudonyms;
-use ward_edge::signing::RemoteKey;
 use ward_edge::start::{StartError, exit_code};
 use ward_edge::{cell, drain, tls, worker};
 use ward_policy::audit::{Event, Finding, Role};
-use ward_policy::credential::CredentialKind;
+use ward_policy::cell::Target;
 
 use crate::responder::Responder;
 use crate::settings::TwimlSettings;
@@ -38,7 +38,7 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<Infallible, StartErr
     let document = document.map_err(|_document| StartError::Handed)?;
     let settings = TwimlSettings::parse(document.expose()).map_err(|_all| StartError::Settings)?;
     drop(document);
-    let transport = transport(&mut handed, &settings, clock, &log)?;
+    let transport = transport(&mut handed, &settings, target, clock, &log)?;
     let pseudonyms = Pseudonyms::new().map_err(|_random| StartError::System)?;
     let (drainer, drain) = drain::channel();
     let responder = Arc::new(Responder::new(settings, pseudonyms, drain.clone(), log.clone()));
@@ -56,6 +56,7 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<Infallible, StartErr
 fn transport(
     handed: &mut Handed,
     settings: &TwimlSettings,
+    target: Target,
     clock: Clock,
     log: &Log,
 ) -> Result<Transport, StartError> {
@@ -67,11 +68,7 @@ fn transport(
         log.record(&Event::Finding { finding: Finding::PlainHttp });
         return if is_loopback { Ok(Transport::Plain) } else { Err(StartError::Settings) };
     }
-    let chain = read_document(handed.tls_chain.take(), "tls-chain");
-    let chain = chain.map_err(|_pem| StartError::Tls)?;
-    let key = RemoteKey::new(std::mem::take(&mut handed.sign), clock, log.clone());
-    let key = Arc::new(key.map_err(|_key| StartError::System)?);
-    let acceptor = tls::acceptor(chain.expose(), key).map_err(|_tls| StartError::Tls)?;
-    log.holds(CredentialKind::TlsKey, 1);
+    let certificates = certificates(handed, target, clock, log)?;
+    let acceptor = tls::acceptor(certificates).map_err(|_policy| StartError::Tls)?;
     Ok(Transport::Tls(acceptor))
 }

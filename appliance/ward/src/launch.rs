@@ -21,8 +21,10 @@ use rustix::net::{
 use rustix::process::{Pid, Signal, kill_process};
 use ward_policy::audit::Role;
 use ward_policy::cell::Target;
+use ward_policy::certificate::CertificateSource;
 use ward_policy::phi::Secret;
 
+use crate::acme::Acme;
 use crate::console::Failure;
 use crate::development_ca::Identity;
 use crate::log_lines::{Line, LogLines, Processes};
@@ -91,8 +93,10 @@ pub struct Plan {
     pub listeners: Vec<TcpListener>,
     /// The settings document.
     pub settings: Secret<String>,
-    /// Certificate and key; none for plain HTTP.
+    /// Certificate and key; none for plain HTTP, and none where an authority is asked for them.
     pub identity: Option<Identity>,
+    /// How an authority is asked for a certificate, where none is there.
+    pub acme: Option<Acme>,
     /// What may be replaced while the server runs: [`crate::settings::AllSettings::followed`].
     pub followed: Secret<String>,
     /// Whom the media server may reach, and how.
@@ -102,7 +106,8 @@ pub struct Plan {
 impl Plan {
     /// Every role that the supervisor starts for it.
     fn roles(&self) -> Vec<Role> {
-        let sign = self.identity.is_some().then_some(Role::Sign);
+        let has_certificate = self.identity.is_some() || self.acme.is_some();
+        let sign = has_certificate.then_some(Role::Sign);
         let broker = self.vendors.is_some().then_some(Role::Broker);
         [Some(Role::Log), sign, broker, Some(self.role)].into_iter().flatten().collect()
     }
@@ -159,9 +164,17 @@ pub fn launch(plan: Plan) -> Result<(Server, LogLines), Failure> {
         ("sink", sink.into()),
         ("control", theirs),
     ];
+    let certificate = match (&plan.identity, &plan.acme) {
+        (Some(identity), _) => Some(identity.source),
+        (None, Some(_)) => Some(CertificateSource::Acme),
+        (None, None) => None,
+    };
     if let Some(identity) = plan.identity {
         handed.push(("tls-chain", document("tls-chain", &identity.chain)?));
         handed.push(("tls-key", document("tls-key", identity.key.expose())?));
+    }
+    if let Some(acme) = plan.acme.filter(|_acme| certificate == Some(CertificateSource::Acme)) {
+        handed.extend(acme.handed()?);
     }
     if let Some(vendors) = plan.vendors {
         if let Some(plan) = vendors.sink_plan()? {
@@ -174,7 +187,7 @@ pub fn launch(plan: Plan) -> Result<(Server, LogLines), Failure> {
     }
     handed.push(("handshake", followed_document(&plan.followed)?));
     handed.extend(plan.listeners.into_iter().map(|listener| ("listener", listener.into())));
-    let supervisor = start(role, plan.target, plan.executable.as_deref(), &handed)?;
+    let supervisor = start(role, plan.target, plan.executable.as_deref(), certificate, &handed)?;
     let (lines, processes) = LogLines::of(reader);
     Ok((Server { role, roles, supervisor, control, processes }, lines))
 }
@@ -183,6 +196,7 @@ fn start(
     role: Role,
     target: Target,
     server: Option<&Path>,
+    certificate: Option<CertificateSource>,
     handed: &[(&str, OwnedFd)],
 ) -> Result<Child, Failure> {
     let mut command = if let Some(path) = server {
@@ -205,6 +219,9 @@ fn start(
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.arg(format!("launcher={}", std::process::id()));
     command.arg(format!("target={}", target.name()));
+    if let Some(certificate) = certificate {
+        command.arg(format!("certificate={}", certificate.name()));
+    }
     for (name, descriptor) in handed {
         command.arg(format!("{name}={}", descriptor.as_raw_fd()));
         rustix::io::fcntl_setfd(descriptor.as_fd(), FdFlags::empty())
@@ -371,7 +388,7 @@ fn listen_shared(address: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 /// A document in memory, at its beginning.
-fn document(name: &str, text: &str) -> Result<OwnedFd, Failure> {
+pub(crate) fn document(name: &str, text: &str) -> Result<OwnedFd, Failure> {
     let memory = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC);
     let mut file = File::from(memory.map_err(|error| failure(error.into()))?);
     file.write_all(text.as_bytes()).map_err(failure)?;

@@ -11,6 +11,7 @@ use clap::ValueEnum;
 use tokio::signal::unix::{SignalKind, signal};
 use ward_policy::audit::Role;
 use ward_policy::cell::Target;
+use ward_policy::certificate::CertificateSource;
 use ward_policy::phi::Secret;
 
 use crate::console::{Console, Failure};
@@ -51,7 +52,7 @@ pub struct Arguments {
     /// Private key in PEM.
     #[arg(long, value_name = "FILE", requires = "tls_chain")]
     tls_key: Option<PathBuf>,
-    /// Use a certificate of a development CA made for this run; its certificate is written to FILE.
+    /// Write the certificate of the development CA to FILE, which is made for this run where there is no other certificate.
     #[arg(long, value_name = "FILE", conflicts_with = "tls_chain")]
     development_ca: Option<PathBuf>,
     /// Threads, each with a runtime and a listener of its own; by default one per core.
@@ -102,20 +103,23 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<bool, Failure> {
     if let Some(address) = listeners.first().and_then(|listener| listener.local_addr().ok()) {
         console.progress(&format!("listening on {address}"));
     }
+    let target = arguments.target.unwrap_or_else(launch::target);
+    let acme = if arguments.tls_chain.is_some() || is_plain { None } else { all.acme() };
     let vendors = {
         let settings = all.broker_document().expose().clone();
         let (folder, keys) = (arguments.vendors.as_deref(), arguments.vendor_keys.as_deref());
         Vendors::read(folder, keys, settings)?
     };
     let (settings, vendors) = match server {
-        // The responder calls nobody; its log goes where media's does.
-        ServerName::Twiml => (all.twiml_document(), vendors.for_the_log()?),
+        // The responder calls nobody: its broker has what its log and its certificates take.
+        ServerName::Twiml => (all.twiml_document(), vendors.infrastructure_alone(acme.is_some())?),
         ServerName::Media => (all.media_document(), Some(vendors)),
     };
-    let identity = identity(arguments, console)?;
+    let needs_identity = acme.is_none() && !is_plain;
+    let identity = if needs_identity { Some(identity(arguments, target, console)?) } else { None };
     let executable = arguments.exec.clone();
-    let target = arguments.target.unwrap_or_else(launch::target);
-    let plan = Plan { role, target, executable, listeners, settings, identity, followed, vendors };
+    let plan =
+        Plan { role, target, executable, listeners, settings, identity, acme, followed, vendors };
     drop(all);
     if arguments.credentials {
         return credentials::run(plan, console);
@@ -123,21 +127,26 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<bool, Failure> {
     relay(plan, arguments.env_file.clone(), *console)
 }
 
-fn identity(arguments: &Arguments, console: &Console) -> Result<Option<Identity>, Failure> {
+/// The operator's certificate, or one that nobody but this machine trusts.
+fn identity(arguments: &Arguments, target: Target, console: &Console) -> Result<Identity, Failure> {
     if let (Some(chain), Some(key)) = (&arguments.tls_chain, &arguments.tls_key) {
         let read = |path: &PathBuf| {
             std::fs::read_to_string(path).map_err(|error| Failure::file(path, error))
         };
-        return Ok(Some(Identity { chain: read(chain)?, key: Secret::new(read(key)?) }));
+        let (chain, key) = (read(chain)?, Secret::new(read(key)?));
+        return Ok(Identity { chain, key, source: CertificateSource::Files });
     }
-    let Some(path) = &arguments.development_ca else {
-        return Ok(None);
-    };
+    if target == Target::Image {
+        let what = "the image needs a certificate: --tls-chain and --tls-key, or ACME_CA and what goes with it";
+        return Err(Failure::Usage(what.to_owned()));
+    }
     console
         .progress("finding: a certificate of a development CA, which no telephone network trusts");
     let ca = DevelopmentCa::new()?;
-    std::fs::write(path, ca.certificate()).map_err(|error| Failure::file(path, error))?;
-    ca.issue(&["localhost", "127.0.0.1", "::1"]).map(Some)
+    if let Some(path) = &arguments.development_ca {
+        std::fs::write(path, ca.certificate()).map_err(|error| Failure::file(path, error))?;
+    }
+    ca.issue(&["localhost", "127.0.0.1", "::1"])
 }
 
 /// Starts the server, passes signals on, and copies its log until it ends.

@@ -5,7 +5,7 @@
 //! the public ones alone. What may be replaced while a server runs is in a document of its own ([`AllSettings::followed`]).
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ward_broker::settings::BrokerSettings;
 use ward_edge::settings::{Problem, Settings};
@@ -21,6 +21,7 @@ use ward_twilio::url::{Origin, Scheme};
 use ward_twiml::credentials::Credentials;
 use ward_twiml::settings::TwimlSettings;
 
+use crate::acme::{Acme, Place};
 use crate::console::Failure;
 
 /// What the responder may know.
@@ -54,15 +55,26 @@ const MEDIA: &[&str] = &[
 const PUBLIC_KEYS: &str = "STREAM_TICKET_PUBLIC_KEYS";
 
 /// What the broker may know.
-const BROKER: &[&str] = &["BROKER_NAMESERVERS", "BROKER_HOSTS", "LOG_SINK"];
+const BROKER: &[&str] = &[
+    "BROKER_NAMESERVERS",
+    "BROKER_HOSTS",
+    "LOG_SINK",
+    "ACME_CA",
+    "ACME_NAMES",
+    "ACME_TERMS",
+    "ACME_CONTACT",
+];
+
+/// What nobody but this program need know.
+const LAUNCHER: &[&str] = &["ACME_PLACE", "ACME_SEAL_KEY_FILE"];
 
 /// Settings that may be given as the name of a file that holds them.
 const FROM_FILE: &[&str] = TWIML_SECRETS;
 
 /// Every setting there is.
 fn names() -> impl Iterator<Item = &'static str> {
-    let all = TWIML.iter().chain(TWIML_SECRETS).chain(MEDIA).chain([&PUBLIC_KEYS]).chain(BROKER);
-    all.copied()
+    let servers = TWIML.iter().chain(TWIML_SECRETS).chain(MEDIA).chain([&PUBLIC_KEYS]);
+    servers.chain(BROKER).chain(LAUNCHER).copied()
 }
 
 /// Every setting of both servers, by name, before it is judged.
@@ -194,7 +206,20 @@ impl AllSettings {
             text.push_str(&machines_nameservers());
             text.push('\n');
         }
+        if self.values.contains_key("ACME_PLACE") {
+            document.expose_mut().push_str("ACME_KEPT=on\n");
+        }
         document
+    }
+
+    /// How an authority is asked for a certificate, if it is to be.
+    #[must_use]
+    pub fn acme(&self) -> Option<Acme> {
+        let asked = BrokerSettings::parse(self.broker_document().expose()).ok()?.acme?;
+        let path = |name: &str| self.values.get(name).map(|path| PathBuf::from(path.expose()));
+        let place = path("ACME_PLACE").zip(path("ACME_SEAL_KEY_FILE"));
+        let place = place.map(|(folder, seal_key)| Place { folder, seal_key });
+        Some(Acme { names: asked.names, place })
     }
 
     fn document(&self, names: &[&str]) -> Secret<String> {
@@ -303,6 +328,18 @@ impl AllSettings {
         let media = MediaSettings::parse(self.media_document().expose()).err();
         let broker = BrokerSettings::parse(self.broker_document().expose()).err();
         let followed = [Role::Twiml, Role::Media].map(|role| self.followed(role).err());
+        let is_set = |name: &&str| self.values.contains_key(*name);
+        let is_asked = ["ACME_CA", "ACME_NAMES"].iter().all(is_set);
+        for (name, other, is_right) in [
+            ("ACME_PLACE", "ACME_CA", is_asked),
+            ("ACME_PLACE", "ACME_SEAL_KEY_FILE", is_set(&"ACME_SEAL_KEY_FILE")),
+            ("ACME_SEAL_KEY_FILE", "ACME_PLACE", is_set(&"ACME_PLACE")),
+        ] {
+            if is_set(&name) && !is_right {
+                let what = format!("goes with {other}");
+                problems.push(Problem { setting: name.to_owned(), what });
+            }
+        }
         let servers = twiml.into_iter().chain(media).chain(broker);
         for problem in servers.chain(followed.into_iter().flatten()).flatten() {
             if !problems.contains(&problem) {

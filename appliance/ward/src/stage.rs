@@ -86,6 +86,7 @@ impl Stage {
             listeners: site,
             settings: settings.twiml_document(),
             identity: Some(ca.issue(&["localhost"])?),
+            acme: None,
             followed: settings.checked(Role::Twiml)?,
             vendors: None,
         };
@@ -96,6 +97,7 @@ impl Stage {
             listeners: media_host,
             settings: settings.media_document(),
             identity: Some(ca.issue(&["localhost"])?),
+            acme: None,
             followed: settings.checked(Role::Media)?,
             vendors: Some(cast.vendors),
         };

@@ -89,24 +89,27 @@ impl Vendors {
         let entry = registry.entries().iter().find(|entry| entry.id == id.as_str());
         let parts = entry.and_then(|entry| {
             let (host, sink) = (entry.host(Purpose::Data)?, entry.sink.clone()?);
-            let authority = match host.port {
-                443 => host.name.clone(),
-                port => format!("{}:{port}", host.name),
-            };
-            Some(SinkPlan { vendor: id.as_str().to_owned(), authority, sink })
+            Some(SinkPlan { vendor: id.as_str().to_owned(), authority: host.authority(), sink })
         });
         let what = "LOG_SINK: names no entry of the registry whose role is log-sink";
         parts.map(Some).ok_or_else(|| Failure::Usage(what.to_owned()))
     }
 
-    /// For a server that calls nobody: the log sink and where its key is kept, or nothing.
+    /// For a server that calls nobody: the log sink with where its key is kept, and the authority if certificates are asked
+    /// for; or nothing.
     ///
     /// # Errors
     /// As [`Self::sink_plan`].
-    pub fn for_the_log(mut self) -> Result<Option<Self>, Failure> {
-        let Some(plan) = self.sink_plan()? else { return Ok(None) };
+    pub fn infrastructure_alone(mut self, asks: bool) -> Result<Option<Self>, Failure> {
+        let sink = self.sink_plan()?.map(|plan| plan.vendor);
+        let settings = BrokerSettings::parse(&self.settings).unwrap_or_default();
+        let ca = settings.acme.filter(|_acme| asks).map(|acme| acme.ca.as_str().to_owned());
         let registry = self.parsed();
-        let kept = needed_by(&registry, &plan.vendor);
+        let kept: BTreeSet<&str> =
+            sink.iter().chain(&ca).flat_map(|id| needed_by(&registry, id)).collect();
+        if kept.is_empty() {
+            return Ok(None);
+        }
         let mut entries = registry.entries().iter();
         // Entries stand in the order of their files.
         self.registry.retain(|_file| entries.next().is_some_and(|entry| kept.contains(&*entry.id)));

@@ -29,6 +29,8 @@ impl Event {
             | Self::HandshakeValuesRefused
             | Self::CredentialsRefused
             | Self::LogClosed
+            | Self::ChallengeSet
+            | Self::AcmeAccountMade
             | Self::Stopped => {}
             Self::Started { workers } => fields.number("workers", u64::from(workers)),
             Self::CellEntered { target, outcomes } => {
@@ -63,6 +65,24 @@ impl Event {
             Self::SigningFailed { reason } => {
                 fields.word("reason", reason.code());
                 fields.word("fault", reason.fault().name());
+            }
+            Self::CertificateSet { source } => fields.word("source", source.name()),
+            Self::CertificateRefused { reason } => {
+                fields.word("reason", reason.code());
+                fields.word("fault", reason.fault().name());
+            }
+            Self::CertificateIssued { life_s, renew_in_s, took_ms } => {
+                fields.number("life_s", u64::from(life_s));
+                fields.number("renew_in_s", u64::from(renew_in_s));
+                fields.number("took_ms", took_ms);
+            }
+            Self::CertificateFailed { reason, retry_in_s } => {
+                fields.word("reason", reason.code());
+                fields.word("fault", reason.fault().name());
+                fields.number("retry_in_s", u64::from(retry_in_s));
+            }
+            Self::RenewalAdvised { renew_in_s } => {
+                fields.number("renew_in_s", u64::from(renew_in_s));
             }
             Self::Refused { status, reason } => {
                 fields.number("status", u64::from(status));

@@ -4,11 +4,12 @@
 
 use crate::audit::{Event, Finding, Role, SourceFile};
 use crate::cell::{Layer, Outcome, Target};
+use crate::certificate::CertificateSource;
 use crate::count::{Count, Counts};
 use crate::credential::CredentialKind;
 use crate::fault::{
-    CallEnd, ConnectionEnd, DialFault, LineFault, Refusal, ServiceFault, SigningFault, SinkFault,
-    SourceFault, VendorEnd,
+    AcmeFault, CallEnd, CertificateFault, ConnectionEnd, DialFault, LineFault, Refusal,
+    ServiceFault, SigningFault, SinkFault, SourceFault, VendorEnd,
 };
 use crate::ledger::Ledger;
 use crate::limit;
@@ -56,7 +57,18 @@ fn after(event: &Event) -> Option<Event> {
         Event::Finding { .. } => Event::AcceptFailed { errno: 24 },
         Event::AcceptFailed { .. } => Event::ConnectionEnded { reason: ConnectionEnd::Left },
         Event::ConnectionEnded { .. } => Event::SigningFailed { reason: SigningFault::Late },
-        Event::SigningFailed { .. } => Event::Refused { status: 403, reason: Refusal::Schema },
+        Event::SigningFailed { .. } => Event::CertificateSet { source: CertificateSource::Files },
+        Event::CertificateSet { .. } => {
+            Event::CertificateRefused { reason: CertificateFault::Garbage }
+        }
+        Event::CertificateRefused { .. } => Event::ChallengeSet,
+        Event::ChallengeSet => Event::AcmeAccountMade,
+        Event::AcmeAccountMade => Event::CertificateIssued { life_s: 0, renew_in_s: 0, took_ms: 0 },
+        Event::CertificateIssued { .. } => {
+            Event::CertificateFailed { reason: AcmeFault::Late, retry_in_s: 60 }
+        }
+        Event::CertificateFailed { .. } => Event::RenewalAdvised { renew_in_s: 0 },
+        Event::RenewalAdvised { .. } => Event::Refused { status: 403, reason: Refusal::Schema },
         Event::Refused { .. } => Event::UpgradeUnsigned { status: 403 },
         Event::UpgradeUnsigned { .. } => Event::WebhookAnswered { token: 1, call: call()? },
         Event::WebhookAnswered { .. } => Event::HandshakeValuesSet { values: 4, ticket_keys: 0 },
@@ -147,7 +159,27 @@ fn like(event: &Event) -> Vec<Event> {
         | Event::HandshakeValuesRefused
         | Event::CredentialsRefused
         | Event::LogClosed
+        | Event::ChallengeSet
+        | Event::AcmeAccountMade
         | Event::Stopped => Vec::new(),
+        Event::CertificateSet { .. } => CertificateSource::ALL
+            .into_iter()
+            .map(|source| Event::CertificateSet { source })
+            .collect(),
+        Event::CertificateRefused { .. } => CertificateFault::ALL
+            .iter()
+            .map(|reason| Event::CertificateRefused { reason: *reason })
+            .collect(),
+        Event::CertificateIssued { .. } => vec![Event::CertificateIssued {
+            life_s: u32::MAX,
+            renew_in_s: u32::MAX,
+            took_ms: u64::MAX,
+        }],
+        Event::CertificateFailed { .. } => AcmeFault::ALL
+            .iter()
+            .map(|reason| Event::CertificateFailed { reason: *reason, retry_in_s: u32::MAX })
+            .collect(),
+        Event::RenewalAdvised { .. } => vec![Event::RenewalAdvised { renew_in_s: u32::MAX }],
         Event::Started { .. } => vec![Event::Started { workers: u16::MAX }],
         Event::CellEntered { target, outcomes } => {
             let targets =

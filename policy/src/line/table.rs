@@ -6,11 +6,12 @@
 use super::{Field, Kind, Numbers, Reasons, Shape};
 use crate::audit::{Finding, GAP_REASON, Role};
 use crate::cell::{Layer, Outcome, Target};
+use crate::certificate::CertificateSource;
 use crate::count::Count;
 use crate::credential::CredentialKind;
 use crate::fault::{
-    CallEnd, ConnectionEnd, DialFault, LineFault, Refusal, ServiceFault, SigningFault, SinkFault,
-    SourceFault, VendorEnd,
+    AcmeFault, CallEnd, CertificateFault, ConnectionEnd, DialFault, LineFault, Refusal,
+    ServiceFault, SigningFault, SinkFault, SourceFault, VendorEnd,
 };
 use crate::limit;
 use crate::metric::METRICS;
@@ -167,7 +168,7 @@ pub const EVENTS: &[Shape] = &[
     Shape {
         code: "finding",
         about: "A setting that works but should not be used in production.",
-        by: &[Role::Twiml, Role::Broker, Role::Media],
+        by: &[Role::Sign, Role::Twiml, Role::Broker, Role::Media],
         fields: &[field(
             "finding",
             Kind::Word(words!(Finding::ALL, finding => finding.code())),
@@ -191,6 +192,59 @@ pub const EVENTS: &[Shape] = &[
         about: "A handshake got no signature, and so failed.",
         by: SERVERS,
         fields: &[reason(reasons!(SigningFault))],
+    },
+    Shape {
+        code: "certificate_set",
+        about: "The server shows a certificate from now on; connections that are there already keep theirs.",
+        by: SERVERS,
+        fields: &[field(
+            "source",
+            Kind::Word(words!(CertificateSource::ALL, source => source.name())),
+            "where it came from",
+        )],
+    },
+    Shape {
+        code: "certificate_refused",
+        about: "The server does not use a certificate that the broker gave it; what it had stays.",
+        by: SERVERS,
+        fields: &[reason(reasons!(CertificateFault))],
+    },
+    Shape {
+        code: "challenge_set",
+        about: "The server answers an authority that checks a name; only then is the authority told.",
+        by: SERVERS,
+        fields: &[],
+    },
+    Shape {
+        code: "acme_account_made",
+        about: "The broker has an account at the authority that it had not before.",
+        by: &[Role::Broker],
+        fields: &[],
+    },
+    Shape {
+        code: "certificate_issued",
+        about: "The authority issued a certificate.",
+        by: &[Role::Broker],
+        fields: &[
+            number("life_s", u32::MAX as u64, "from its first second to its last, in seconds"),
+            number("renew_in_s", u32::MAX as u64, "by when it is renewed, in seconds from now"),
+            number("took_ms", u64::MAX, "from the order to the certificate, in milliseconds"),
+        ],
+    },
+    Shape {
+        code: "certificate_failed",
+        about: "There is no new certificate; the old one, if there is one, stays.",
+        by: &[Role::Broker],
+        fields: &[
+            reason(reasons!(AcmeFault)),
+            number("retry_in_s", u32::MAX as u64, "when it is tried again, in seconds from now"),
+        ],
+    },
+    Shape {
+        code: "renewal_advised",
+        about: "The authority said when the certificate should be renewed.",
+        by: &[Role::Broker],
+        fields: &[number("renew_in_s", u32::MAX as u64, "when it will be, in seconds from now")],
     },
     Shape {
         code: "refused",

@@ -118,6 +118,17 @@ pub struct Host {
     pub network: Network,
 }
 
+impl Host {
+    /// How a request names it: the port only if it is not that of https.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        match self.port {
+            443 => self.name.clone(),
+            port => format!("{}:{port}", self.name),
+        }
+    }
+}
+
 /// Where a business associate agreement stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -232,6 +243,15 @@ pub enum CredentialClass {
     None,
 }
 
+/// How an authority is asked for certificates (RFC 8555), at its host of purpose `data`. Whatever other host it sends us to must be
+/// in the entry too.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Acme {
+    /// The path of its directory.
+    pub directory: String,
+}
+
 /// Where the facts of an entry come from.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -271,6 +291,9 @@ pub struct Entry {
     /// How a log sink is spoken to.
     #[serde(default)]
     pub sink: Option<Sink>,
+    /// How certificates are asked for.
+    #[serde(default)]
+    pub acme: Option<Acme>,
     /// What every request must carry.
     #[serde(default)]
     pub request_must: Vec<RequestMust>,
@@ -362,6 +385,7 @@ pub(super) fn problems_of(entry: &Entry) -> Vec<String> {
     }
     check_connector(entry, &mut check);
     check_sink(entry, &mut check);
+    check_acme(entry, &mut check);
     check_credential(entry, &mut check);
     check_infrastructure(entry, &mut check);
     problems
@@ -387,6 +411,18 @@ fn check_sink(entry: &Entry, check: &mut impl FnMut(bool, &str)) {
     for problem in entry.sink.iter().flat_map(Sink::problems) {
         check(false, problem);
     }
+}
+
+fn check_acme(entry: &Entry, check: &mut impl FnMut(bool, &str)) {
+    let Some(acme) = &entry.acme else { return };
+    check(entry.role == VendorRole::Ca, "acme goes with the role ca");
+    let is_path = acme.directory.starts_with('/')
+        && acme.directory.len() <= crate::limit::VENDOR_PATH_CHARS_MAX
+        && acme.directory.bytes().all(|byte| byte.is_ascii_graphic());
+    check(is_path, "the directory of acme is no path");
+    check(entry.host(Purpose::Data).is_some(), "an authority has a host of the purpose data");
+    let is_https = entry.hosts.iter().all(|host| host.protocol == Protocol::Https);
+    check(is_https, "an authority is asked over https");
 }
 
 fn check_credential(entry: &Entry, check: &mut impl FnMut(bool, &str)) {

@@ -111,6 +111,7 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("anthropic.toml", include_str!("../../vendors/anthropic.toml")),
     ("deepgram.toml", include_str!("../../vendors/deepgram.toml")),
     ("deepgram-speak.toml", include_str!("../../vendors/deepgram-speak.toml")),
+    ("lets-encrypt.toml", include_str!("../../vendors/lets-encrypt.toml")),
     ("openai.toml", include_str!("../../vendors/openai.toml")),
 ];
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::answer::{Answering, Asker};
-use crate::inventory::Given;
+use crate::inventory::{Given, Issued};
 use crate::keys::Keys;
 use crate::settings::BrokerSettings;
 use crate::source::Sources;
@@ -67,7 +67,9 @@ async fn minter(answer: Vec<u8>, is_kept: bool) -> Minter {
 }
 
 /// One request, head and body.
-async fn request_on(stream: &mut tokio_rustls::server::TlsStream<TcpStream>) -> Option<String> {
+async fn request_on(
+    stream: &mut tokio_rustls::server::TlsStream<tokio::net::TcpStream>,
+) -> Option<String> {
     let mut all = Vec::new();
     loop {
         let mut part = [0; 1_024];
@@ -295,10 +297,11 @@ async fn ask(registry: Registry) -> (Result<(String, Duration, bool), DialFault>
     let log = Log::new(Role::Broker, clock, writer.into());
     let keys = Keys::read(document.into()).unwrap();
     let sources = Sources::new(&registry, clock).unwrap();
-    let given = Given::default();
+    let (given, issued) = (Given::default(), Issued::default());
     let dialler = dialler();
     let log_sink = None;
-    let answering = Answering { registry, log_sink, dialler, keys, sources, given, log, clock };
+    let answering =
+        Answering { registry, log_sink, dialler, keys, sources, given, issued, log, clock };
     let vendor = VendorId::parse("deepgram").unwrap();
     let answered = answering.answer(Asker::Media, vendor, DataClass::Audio).await.map(|answered| {
         let has_manner = answered.terms.manner.is_some();

@@ -9,6 +9,7 @@ use http_body_util::Full;
 use hyper::Request;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
 use serde_json::{Value as Json, json};
+use ward_edge::random::chance;
 use ward_policy::credential::CredentialKind;
 use ward_policy::date::Date;
 use ward_policy::fault::SourceFault;
@@ -17,9 +18,9 @@ use ward_policy::phi::Secret;
 use ward_policy::vendor::KeyPlace;
 
 use super::schedule::refresh_after;
-use super::{Context, Fetched, ahead_s, chance};
+use super::{Context, Fetched, ahead_s};
 use crate::answer::unix_s;
-use crate::exchange::{Answer, authority, secret_field};
+use crate::exchange::{Answer, secret_field};
 use crate::sigv4::{Credentials, ToSign, amz_date, authorization};
 
 pub(super) struct Aws {
@@ -190,7 +191,7 @@ impl Aws {
         let access_key_id = std::str::from_utf8(parts.next()?).ok()?;
         let secret_access_key = parts.next()?;
         let token = std::str::from_utf8(parts.next()?).ok()?;
-        let host = authority(context.host().ok()?);
+        let host = context.host().ok()?.authority();
         let at_s = corrected(unix_s(), self.ahead_s);
         let date = amz_date(at_s);
         let body = json!({ "SecretId": secret }).to_string();

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::timeout;
+use ward_edge::random::chance;
 use ward_edge::wiped::wiped;
 use ward_policy::audit::Event;
 use ward_policy::credential::CredentialKind;
@@ -20,7 +21,7 @@ use ward_policy::vendor_id::VendorId;
 use super::aws::Aws;
 use super::schedule::{pause_after, refresh_after};
 use super::vault::Vault;
-use super::{Context, Fetched, Source, chance};
+use super::{Context, Fetched, Source};
 use crate::answer::Answering;
 
 /// One key of the source.

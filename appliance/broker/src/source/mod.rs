@@ -15,7 +15,6 @@ use hyper::header::DATE;
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 use ward_edge::clock::Clock;
-use ward_policy::date::Date;
 use ward_policy::fault::{DialFault, SourceFault};
 use ward_policy::limit;
 use ward_policy::phi::Secret;
@@ -23,7 +22,7 @@ use ward_policy::redact::Pseudonym;
 use ward_policy::vendor::{Entry, Host, KeyPlace, Purpose, Registry, VendorRole};
 use ward_policy::vendor_id::VendorId;
 
-use crate::answer::{Answering, unix_s};
+use crate::answer::{Answering, day_of, unix_s};
 use crate::exchange::{self, Answer, Limits, NoAnswer};
 
 use aws::Aws;
@@ -95,8 +94,7 @@ impl<'a> Context<'a> {
     }
 
     fn approved(&self, id: &str, role: VendorRole) -> Result<&'a Host, SourceFault> {
-        let days = i64::try_from(unix_s() / 86_400).unwrap_or(i64::MAX);
-        let approved = self.answering.registry.infrastructure(id, role, Date::from_days(days));
+        let approved = self.answering.registry.infrastructure(id, role, day_of(unix_s()));
         let entry = approved.map_err(|_refusal| SourceFault::NotApproved)?.entry();
         entry.host(Purpose::Data).ok_or(SourceFault::NotApproved)
     }
@@ -142,7 +140,7 @@ impl<'a> Context<'a> {
 fn fault(reason: NoAnswer) -> SourceFault {
     match reason {
         NoAnswer::Dial(DialFault::DialLate) => SourceFault::Late,
-        NoAnswer::Dial(_) | NoAnswer::Broken => SourceFault::Unreachable,
+        NoAnswer::Dial(_) | NoAnswer::Tls | NoAnswer::Broken => SourceFault::Unreachable,
         NoAnswer::Long => SourceFault::Garbage,
     }
 }
@@ -153,14 +151,6 @@ fn ahead_s(answer: &Answer, now_s: u64) -> Option<i64> {
     let date = httpdate::parse_http_date(date).ok()?;
     let theirs = date.duration_since(std::time::UNIX_EPOCH).ok()?.as_secs();
     i64::try_from(theirs).ok()?.checked_sub(i64::try_from(now_s).ok()?)
-}
-
-/// A number by chance.
-fn chance() -> u16 {
-    use ring::rand::{SecureRandom as _, SystemRandom};
-    let mut bytes = [0; 2];
-    // Without random bytes there is no jitter, and nothing else is lost.
-    SystemRandom::new().fill(&mut bytes).map_or(u16::MAX / 2, |()| u16::from_be_bytes(bytes))
 }
 
 /// Every value that came from a source, and how one is asked for.

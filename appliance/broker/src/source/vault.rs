@@ -19,7 +19,7 @@ use ward_policy::vendor::{KeyPlace, VaultAuth};
 
 use super::schedule::refresh_after;
 use super::{Context, Fetched, chance};
-use crate::exchange::{Answer, authority, secret_field};
+use crate::exchange::{Answer, secret_field};
 
 pub(super) struct Vault {
     auth: VaultAuth,
@@ -173,7 +173,7 @@ impl Vault {
         is_logged_in: bool,
     ) -> Result<Answer, SourceFault> {
         let mut builder =
-            builder.header(HOST, authority(context.host()?)).header("x-vault-request", "true");
+            builder.header(HOST, context.host()?.authority()).header("x-vault-request", "true");
         if let Some(namespace) = &self.namespace {
             builder = builder.header("x-vault-namespace", namespace);
         }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use rustix::event::{PollFd, PollFlags};
 use ward_edge::egress::{Answer as BrokersAnswer, Grant, Question, receive};
+use ward_edge::random::{chance, share};
 use ward_edge::start::StartError;
 use ward_policy::audit::Event;
 use ward_policy::data_class::DataClass;
@@ -348,10 +349,7 @@ impl Shipper {
 
     /// Nothing is tried for a while: longer each time, and not as long as all the others who lost the same sink.
     fn rest(&mut self, now: Duration) {
-        let mut random = [0; 1];
-        // Without any it is the longest.
-        SystemRandom::new().fill(&mut random).unwrap_or_default();
-        let part = (self.pause / 2 / 256).saturating_mul(u32::from(random[0]));
+        let part = share(self.pause / 2, chance());
         let pause = self.pause.saturating_sub(part);
         let wanted = self.wanted_pause.take().unwrap_or_default();
         let pause = pause.max(wanted).min(limit::SINK_PAUSE_MAX);
