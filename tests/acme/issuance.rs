@@ -31,7 +31,7 @@ fn a_server_without_a_certificate_gets_one_and_calls_are_taken() {
     server.logs.wait_for("acme_not_kept");
     let mut wire = Wire::open_as(server.port, NAME, authority.trusting());
     assert!(wire.shown().len() >= 2, "the leaf and whoever issued it");
-    let mut stream = Stream::over(wire, 1);
+    let mut stream = Stream::started_over(wire, 1);
     stream.proves_alive(1);
     assert_eq!(stream.close(), 1000);
     assert!(!server.logs.text().contains("role_ended"), "{}", server.logs.text());

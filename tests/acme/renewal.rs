@@ -86,7 +86,7 @@ fn two_hundred_calls_go_on_across_a_renewal() {
     let calls: Vec<_> = (1..=CALLS)
         .map(|number| {
             let wire = Wire::open_as(server.port, NAME, Arc::clone(&config));
-            let (stream, over) = (Stream::over(wire, number), Arc::clone(&over));
+            let (stream, over) = (Stream::started_over(wire, number), Arc::clone(&over));
             std::thread::spawn(move || speak(stream, &over))
         })
         .collect();
@@ -100,7 +100,7 @@ fn two_hundred_calls_go_on_across_a_renewal() {
     // Newcomers see the new one, and go on beside the others.
     let mut newcomer = Wire::open_as(server.port, NAME, authority.trusting());
     assert_ne!(newcomer.shown()[0].to_vec(), leaf);
-    let mut newcomer = Stream::over(newcomer, CALLS + 1);
+    let mut newcomer = Stream::started_over(newcomer, CALLS + 1);
     newcomer.proves_alive(1);
     std::thread::sleep(Duration::from_secs(3));
     over.store(true, Ordering::Relaxed);

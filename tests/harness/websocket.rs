@@ -188,11 +188,9 @@ impl Stream {
 
     /// Call `number` over a connection that is there already: upgrades, sends `connected` and `start`.
     #[must_use]
-    pub fn over(mut wire: Wire, number: u64) -> Self {
-        wire.send(upgrade_request("/rtm/voice", &[]).as_bytes());
-        let head = wire.receive_head();
-        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
-        let mut stream = Self { wire, received: Vec::new(), number };
+    pub fn started_over(wire: Wire, number: u64) -> Self {
+        let mut stream = Self::over(wire, "/rtm/voice", &[]).expect("101");
+        stream.be(number);
         stream.send(&connected());
         stream.send(&start());
         stream

@@ -18,7 +18,7 @@ pub(crate) struct Offer {
 /// What is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// A ServerHello.
+    /// A `ServerHello`.
     Hello { version: u16, suite: u16, group: Option<u16> },
     /// An alert, by its number.
     Alert(u8),

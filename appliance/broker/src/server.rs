@@ -52,14 +52,7 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<Infallible, StartErr
     install(Strategy::Abort, log.clone());
     let target = handed.target.ok_or(StartError::Handed)?;
     // Read before the layers are on, because one of them is made of it.
-    let document = read_document(handed.registry.take(), "registry");
-    let registry = registry(document.map_err(|_document| StartError::Handed)?.expose())?;
-    let document = read_document(handed.broker_settings.take(), "broker-settings");
-    let document = document.map_err(|_document| StartError::Handed)?;
-    let settings =
-        BrokerSettings::parse(document.expose()).map_err(|_problems| StartError::Settings)?;
-    let keys = handed.vendor_keys.take().ok_or(StartError::Handed)?;
-    let keys = Keys::read(keys)?;
+    let (registry, settings, keys) = documents(&mut handed)?;
     let sources = Sources::new(&registry, clock).ok_or(StartError::System)?;
     let mut ports = ports(&registry);
     // They answer over TCP what is too long for a datagram.
@@ -99,14 +92,7 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<Infallible, StartErr
         let control = handed.control.take().ok_or(StartError::Handed)?;
         rustix::io::ioctl_fionbio(&control, true).map_err(std::io::Error::from)?;
         let control = watch(control, Interest::READABLE)?;
-        let channels = std::mem::take(&mut handed.broker);
-        let workers = u16::try_from(channels.len()).unwrap_or(u16::MAX);
-        for channel in channels {
-            shared.serve(channel, Asker::Media)?;
-        }
-        if let Some(channel) = handed.log_asks.take() {
-            shared.serve(channel, Asker::Log)?;
-        }
+        let workers = shared.serve_all(&mut handed)?;
         entered.seal(&log)?;
         if has_hosts {
             log.record(&Event::Finding { finding: Finding::StaticHosts });
@@ -120,19 +106,25 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<Infallible, StartErr
         tokio::spawn(async move { match inventory::keep(&listing).await {} });
         let metrics = log.clone();
         tokio::spawn(async move { match metrics.keep_metrics().await {} });
-        let asking = async {
-            match acme {
-                Some(acme) => match acme.run().await {},
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = shared.follow(&control) => {}
-            () = Box::pin(asking) => {}
+        if let Some(acme) = acme {
+            tokio::spawn(async move { match Box::pin(acme.run()).await {} });
         }
+        shared.follow(&control).await;
         // The supervisor is gone.
         leave(0)
     })
+}
+
+/// The documents that were handed down, judged.
+fn documents(handed: &mut Handed) -> Result<(Registry, BrokerSettings, Keys), StartError> {
+    let document = read_document(handed.registry.take(), "registry");
+    let registry = registry(document.map_err(|_document| StartError::Handed)?.expose())?;
+    let document = read_document(handed.broker_settings.take(), "broker-settings");
+    let document = document.map_err(|_document| StartError::Handed)?;
+    let settings = BrokerSettings::parse(document.expose());
+    let settings = settings.map_err(|_problems| StartError::Settings)?;
+    let keys = Keys::read(handed.vendor_keys.take().ok_or(StartError::Handed)?)?;
+    Ok((registry, settings, keys))
 }
 
 /// What is needed to ask for certificates, if they are to be asked for.
@@ -184,6 +176,19 @@ struct Shared {
 }
 
 impl Shared {
+    /// Serves everybody whose channel was handed down; how many workers of media's.
+    fn serve_all(&self, handed: &mut Handed) -> std::io::Result<u16> {
+        let channels = std::mem::take(&mut handed.broker);
+        let workers = u16::try_from(channels.len()).unwrap_or(u16::MAX);
+        for channel in channels {
+            self.serve(channel, Asker::Media)?;
+        }
+        if let Some(channel) = handed.log_asks.take() {
+            self.serve(channel, Asker::Log)?;
+        }
+        Ok(workers)
+    }
+
     /// Serves one worker of media's, or the log, from now on.
     fn serve(&self, channel: OwnedFd, asker: Asker) -> std::io::Result<()> {
         let channel = watch(channel, Interest::READABLE)?;

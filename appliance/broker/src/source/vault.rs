@@ -11,6 +11,7 @@ use hyper::Request;
 use hyper::header::{CONTENT_TYPE, HOST};
 use hyper::http::request::Builder;
 use serde_json::{Value as Json, json};
+use ward_edge::random::chance;
 use ward_policy::credential::CredentialKind;
 use ward_policy::fault::SourceFault;
 use ward_policy::limit;
@@ -18,7 +19,7 @@ use ward_policy::phi::Secret;
 use ward_policy::vendor::{KeyPlace, VaultAuth};
 
 use super::schedule::refresh_after;
-use super::{Context, Fetched, chance};
+use super::{Context, Fetched};
 use crate::exchange::{Answer, secret_field};
 
 pub(super) struct Vault {
