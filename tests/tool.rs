@@ -123,9 +123,15 @@ fn wrong_usage_is_status_two() {
 fn a_server_that_cannot_start_says_why() {
     let env = file("start.env", GOOD);
     let env = env.to_str().unwrap();
-    let (status, _, output) = ward(&["run", "media", "--env-file", env]);
-    assert_eq!(status, Some(1), "no certificate");
+    let wrong = ["run", "media", "--env-file", env, "--tls-chain", env, "--tls-key", env];
+    let (status, _, output) = ward(&wrong);
+    assert_eq!(status, Some(1), "no certificate in it");
     assert!(String::from_utf8_lossy(&output.stderr).contains("certificate or key"));
+    // Where nobody would see that no telephone network trusts it, a development CA is no way out.
+    let image = ["run", "media", "--env-file", env, "--target", "image"];
+    let (status, _, output) = ward(&image);
+    assert_eq!(status, Some(2), "no certificate");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("the image needs a certificate"));
     let broken = file("broken.env", &GOOD.replace("wss:", "ws:"));
     let (status, _, output) = ward(&["run", "twiml", "--env-file", broken.to_str().unwrap()]);
     assert_eq!(status, Some(2));

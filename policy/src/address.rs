@@ -1,4 +1,4 @@
-//! Which addresses a vendor can have: public ones.
+//! Which addresses a vendor can have: public ones; and which are somebody's own network, or a metadata service.
 //!
 //! A name server that lies, or a vendor whose zone was taken over, must not make the broker dial the machine
 //! itself, its neighbours or the cloud's metadata service. It never asks the machine what its addresses are.
@@ -42,12 +42,50 @@ pub fn is_public(address: IpAddr) -> bool {
     }
 }
 
-fn is_public_v4(address: Ipv4Addr) -> bool {
-    let within = |(block, bits): &(Ipv4Addr, u32)| {
-        let kept = 32_u32.saturating_sub(*bits);
-        (address.to_bits() >> kept) == (block.to_bits() >> kept)
+/// What a cloud tells its machines about themselves, at addresses that are the same on each: credentials among it.
+const METADATA: &[IpAddr] = &[
+    IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
+    IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
+];
+
+/// Blocks of networks of one's own (RFC 1918).
+const PRIVATE: &[(Ipv4Addr, u32)] = &[
+    (Ipv4Addr::new(10, 0, 0, 0), 8),
+    (Ipv4Addr::new(172, 16, 0, 0), 12),
+    (Ipv4Addr::new(192, 168, 0, 0), 16),
+];
+
+/// Whether `address` is a metadata service's, or link-local, where they are.
+#[must_use]
+pub fn is_metadata(address: IpAddr) -> bool {
+    let is_link_local = match address {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => (address.segments()[0] & 0xffc0) == 0xfe80,
     };
-    !NOT_PUBLIC.iter().any(within)
+    is_link_local || METADATA.contains(&address)
+}
+
+/// Whether `address` is of a network of one's own: RFC 1918, or RFC 4193 for IPv6. Never this machine's own loopback, and
+/// never a metadata service's.
+#[must_use]
+pub fn is_private(address: IpAddr) -> bool {
+    let is_own = match address {
+        IpAddr::V4(address) => PRIVATE.iter().any(|block| is_within_v4(address, block)),
+        IpAddr::V6(address) => (address.segments()[0] & 0xfe00) == 0xfc00,
+    };
+    is_own && !is_metadata(address)
+}
+
+fn is_within_v4(address: Ipv4Addr, (block, bits): &(Ipv4Addr, u32)) -> bool {
+    let kept = 32_u32.saturating_sub(*bits);
+    (address.to_bits() >> kept) == (block.to_bits() >> kept)
+}
+
+fn is_public_v4(address: Ipv4Addr) -> bool {
+    !NOT_PUBLIC.iter().any(|block| is_within_v4(address, block))
 }
 
 fn is_public_v6(address: Ipv6Addr) -> bool {
@@ -66,6 +104,33 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_network_of_ones_own_is_neither_public_nor_a_metadata_services() {
+        for (text, private, metadata) in [
+            ("10.1.2.3", true, false),
+            ("172.31.255.255", true, false),
+            ("172.32.0.1", false, false),
+            ("192.168.0.1", true, false),
+            ("fd12::1", true, false),
+            ("fd00:ec2::254", false, true),
+            ("169.254.169.254", false, true),
+            ("169.254.170.2", false, true),
+            ("168.63.129.16", false, true),
+            ("100.100.100.200", false, true),
+            ("192.0.0.192", false, true),
+            ("fe80::1", false, true),
+            ("127.0.0.1", false, false),
+            ("::1", false, false),
+            ("8.8.8.8", false, false),
+            ("2606:4700::1111", false, false),
+        ] {
+            let address = text.parse().unwrap();
+            assert_eq!((is_private(address), is_metadata(address)), (private, metadata), "{text}");
+            let kinds = [private, metadata, is_public(address)];
+            assert!(kinds.iter().filter(|is| **is).count() <= 1, "{text}");
+        }
+    }
 
     #[test]
     fn only_what_is_reachable_from_everywhere_is_public() {

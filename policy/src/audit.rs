@@ -4,62 +4,28 @@
 //! telephone number, digit, token, signature, path, header or word of a caller can be logged, not
 //! even by mistake. Each event renders itself as one JSON object on one line.
 
-pub(crate) use render::Fields;
+pub use finding::Finding;
+pub(crate) use render::{Fields, GAP_REASON};
+pub use role::Role;
 
 use crate::cell::{Layer, Outcome, Target};
+use crate::certificate::CertificateSource;
 use crate::count::Counts;
+use crate::credential::CredentialKind;
 use crate::fault::{
-    CallEnd, ConnectionEnd, DialFault, LineFault, Refusal, ServiceFault, SigningFault, VendorEnd,
+    AcmeFault, CallEnd, CertificateFault, ConnectionEnd, DialFault, LineFault, Refusal,
+    ServiceFault, SigningFault, SinkFault, SourceFault, VendorEnd,
 };
 use crate::ledger::Ledger;
+use crate::proof::{Proof, TicketPlace};
 use crate::redact::Pseudonym;
 use crate::scrub::Class;
 use crate::service::Service;
 use crate::vendor_id::VendorId;
 
+mod finding;
 mod render;
-
-/// Which process writes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Role {
-    /// Starts the others, and starts them again.
-    Init,
-    /// The one writer of the log.
-    Log,
-    /// The holder of the TLS key.
-    Sign,
-    /// Dials vendors.
-    Broker,
-    /// `ward-media`.
-    Media,
-    /// `ward-twiml`.
-    Twiml,
-}
-
-impl Role {
-    /// Every role, in the order in which they are started.
-    pub const ALL: [Self; 6] =
-        [Self::Init, Self::Log, Self::Sign, Self::Broker, Self::Media, Self::Twiml];
-
-    /// The role called `name`.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|role| role.name() == name)
-    }
-
-    /// The word in a log line.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Init => "init",
-            Self::Log => "log",
-            Self::Sign => "sign",
-            Self::Broker => "broker",
-            Self::Media => "media",
-            Self::Twiml => "twiml",
-        }
-    }
-}
+mod role;
 
 /// One thing worth a line.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -125,6 +91,41 @@ pub enum Event {
         /// Why.
         reason: SigningFault,
     },
+    /// The server shows a certificate from now on. Connections that are there already keep theirs.
+    CertificateSet {
+        /// Where it came from.
+        source: CertificateSource,
+    },
+    /// The server does not use a certificate that the broker gave it; what it had stays.
+    CertificateRefused {
+        /// Why.
+        reason: CertificateFault,
+    },
+    /// The server answers an authority that checks a name. Only then is the authority told.
+    ChallengeSet,
+    /// The broker has an account at the authority that it had not before.
+    AcmeAccountMade,
+    /// The authority issued a certificate.
+    CertificateIssued {
+        /// From its first second to its last, in seconds.
+        life_s: u32,
+        /// By when it will be renewed, in seconds from now.
+        renew_in_s: u32,
+        /// From the order to the certificate, in milliseconds.
+        took_ms: u64,
+    },
+    /// There is no new certificate; the old one, if there is one, stays.
+    CertificateFailed {
+        /// Why.
+        reason: AcmeFault,
+        /// When it will be tried again, in seconds from now.
+        retry_in_s: u32,
+    },
+    /// The authority said when the certificate should be renewed (RFC 9773).
+    RenewalAdvised {
+        /// When it will be, in seconds from now.
+        renew_in_s: u32,
+    },
     /// A request was refused.
     Refused {
         /// The HTTP status that was sent, or 0 when the connection was closed without one.
@@ -144,22 +145,35 @@ pub enum Event {
         /// The call.
         call: Pseudonym,
     },
-    /// The expected handshake signatures were replaced.
+    /// What handshakes are compared with was set or replaced.
     HandshakeValuesSet {
-        /// How many there are.
+        /// How many expected signatures there are.
         values: u16,
+        /// How many keys there are whose tickets are taken.
+        ticket_keys: u8,
     },
-    /// A replacement of the expected handshake signatures was unusable; the old set stays.
+    /// A replacement of that was unusable; the old set stays.
     HandshakeValuesRefused,
+    /// The responder's auth tokens and its ticket key were set or replaced.
+    CredentialsSet {
+        /// How many auth tokens there are: the current one, and the next.
+        tokens: u8,
+        /// How many ticket keys: none or one.
+        ticket_keys: u8,
+    },
+    /// A replacement of those was unusable; the old ones stay.
+    CredentialsRefused,
     /// An upgrade was accepted.
     UpgradeAccepted {
-        /// Index of the expected value that matched: spelling within token.
-        candidate: u16,
+        /// What it showed.
+        proof: Proof,
     },
     /// `start` was accepted.
     CallStarted {
         /// The call.
         call: Pseudonym,
+        /// Where its ticket was.
+        ticket: TicketPlace,
     },
     /// A call ended, for whatever reason. Exactly one per accepted upgrade.
     CallEnded {
@@ -205,6 +219,57 @@ pub enum Event {
         vendor: VendorId,
         /// Why.
         reason: VendorEnd,
+    },
+    /// A source gave a credential: the first one, or a replacement of the one before, which is wiped.
+    CredentialFetched {
+        /// The entry of the source.
+        source: VendorId,
+        /// The entry that it is for; the source's own for what we log in to it with.
+        vendor: VendorId,
+        /// The credential.
+        credential: Pseudonym,
+        /// For how long it is good, in seconds.
+        ttl_s: u32,
+        /// From the first request to the end of the last answer, in milliseconds.
+        took_ms: u64,
+    },
+    /// A source did not give a credential. The one before stays for as long as it is good, and no longer.
+    SourceFailed {
+        /// The entry of the source.
+        source: VendorId,
+        /// The entry that it is for.
+        vendor: VendorId,
+        /// For how long the one before is still good, in seconds; 0 when there is none.
+        left_s: u32,
+        /// Why.
+        reason: SourceFault,
+    },
+    /// The time of a credential was over before its source gave another: it was wiped.
+    CredentialExpired {
+        /// The entry that it was for.
+        vendor: VendorId,
+        /// The credential.
+        credential: Pseudonym,
+    },
+    /// One live credential, in the list of all of them: at the start and every hour.
+    CredentialLive {
+        /// The credential, by a keyed digest of this process; absent for several, and where only their kind is known.
+        credential: Option<Pseudonym>,
+        /// What kind it is.
+        class: CredentialKind,
+        /// Whom it is for, by the id in the registry; absent for our own.
+        audience: Option<VendorId>,
+        /// How many they are.
+        count: u64,
+        /// Since when this process has had it, in seconds before this line; of several, the first.
+        issued_ago_s: u64,
+        /// When it is over, in seconds after this line; of several, the last. Absent when it has no end.
+        expires_in_s: Option<u64>,
+    },
+    /// Every live credential of this process has been listed.
+    CredentialsListed {
+        /// How many lines the list has.
+        lines: u32,
     },
     /// A call has a vendor's connection.
     VendorConnected {
@@ -273,6 +338,42 @@ pub enum Event {
         /// What it looks like.
         class: Class,
     },
+    /// The log sink takes records: said the first time, and after a failure.
+    SinkConnected {
+        /// Its id in the registry.
+        vendor: VendorId,
+        /// From the question to the end of the TLS handshake, in milliseconds.
+        took_ms: u64,
+    },
+    /// The log sink did not take what it was sent. It stays in the spool and is sent again.
+    SinkFailed {
+        /// Its id in the registry.
+        vendor: VendorId,
+        /// Why.
+        reason: SinkFault,
+        /// Records that wait for it.
+        waiting: u64,
+    },
+    /// Records that the log sink will never get: the spool was full when they were written.
+    LogGap {
+        /// The number of the first.
+        first: u64,
+        /// The number of the last.
+        last: u64,
+        /// The digest of the record before the first, which the sink has.
+        before: [u8; 32],
+    },
+    /// How the log stands with its sink, once a minute.
+    LogHead {
+        /// Records that wait for it.
+        waiting: u64,
+        /// How much memory they take, in bytes.
+        waiting_bytes: u64,
+        /// Records that it will never get, since the log started.
+        lost: u64,
+    },
+    /// The log ends in order. There is no record behind it.
+    LogClosed,
     /// Events that strangers caused faster than their limit and that were not written.
     Suppressed {
         /// How many since the last line.
@@ -285,32 +386,6 @@ pub enum Event {
     },
     /// The last call is over.
     Stopped,
-}
-
-/// Settings that are accepted and reported.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Finding {
-    /// Plain HTTP on loopback, behind somebody else's TLS.
-    PlainHttp,
-    /// Addresses of vendors that were given by hand, wherever they are.
-    StaticHosts,
-    /// The kernel has no `memfd_secret`: keys and tokens lie in memory that root can read.
-    SecretsOnlyLocked,
-}
-
-impl Finding {
-    /// Every finding.
-    pub const ALL: [Self; 3] = [Self::PlainHttp, Self::StaticHosts, Self::SecretsOnlyLocked];
-
-    /// The stable code in log lines and reports.
-    #[must_use]
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::PlainHttp => "plain_http",
-            Self::StaticHosts => "static_hosts",
-            Self::SecretsOnlyLocked => "secrets_only_locked",
-        }
-    }
 }
 
 /// The last characters of a source file's name: a constant of the build, never input.
@@ -348,11 +423,20 @@ impl Event {
             Self::AcceptFailed { .. } => "accept_failed",
             Self::ConnectionEnded { .. } => "connection_ended",
             Self::SigningFailed { .. } => "signing_failed",
+            Self::CertificateSet { .. } => "certificate_set",
+            Self::CertificateRefused { .. } => "certificate_refused",
+            Self::ChallengeSet => "challenge_set",
+            Self::AcmeAccountMade => "acme_account_made",
+            Self::CertificateIssued { .. } => "certificate_issued",
+            Self::CertificateFailed { .. } => "certificate_failed",
+            Self::RenewalAdvised { .. } => "renewal_advised",
             Self::Refused { .. } => "refused",
             Self::UpgradeUnsigned { .. } => "upgrade_unsigned",
             Self::WebhookAnswered { .. } => "webhook_answered",
             Self::HandshakeValuesSet { .. } => "handshake_values_set",
             Self::HandshakeValuesRefused => "handshake_values_refused",
+            Self::CredentialsSet { .. } => "credentials_set",
+            Self::CredentialsRefused => "credentials_refused",
             Self::UpgradeAccepted { .. } => "upgrade_accepted",
             Self::CallStarted { .. } => "call_started",
             Self::CallEnded { .. } => "call_ended",
@@ -360,6 +444,11 @@ impl Event {
             Self::VendorDialled { .. } => "vendor_dialled",
             Self::VendorRefused { .. } => "vendor_refused",
             Self::VendorCut { .. } => "vendor_cut",
+            Self::CredentialFetched { .. } => "credential_fetched",
+            Self::SourceFailed { .. } => "source_failed",
+            Self::CredentialExpired { .. } => "credential_expired",
+            Self::CredentialLive { .. } => "credential_live",
+            Self::CredentialsListed { .. } => "credentials_listed",
             Self::VendorConnected { .. } => "vendor_connected",
             Self::VendorFailed { .. } => "vendor_failed",
             Self::VendorEnded { .. } => "vendor_ended",
@@ -368,6 +457,11 @@ impl Event {
             Self::Panicked { .. } => "panicked",
             Self::LineRefused { .. } => "line_refused",
             Self::ScrubberAlarm { .. } => "scrubber_alarm",
+            Self::SinkConnected { .. } => "sink_connected",
+            Self::SinkFailed { .. } => "sink_failed",
+            Self::LogGap { .. } => "log_gap",
+            Self::LogHead { .. } => "log_head",
+            Self::LogClosed => "log_closed",
             Self::Suppressed { .. } => "suppressed",
             Self::Draining { .. } => "draining",
             Self::Stopped => "stopped",

@@ -93,6 +93,25 @@ reasons! {
         SignatureWrong = "signature_wrong", Peer;
         /// No auth token is configured, so nothing can be verified.
         TokenAbsent = "token_absent", Operator;
+        /// What stands where the ticket belongs is none: length, version, base64 or a life that no ticket has.
+        TicketMalformed = "ticket_malformed", Peer;
+        /// A ticket of a key that is not held: a stranger's, or one that was rotated away.
+        TicketUnknownKey = "ticket_unknown_key", Peer;
+        /// A ticket that its key has not signed.
+        TicketWrong = "ticket_wrong", Peer;
+        /// A ticket whose time is over.
+        TicketExpired = "ticket_expired", Peer;
+        /// A ticket that was issued in the future: the clocks differ too much.
+        TicketEarly = "ticket_early", Operator;
+        /// A ticket that was issued before this process started, or so soon after that a process before it may have
+        /// taken it.
+        TicketStale = "ticket_stale", Peer;
+        /// A ticket that was used.
+        TicketUsed = "ticket_used", Peer;
+        /// As many tickets as can be remembered.
+        TicketMemoryFull = "ticket_memory_full", Host;
+        /// As many streams without any proof as may wait for their `start`.
+        Unproven = "unproven", Peer;
         /// A body of another type than the route takes.
         BodyType = "body_type", Peer;
         /// A body longer than its maximum.
@@ -111,6 +130,49 @@ reasons! {
         Draining = "draining", Operator;
     }
 }
+
+/// Why a ticket is not taken, wherever it was.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TicketFault {
+    /// No ticket at all.
+    Malformed,
+    /// Of a key that is not held.
+    UnknownKey,
+    /// Not signed by its key.
+    Wrong,
+    /// Over.
+    Expired,
+    /// Issued in the future.
+    Early,
+    /// Issued before this process could know what was used.
+    Stale,
+    /// Used.
+    Used,
+    /// No room to remember it.
+    MemoryFull,
+}
+
+macro_rules! ticket_faults {
+    ($reasons:ident) => {
+        impl From<TicketFault> for $reasons {
+            fn from(fault: TicketFault) -> Self {
+                match fault {
+                    TicketFault::Malformed => Self::TicketMalformed,
+                    TicketFault::UnknownKey => Self::TicketUnknownKey,
+                    TicketFault::Wrong => Self::TicketWrong,
+                    TicketFault::Expired => Self::TicketExpired,
+                    TicketFault::Early => Self::TicketEarly,
+                    TicketFault::Stale => Self::TicketStale,
+                    TicketFault::Used => Self::TicketUsed,
+                    TicketFault::MemoryFull => Self::TicketMemoryFull,
+                }
+            }
+        }
+    };
+}
+
+ticket_faults!(Refusal);
+ticket_faults!(CallEnd);
 
 reasons! {
     /// Why a connection ended before it made a request.
@@ -153,6 +215,29 @@ reasons! {
         BadFormat = "bad_format", Peer;
         /// `start` with too many or too long parameters.
         BadParameters = "bad_parameters", Peer;
+        /// A ticket is demanded, and there is none.
+        TicketAbsent = "ticket_absent", Peer;
+        /// What stands where the ticket belongs is none: length, version, base64 or a life that no ticket has.
+        TicketMalformed = "ticket_malformed", Peer;
+        /// A ticket of a key that is not held: a stranger's, or one that was rotated away.
+        TicketUnknownKey = "ticket_unknown_key", Peer;
+        /// A ticket that its key has not signed.
+        TicketWrong = "ticket_wrong", Peer;
+        /// A ticket whose time is over.
+        TicketExpired = "ticket_expired", Peer;
+        /// A ticket that was issued in the future: the clocks differ too much.
+        TicketEarly = "ticket_early", Operator;
+        /// A ticket that was issued before this process started, or so soon after that a process before it may have
+        /// taken it.
+        TicketStale = "ticket_stale", Peer;
+        /// A ticket that was used.
+        TicketUsed = "ticket_used", Peer;
+        /// As many tickets as can be remembered.
+        TicketMemoryFull = "ticket_memory_full", Host;
+        /// A ticket for another call.
+        TicketOtherCall = "ticket_other_call", Peer;
+        /// A ticket in the path and another in `start`.
+        TicketRepeated = "ticket_repeated", Peer;
         /// The call or stream is live on another connection.
         AlreadyLive = "already_live", Peer;
         /// A newcomer took over after we had heard nothing for too long.
@@ -237,6 +322,40 @@ reasons! {
         MintLate = "mint_late", Host;
         /// The token was over already when it came.
         MintOver = "mint_over", Host;
+        /// The entry is infrastructure, which is the broker's own: nobody gets a connection to it.
+        Infrastructure = "infrastructure", Bug;
+        /// The log asked for another entry than its sink's.
+        WrongAsker = "wrong_asker", Bug;
+    }
+}
+
+reasons! {
+    /// Why a source gave no credential.
+    SourceFault {
+        /// Its entry, or the metadata service's, may not be dialled today, or there is none.
+        NotApproved = "source_not_approved", Operator;
+        /// It could not be reached, or its certificate could not be accepted.
+        Unreachable = "source_unreachable", Host;
+        /// It took too long.
+        Late = "source_late", Host;
+        /// It refused what we log in with, or may not give us that.
+        Refused = "source_refused", Operator;
+        /// It wants fewer requests.
+        Throttled = "source_throttled", Host;
+        /// Our clock is not its clock. Put right for this source.
+        Clock = "source_clock", Host;
+        /// What we had logged in with was over for it.
+        Expired = "source_expired", Host;
+        /// It has nothing of that name, or not that field in it.
+        Absent = "source_absent", Operator;
+        /// It failed itself: any 5xx.
+        Broken = "source_broken", Host;
+        /// What it answered is no answer, too long, or no credential.
+        Garbage = "source_garbage", Host;
+        /// What it gave was over already when it came.
+        Over = "source_over", Host;
+        /// No memory for secrets is left, or no random bytes.
+        Memory = "source_memory", Host;
     }
 }
 
@@ -269,6 +388,52 @@ reasons! {
         Refused = "signing_refused", Bug;
         /// Too many handshakes at once.
         Limited = "signing_limited", Peer;
+    }
+}
+
+reasons! {
+    /// Why there is no new certificate.
+    AcmeFault {
+        /// The registry does not let the authority be asked.
+        Registry = "acme_registry", Operator;
+        /// The authority sent us to a host that its entry does not have.
+        Host = "acme_host", Operator;
+        /// Nobody took the connection, or its TLS could not be accepted.
+        Unreachable = "acme_unreachable", Host;
+        /// It took too long.
+        Late = "acme_late", Host;
+        /// What was answered is no answer, or too long.
+        Garbage = "acme_garbage", Host;
+        /// The authority failed itself: 5xx.
+        Broken = "acme_broken", Host;
+        /// The authority wants no more from us for a while.
+        RateLimited = "acme_rate_limited", Operator;
+        /// Numbers that are to be used once were not taken, several times in a row.
+        BadNonce = "acme_bad_nonce", Host;
+        /// The authority does not know our account any more, or has revoked it.
+        Account = "acme_account", Operator;
+        /// The authority could not see that the names are ours.
+        Validation = "acme_validation", Operator;
+        /// The authority has no way to check that we can go: TLS-ALPN-01 is not offered.
+        NotOffered = "acme_not_offered", Operator;
+        /// The authority refused for another reason.
+        Rejected = "acme_rejected", Operator;
+        /// What the authority issued is not for our names or our key, or not for now.
+        Unfit = "acme_unfit", Host;
+        /// `sign` did not make what it was asked for.
+        SignSilent = "acme_sign_silent", Host;
+        /// The server did not say that it uses what it was given.
+        NotTaken = "acme_not_taken", Host;
+    }
+}
+
+reasons! {
+    /// Why a server does not use a certificate that the broker gave it.
+    CertificateFault {
+        /// It cannot be read.
+        Garbage = "certificate_garbage", Bug;
+        /// `sign` does not have its key, or did not say so.
+        NoKey = "certificate_no_key", Host;
     }
 }
 
@@ -322,6 +487,28 @@ reasons! {
         Over = "service_over", Operator;
         /// Its entry asks for what its connector cannot do, so nothing was asked of it.
         Unsuited = "service_unsuited", Operator;
+    }
+}
+
+reasons! {
+    /// Why the log sink did not take what it was sent.
+    SinkFault {
+        /// No connection: the broker refused, or is not there. Its own event says more.
+        Unreachable = "sink_unreachable", Host;
+        /// Its certificate or its TLS could not be accepted.
+        Tls = "sink_tls", Host;
+        /// The connection ended before the answer.
+        Closed = "sink_closed", Host;
+        /// It took too long.
+        Late = "sink_late", Host;
+        /// It refused our credential: 401 or 403.
+        Unauthorized = "sink_unauthorized", Operator;
+        /// It refused the records: any other 3xx or 4xx.
+        Rejected = "sink_rejected", Operator;
+        /// It wants them later, or has failed itself: 408, 429 or 5xx.
+        Busy = "sink_busy", Host;
+        /// What it answered is no answer, or came before the end of what it was sent.
+        Garbage = "sink_garbage", Host;
     }
 }
 

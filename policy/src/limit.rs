@@ -4,11 +4,19 @@
 //! has read this file knows how much memory, time and patience one peer can cost. It never decides what
 //! happens at a limit.
 
+mod certificate;
 mod conversation;
+mod credential;
+mod log_sink;
+mod ticket;
 
 use std::time::Duration;
 
+pub use certificate::*;
 pub use conversation::*;
+pub use credential::*;
+pub use log_sink::*;
+pub use ticket::*;
 
 // --- Before a request is believed ---
 
@@ -415,6 +423,9 @@ const _: () = {
     assert!(RECOGNISER_PIECE_MS >= 2 * FRAME_MS && RECOGNISER_PIECE_MS <= BACKLOG_MS_MAX);
     assert!(VENDOR_READ_BUFFER_BYTES >= 8 * 1024);
     assert!(MINT_DEADLINE.as_millis() < DIAL_ANSWER_DEADLINE.as_millis());
+    assert!(KEY_PATIENCE.as_millis() < MINT_DEADLINE.as_millis());
+    assert!(REFRESH_FROM_PERCENT < REFRESH_TO_PERCENT && REFRESH_TO_PERCENT < 100);
+    assert!(KEY_TTL_MIN_S < KEY_TTL_MAX_S && REPLACED_GRACE.as_millis() < 1_000);
     assert!(SILENT_REPLACEABLE_AFTER.as_millis() < SILENT_PING_AFTER.as_millis());
     assert!(SILENT_PING_AFTER.as_millis() < SILENT_DROP_AFTER.as_millis());
 };

@@ -9,6 +9,7 @@ use crate::count::Count;
 use crate::limit;
 use crate::line::table::{EVENTS, field, number, words};
 use crate::line::{Field, Kind, Numbers, Reasons, Shape};
+use crate::proof::Proof;
 
 /// Where the buckets of the histogram of call durations end, in seconds; a call counts in the first that it
 /// is not longer than. 5 s is the deadline of `start`, so the first holds calls that never began; an hour is
@@ -44,6 +45,8 @@ pub const EVENTS_FAMILY: &str = "events";
 pub const COUNTS_FAMILY: &str = "call_counts";
 /// The family of the durations of calls that have ended.
 pub const DURATION_FAMILY: &str = "call_duration";
+/// The family of what accepted upgrades showed: which spelling of the URL was signed, or a ticket.
+pub const PROOF_FAMILY: &str = "upgrade_proof";
 /// How many calls are live.
 pub const CALLS_LIVE: &str = "calls_live";
 /// How many lines were not written.
@@ -61,7 +64,7 @@ pub const METRICS: Shape = Shape {
 /// The fields that are no family: the first of [`FIELDS`].
 const PLAIN_FIELDS: usize = 2;
 const REASONED: usize = reasoned();
-const FAMILIES: usize = REASONED + 3;
+const FAMILIES: usize = REASONED + 4;
 
 const FIELDS: [Field; PLAIN_FIELDS + FAMILIES] = {
     let lines = number(LINES_SUPPRESSED, u64::MAX, "log lines that were not written");
@@ -81,6 +84,7 @@ const FIELDS: [Field; PLAIN_FIELDS + FAMILIES] = {
     fields[next] = family(COUNTS_FAMILY, counts, "what was counted in calls that have ended");
     let about = "calls that have ended, by duration, and the sum of the durations";
     fields[next + 1] = family(DURATION_FAMILY, DURATION_NAMES, about);
+    fields[next + 2] = family(PROOF_FAMILY, Proof::WORDS, "accepted upgrades, by what they showed");
     fields
 };
 
@@ -132,6 +136,7 @@ pub fn families() -> impl Iterator<Item = (&'static str, &'static [&'static str]
         | Kind::Word(_)
         | Kind::Reason(_)
         | Kind::Pseudonym
+        | Kind::Digest
         | Kind::SourceFile
         | Kind::VendorId
         | Kind::Layers => None,
@@ -174,8 +179,9 @@ impl Metrics {
             Some(reason) => self.add(event.code(), reason, 1),
             None => self.add(EVENTS_FAMILY, event.code(), 1),
         }
-        if let Event::UpgradeAccepted { .. } = event {
+        if let Event::UpgradeAccepted { proof } = event {
             self.calls_live = self.calls_live.saturating_add(1);
+            self.add(PROOF_FAMILY, proof.word(), 1);
         } else if let Event::Suppressed { events } = event {
             self.lines_suppressed = self.lines_suppressed.saturating_add(*events);
         } else if let Event::CallEnded { duration_ms, counts, .. } = event {
@@ -263,13 +269,21 @@ fn reason(event: &Event) -> Option<&'static str> {
         Some(reason.code())
     } else if let Event::SigningFailed { reason } = event {
         Some(reason.code())
+    } else if let Event::CertificateRefused { reason } = event {
+        Some(reason.code())
+    } else if let Event::CertificateFailed { reason, .. } = event {
+        Some(reason.code())
     } else if let Event::CallEnded { reason, .. } = event {
         Some(reason.code())
     } else if let Event::VendorRefused { reason, .. } | Event::VendorFailed { reason, .. } = event {
         Some(reason.code())
+    } else if let Event::SourceFailed { reason, .. } = event {
+        Some(reason.code())
     } else if let Event::VendorCut { reason, .. } | Event::VendorEnded { reason, .. } = event {
         Some(reason.code())
     } else if let Event::ServiceFailed { reason, .. } = event {
+        Some(reason.code())
+    } else if let Event::SinkFailed { reason, .. } = event {
         Some(reason.code())
     } else if let Event::LineRefused { reason, .. } = event {
         Some(reason.code())
@@ -354,7 +368,8 @@ mod tests {
             };
             assert_eq!(found, 1, "{line}");
             let families = families().filter(|(family, _)| {
-                all.contains_key(*family) && ![COUNTS_FAMILY, DURATION_FAMILY].contains(family)
+                all.contains_key(*family)
+                    && ![COUNTS_FAMILY, DURATION_FAMILY, PROOF_FAMILY].contains(family)
             });
             assert_eq!(families.count(), 1, "{line}");
         }
@@ -398,9 +413,9 @@ mod tests {
         };
         let mut metrics = Metrics::default();
         for event in [
-            Event::UpgradeAccepted { candidate: 0 },
-            Event::UpgradeAccepted { candidate: 1 },
-            Event::UpgradeAccepted { candidate: 0 },
+            Event::UpgradeAccepted { proof: Proof::Signature(0) },
+            Event::UpgradeAccepted { proof: Proof::Ticket },
+            Event::UpgradeAccepted { proof: Proof::Signature(0) },
             ended,
             ended,
             Event::Suppressed { events: 7 },
@@ -413,6 +428,8 @@ mod tests {
         assert_eq!(lines, 1);
         assert_eq!(all[CALLS_LIVE], 1);
         assert_eq!(all[LINES_SUPPRESSED], 12);
+        assert_eq!(all[PROOF_FAMILY]["signature_0"], 2);
+        assert_eq!(all[PROOF_FAMILY]["ticket"], 1);
         assert_eq!(all[COUNTS_FAMILY]["frames_in"], 80);
         assert_eq!(all["call_ended"]["silent"], 2);
         assert_eq!(all["refused"]["route"], 1);
@@ -424,7 +441,7 @@ mod tests {
     fn counters_saturate() {
         let mut full = Metrics::full();
         full.note(&Event::Suppressed { events: u64::MAX });
-        full.note(&Event::UpgradeAccepted { candidate: 0 });
+        full.note(&Event::UpgradeAccepted { proof: Proof::Signature(0) });
         assert_eq!(full, Metrics::full());
     }
 }

@@ -223,6 +223,7 @@ pub const NUMBERS: &[(&str, i64)] = &[
     ("mprotect", 10),
     ("munmap", 11),
     ("ppoll", 271),
+    ("pwrite64", 18),
     ("read", 0),
     ("recvfrom", 45),
     ("recvmsg", 47),

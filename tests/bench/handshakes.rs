@@ -14,13 +14,15 @@ use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
-use rustls::sign::SigningKey;
+use rustls::server::ParsedCertificate;
+use rustls::sign::{CertifiedKey, SigningKey};
 use rustls::{ClientConnection, StreamOwned};
-use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use ward_edge::certificate::Certificates;
 use ward_edge::clock::Clock;
 use ward_edge::log::Log;
-use ward_edge::signing::RemoteKey;
+use ward_edge::signing::{KeyId, SignChannels};
 use ward_edge::tls;
 use ward_policy::audit::Role;
 use ward_tests::servers::{client_config, identity};
@@ -96,17 +98,23 @@ fn pin(cores: &[usize]) {
 fn measure(is_remote: bool, core: usize, others: &[usize]) -> Result<Row, String> {
     pin(others);
     let identity = identity();
+    let chain = CertificateDer::pem_slice_iter(identity.chain.as_bytes());
+    let chain: Vec<_> = chain.map(Result::unwrap).collect();
     let mut sign = None;
     let key: Arc<dyn SigningKey> = if is_remote {
-        let (child, channel, log) = start_sign(identity.key.expose())?;
-        sign = Some(child);
-        let key = RemoteKey::new(vec![channel], Clock::start(), log);
+        let (child, channel, control, log) = start_sign(identity.key.expose())?;
+        sign = Some((child, control));
+        let leaf = ParsedCertificate::try_from(&chain[0]).map_err(|error| error.to_string())?;
+        let id = KeyId::of(&leaf.subject_public_key_info());
+        let channels = SignChannels::new(vec![channel], Some(id), Clock::start(), log);
+        let key = channels.and_then(|channels| channels.key(id));
         Arc::new(key.map_err(|error| error.to_string())?)
     } else {
         let key = PrivateKeyDer::from_pem_slice(identity.key.expose().as_bytes()).unwrap();
         rustls::crypto::ring::sign::any_supported_type(&key).unwrap()
     };
-    let acceptor = tls::acceptor(&identity.chain, key).map_err(|error| error.to_string())?;
+    let certificates = Certificates::showing(CertifiedKey::new(chain, key));
+    let acceptor = tls::acceptor(Arc::new(certificates)).map_err(|error| error.to_string())?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|e| e.to_string())?;
     let port = listener.local_addr().map_err(|error| error.to_string())?.port();
     let (done, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
@@ -122,12 +130,12 @@ fn measure(is_remote: bool, core: usize, others: &[usize]) -> Result<Row, String
         })
         .collect();
     std::thread::sleep(Duration::from_millis(300));
-    let sign_before = sign.as_ref().map_or(0.0, cpu_us);
+    let sign_before = sign.as_ref().map_or(0.0, |(child, _)| cpu_us(child));
     let (begun, before) = (Instant::now(), done.load(Ordering::Relaxed));
     std::thread::sleep(WINDOW);
     let handshakes = done.load(Ordering::Relaxed) - before;
     let elapsed = begun.elapsed();
-    let sign_us = sign.as_ref().map_or(0.0, cpu_us) - sign_before;
+    let sign_us = sign.as_ref().map_or(0.0, |(child, _)| cpu_us(child)) - sign_before;
     stop.store(true, Ordering::Relaxed);
     for caller in callers {
         caller.join().map_err(|_| "a caller failed")?;
@@ -135,7 +143,7 @@ fn measure(is_remote: bool, core: usize, others: &[usize]) -> Result<Row, String
     // One more, so that the accept returns.
     drop(TcpStream::connect((Ipv4Addr::LOCALHOST, port)));
     let (all, cpu) = serving.join().map_err(|_| "the server failed")?;
-    if let Some(mut child) = sign {
+    if let Some((mut child, _control)) = sign {
         drop(child.kill());
         drop(child.wait());
     }
@@ -182,7 +190,7 @@ fn call(port: u16, stop: &AtomicBool) {
 }
 
 /// Starts the signing process as it ships, with one channel.
-fn start_sign(key: &str) -> Result<(Child, OwnedFd, Log), String> {
+fn start_sign(key: &str) -> Result<(Child, OwnedFd, OwnedFd, Log), String> {
     use std::io::{Seek as _, Write as _};
     let text = |error: rustix::io::Errno| error.to_string();
     let (ours, theirs) =
@@ -200,15 +208,23 @@ fn start_sign(key: &str) -> Result<(Child, OwnedFd, Log), String> {
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release/ward-init");
     let mut command = Command::new(program);
     command.arg("sign").arg(format!("target={}", ward::launch::target().name()));
-    for (name, descriptor) in
-        [("tls-key", document.as_fd()), ("sign", theirs.as_fd()), ("log", writer.as_fd())]
-    {
+    // It ends with whoever would send it more channels; nobody does.
+    let (kept, control) =
+        socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+            .map_err(text)?;
+    command.arg("workers=1");
+    for (name, descriptor) in [
+        ("tls-key", document.as_fd()),
+        ("sign", theirs.as_fd()),
+        ("log", writer.as_fd()),
+        ("control", control.as_fd()),
+    ] {
         rustix::io::fcntl_setfd(descriptor, rustix::io::FdFlags::empty()).map_err(text)?;
         command.arg(format!("{name}={}", descriptor.as_raw_fd()));
     }
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let child = command.spawn().map_err(|error| error.to_string())?;
-    Ok((child, ours, log))
+    Ok((child, ours, kept, log))
 }
 
 /// CPU time of a process so far, in µs: fields 14 and 15 of its stat, in hundredths of a second.

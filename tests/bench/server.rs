@@ -252,7 +252,8 @@ impl Bench {
              TWILIO_ACCOUNT_SID=AC00000000000000000000000000000000\nTWILIO_AUTH_TOKEN=12345\n\
              {more}"
         ));
-        let handshake = settings.handshake_values().map_err(|problems| format!("{problems:?}"))?;
+        let followed =
+            settings.followed(Role::Media).map_err(|problems| format!("{problems:?}"))?;
         let executable = std::env::var("WARD_MEDIA")
             .map_or_else(|_| self.root.join("target/release/ward-media"), PathBuf::from);
         let plan = launch::Plan {
@@ -264,8 +265,10 @@ impl Bench {
             identity: Some(Identity {
                 chain: read("chain.pem")?,
                 key: ward_policy::phi::Secret::new(read("key.pem")?),
+                source: ward_policy::certificate::CertificateSource::Files,
             }),
-            handshake: Some(handshake),
+            acme: None,
+            followed,
             vendors: Some(vendors),
         };
         let (mut server, mut log) = launch(plan).map_err(|error| error.to_string())?;

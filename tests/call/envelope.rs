@@ -12,13 +12,13 @@ use ward_policy::count::Count;
 use ward_policy::fault::CallEnd;
 use ward_tests::edge_cases::{note_seen, note_sent, row};
 use ward_tests::servers::Running;
-use ward_tests::virtual_call::{VirtualCall, context};
+use ward_tests::virtual_call::{VirtualCall, context, opened};
 use ward_tests::websocket::{Stream, connected, media, start, stop};
 
 /// Sends messages to a fresh session and returns why it ended.
 fn end_of(messages: &[Value]) -> Option<CallEnd> {
     let context = context(Box::new(Embedded::new(AgentKind::Echo, true).unwrap()), "");
-    let mut session = Session::new(Arc::clone(&context), Duration::ZERO);
+    let mut session = Session::new(Arc::clone(&context), opened(&context), Duration::ZERO);
     let end = messages.iter().find_map(|message| {
         note_sent(message.to_string().as_bytes());
         session.on_text(Duration::ZERO, &message.to_string(), Waker::noop()).err()
@@ -167,7 +167,8 @@ fn e26_parameters_are_bounded_in_number_and_length() {
         .to_string()
         .replace(r#""customParameters":{}"#, r#""customParameters":{"a":"1","a":"2"}"#);
     let context = context(Box::new(Embedded::new(AgentKind::Echo, true).unwrap()), "");
-    let mut session = Session::new(context, Duration::ZERO);
+    let opened = opened(&context);
+    let mut session = Session::new(context, opened, Duration::ZERO);
     session.on_text(Duration::ZERO, &connected().to_string(), Waker::noop()).unwrap();
     let ended = session.on_text(Duration::ZERO, &twice, Waker::noop());
     assert_eq!(ended, Err(CallEnd::BadParameters));

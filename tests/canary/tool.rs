@@ -12,7 +12,7 @@ use crate::class::{Canaries, Encoding, Sent};
 use crate::edge::{each_batch, joined};
 use crate::ward::{Build, Sinks, folder};
 
-const SETTINGS: [&str; 16] = [
+const SETTINGS: [&str; 20] = [
     "MEDIA_WSS_URL",
     "MEDIA_PATH",
     "NEXT_PUBLIC_SITE_URL",
@@ -22,6 +22,10 @@ const SETTINGS: [&str; 16] = [
     "TWILIO_AUTH_TOKEN_FILE",
     "TWILIO_TWIML_APP_SID",
     "TWIML_PLAIN_HTTP",
+    "STREAM_TICKET",
+    "STREAM_TICKET_KEY",
+    "STREAM_TICKET_KEY_FILE",
+    "STREAM_TICKET_PUBLIC_KEYS",
     "MEDIA_AGENT",
     "MEDIA_HANDSHAKE",
     "CALL_DURATION_MAX_S",

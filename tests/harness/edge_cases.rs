@@ -18,7 +18,9 @@ pub const CASES: &[(&str, &str)] = &[
     ("E03", "upgrade signed over each spelling of the URL"),
     ("E04", "upgrade signed over another URL"),
     ("E05", "X-Forwarded-* on an upgrade"),
+    ("E06", "a captured handshake, sent again"),
     ("E07", "the same call or stream twice"),
+    ("E08", "tickets that are over, used or for another call"),
     ("E09", "other paths and targets"),
     ("E10", "no upgrade, other methods and versions"),
     ("E11", "request smuggling shapes"),
@@ -66,11 +68,13 @@ pub const CASES: &[(&str, &str)] = &[
     ("E53", "a close that is never answered"),
     ("E54", "the longest call"),
     ("E56", "a panic in one call"),
+    ("E57", "rotation of auth token and ticket key"),
     ("E58", "clocks that disagree"),
     ("E61", "webhooks that are not to be answered"),
     ("E62", "a webhook that is sent again"),
     ("E63", "media URLs that cannot be dialled"),
     ("E64", "no auth token"),
+    ("E65", "a leaked handshake signature"),
 ];
 
 /// The rows about headers: for the comparison of the two webhook servers, and no edge case.

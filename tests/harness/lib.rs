@@ -20,6 +20,7 @@ pub mod memory;
 pub mod network;
 pub mod vendor;
 pub mod scripted;
+pub mod authority;
 pub mod python;
 pub mod statistics;
 pub mod digest;

@@ -40,7 +40,11 @@ fn follows(line: &str, place: &mut Option<(String, u64, String)>) -> bool {
 
 /// Whether a line is the event: one of the server's own, unless it is one that others alone write.
 fn is_of(line: &Value, event: &str) -> bool {
-    const OF_OTHERS: [&str; 8] = [
+    const OF_OTHERS: [&str; 21] = [
+        "sink_connected",
+        "sink_failed",
+        "log_gap",
+        "log_closed",
         "role_started",
         "role_ended",
         "line_refused",
@@ -49,6 +53,15 @@ fn is_of(line: &Value, event: &str) -> bool {
         "vendor_dialled",
         "vendor_refused",
         "vendor_cut",
+        "credential_fetched",
+        "source_failed",
+        "credential_expired",
+        "credential_live",
+        "credentials_listed",
+        "acme_account_made",
+        "certificate_issued",
+        "certificate_failed",
+        "renewal_advised",
     ];
     let is_servers = line["role"].as_str().is_none_or(|role| ["media", "twiml"].contains(&role));
     line["event"] == event && (is_servers || OF_OTHERS.contains(&event))
@@ -141,6 +154,21 @@ impl Logs {
             let left = until.saturating_duration_since(Instant::now());
             assert!(!left.is_zero(), "no {event} number {number} in:\n{}", lines.join("\n"));
             lines = self.lines.1.wait_timeout(lines, left).unwrap().0;
+        }
+    }
+
+    /// How many lines have `text` in them so far.
+    #[must_use]
+    pub fn count(&self, text: &str) -> usize {
+        self.lines.0.lock().unwrap().iter().filter(|line| line.contains(text)).count()
+    }
+
+    /// Waits until `number` lines have `text` in them.
+    pub fn wait_for_count(&self, text: &str, number: usize) {
+        let until = Instant::now() + PATIENCE;
+        while self.count(text) < number {
+            assert!(Instant::now() < until, "no {number} lines with {text} in:\n{}", self.text());
+            std::thread::sleep(Duration::from_millis(2));
         }
     }
 

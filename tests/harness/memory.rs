@@ -266,6 +266,15 @@ pub fn scan_until(
     }
 }
 
+/// How much of process `id` is in memory, in bytes.
+#[must_use]
+pub fn resident_bytes(id: u32) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it lives");
+    let kib: usize = line.trim().trim_end_matches(" kB").parse().unwrap();
+    kib * 1_024
+}
+
 /// Readable mappings without a hole between them: a piece may lie across their border.
 struct Region {
     from: u64,

@@ -8,12 +8,16 @@ use std::time::{Duration, Instant};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
+use ward::acme::Acme;
 use ward::development_ca::{DevelopmentCa, Identity};
 use ward::launch::{Plan, Server, launch, listen};
 use ward::settings::AllSettings;
 use ward::vendors::Vendors;
 use ward_policy::audit::Role;
+use ward_policy::phi::Secret;
+use ward_twilio::handshake::document;
 use ward_twilio::signature::Signature;
+use ward_twilio::ticket::TicketPublicKeys;
 
 use crate::binaries;
 use crate::logs::Logs;
@@ -100,7 +104,9 @@ pub fn settings(more: &str) -> AllSettings {
     AllSettings::from_document(&document)
 }
 
-fn listen_once() -> Vec<TcpListener> {
+/// One listener on a free port of loopback.
+#[must_use]
+pub fn listen_once() -> Vec<TcpListener> {
     listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), 1).unwrap()
 }
 
@@ -110,7 +116,7 @@ fn plan(
     all: &AllSettings,
     listeners: Vec<TcpListener>,
     identity: Identity,
-    handshake: Option<Vec<Signature>>,
+    followed: Secret<String>,
 ) -> Plan {
     let (name, settings) = match role {
         Role::Media => ("ward-media", all.media_document()),
@@ -124,7 +130,8 @@ fn plan(
         listeners,
         settings,
         identity: Some(identity),
-        handshake,
+        acme: None,
+        followed,
         vendors: (role == Role::Media).then(Vendors::built_in),
     }
 }
@@ -150,11 +157,14 @@ impl Running {
 
     /// The exit status of a server that is to refuse its settings.
     ///
-    /// Its handshake signatures are rightful ones, so that nothing but the settings can be wrong.
+    /// What media follows is rightful, so that nothing but the settings can be wrong.
     #[must_use]
     pub fn refused_status(role: Role, more: &str) -> Option<i32> {
-        let handshake = Some(settings("").handshake_values().unwrap());
-        let plan = plan(role, &settings(more), listen_once(), identity(), handshake);
+        let followed = match role {
+            Role::Twiml => settings(more).credentials(),
+            _ => settings("").followed(role).unwrap(),
+        };
+        let plan = plan(role, &settings(more), listen_once(), identity(), followed);
         let (mut server, _log) = launch(plan).unwrap();
         server.exit_status()
     }
@@ -169,8 +179,8 @@ impl Running {
         let all = settings(&more.replace("{port}", &port.to_string()));
         let identity = identity();
         let key = identity.key.expose().clone();
-        let handshake = (role == Role::Media).then(|| all.handshake_values().unwrap());
-        let mut plan = plan(role, &all, listeners, identity, handshake);
+        let followed = all.followed(role).unwrap();
+        let mut plan = plan(role, &all, listeners, identity, followed);
         plan.executable = variant.or(plan.executable);
         let (server, log) = launch(plan).unwrap();
         Self { role, port, logs: Logs::of_server(log), key, server }.begun()
@@ -182,14 +192,73 @@ impl Running {
         let listeners = listen_once();
         let port = listeners[0].local_addr().unwrap().port();
         let all = settings(more);
-        let handshake = Some(all.handshake_values().unwrap());
+        let followed = all.followed(Role::Media).unwrap();
         let identity = identity();
         let key = identity.key.expose().clone();
-        let mut plan = plan(Role::Media, &all, listeners, identity, handshake);
+        let mut plan = plan(Role::Media, &all, listeners, identity, followed);
         plan.vendors = Some(vendors);
         plan.executable = executable.or(plan.executable);
         let (server, log) = launch(plan).unwrap();
         Self { role: Role::Media, port, logs: Logs::of_server(log), key, server }
+    }
+
+    /// A responder with one worker whose log goes to the sink that `vendors` names.
+    #[must_use]
+    pub fn twiml_with(vendors: Vendors) -> Self {
+        let listeners = listen_once();
+        let port = listeners[0].local_addr().unwrap().port();
+        let identity = identity();
+        let key = identity.key.expose().clone();
+        let all = settings("");
+        let followed = all.followed(Role::Twiml).unwrap();
+        let mut plan = plan(Role::Twiml, &all, listeners, identity, followed);
+        plan.vendors = vendors.infrastructure_alone(false).unwrap();
+        let (server, log) = launch(plan).unwrap();
+        Self { role: Role::Twiml, port, logs: Logs::of_server(log), key, server }.begun()
+    }
+
+    /// A server that shows `identity`.
+    #[must_use]
+    pub fn showing(role: Role, identity: Identity) -> Self {
+        let listeners = listen_once();
+        let port = listeners[0].local_addr().unwrap().port();
+        let all = settings("");
+        let followed = all.followed(role).unwrap();
+        let key = identity.key.expose().clone();
+        let plan = plan(role, &all, listeners, identity, followed);
+        let (server, log) = launch(plan).unwrap();
+        Self { role, port, logs: Logs::of_server(log), key, server }.begun()
+    }
+
+    /// The exit status of a server that is to refuse `identity`.
+    #[must_use]
+    pub fn status_showing(role: Role, identity: Identity) -> Option<i32> {
+        let all = settings("");
+        let followed = all.followed(role).unwrap();
+        let (mut server, _log) =
+            launch(plan(role, &all, listen_once(), identity, followed)).unwrap();
+        server.exit_status()
+    }
+
+    /// A server whose certificates an authority issues, on a port that it is told.
+    ///
+    /// `begun` is not waited for: it has no certificate yet.
+    #[must_use]
+    pub fn certified(
+        role: Role,
+        listeners: Vec<TcpListener>,
+        vendors: Vendors,
+        acme: Acme,
+    ) -> Self {
+        let port = listeners[0].local_addr().unwrap().port();
+        let all = settings("");
+        let followed = all.followed(role).unwrap();
+        let mut plan = plan(role, &all, listeners, identity(), followed);
+        plan.identity = None;
+        plan.acme = Some(acme);
+        plan.vendors = Some(vendors);
+        let (server, log) = launch(plan).unwrap();
+        Self { role, port, logs: Logs::of_server(log), key: String::new(), server }
     }
 
     fn begun(self) -> Self {
@@ -219,6 +288,18 @@ impl Running {
     /// The launcher's handle.
     pub const fn server(&mut self) -> &mut Server {
         &mut self.server
+    }
+
+    /// Replaces what the media server compares signatures with.
+    pub fn expect_signatures(&mut self, values: &[Signature]) {
+        let followed = document(values, &TicketPublicKeys::default());
+        self.server.replace(&followed).unwrap();
+    }
+
+    /// Gives the server what may be replaced of other settings, as `ward run` does on SIGHUP.
+    pub fn follow(&mut self, more: &str) {
+        let all = settings(&more.replace("{port}", &self.port.to_string()));
+        self.server.replace(&all.followed(self.role).unwrap()).unwrap();
     }
 
     /// Sends the stop signal.

@@ -36,9 +36,12 @@ pub struct Vendor(Arc<State>);
 struct State {
     seen: Mutex<Seen>,
     changed: Condvar,
-    /// Whoever has it gets tokens.
-    key: Option<String>,
+    is_minting: bool,
+    /// Whoever has one of them gets tokens.
+    keys: Mutex<Vec<String>>,
     minted: Mutex<Vec<String>>,
+    refused: Mutex<usize>,
+    port: Mutex<u16>,
 }
 
 /// A connection that a stand-in has taken.
@@ -57,8 +60,15 @@ impl Vendor {
         Self::begin(host, address, Some(key.to_owned()))
     }
 
+    /// Its port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        *self.0.port.lock().unwrap()
+    }
+
     fn begin(host: &str, address: &str, minting: Option<String>) -> Self {
         let listener = TcpListener::bind(address).unwrap();
+        let port = listener.local_addr().unwrap().port();
         let identity = identity_of(host);
         let chain = CertificateDer::pem_slice_iter(identity.chain.as_bytes());
         let chain: Vec<_> = chain.map(Result::unwrap).collect();
@@ -70,8 +80,11 @@ impl Vendor {
             .with_no_client_auth()
             .with_single_cert(chain, key)
             .unwrap();
+        let is_minting = minting.is_some();
+        let keys = Mutex::new(minting.into_iter().collect());
         let (vendor, config) =
-            (Self(Arc::new(State { key: minting, ..State::default() })), Arc::new(config));
+            (Self(Arc::new(State { is_minting, keys, ..State::default() })), Arc::new(config));
+        *vendor.0.port.lock().unwrap() = port;
         let noted = vendor.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
@@ -88,7 +101,7 @@ impl Vendor {
         let is_greeted = stream.conn.complete_io(&mut stream.sock).is_ok();
         if is_greeted {
             self.note(|seen| seen.greeted += 1);
-            if self.0.key.is_some() {
+            if self.0.is_minting {
                 self.answer(&mut stream).unwrap_or_default();
             }
             let mut buffer = [0; 1_024];
@@ -120,8 +133,11 @@ impl Vendor {
                 break body;
             }
         };
-        let authorization = format!("\r\nauthorization: Token {}\r\n", self.0.key.as_deref()?);
-        let is_known = request.contains(&authorization) && body == MINT_BODY;
+        let has = |key: &String| request.contains(&format!("\r\nauthorization: Token {key}\r\n"));
+        let is_known = self.0.keys.lock().unwrap().iter().any(has) && body == MINT_BODY;
+        if !is_known {
+            *self.0.refused.lock().unwrap() += 1;
+        }
         let line = request.lines().next()?;
         let path = line.strip_prefix("POST ")?.strip_suffix(" HTTP/1.1")?;
         let (status, body) = match path {
@@ -148,6 +164,17 @@ impl Vendor {
     #[must_use]
     pub fn minted(&self) -> Vec<String> {
         self.0.minted.lock().unwrap().clone()
+    }
+
+    /// Mints for whoever has one of `keys` from now on, and for nobody else.
+    pub fn accept(&self, keys: &[&str]) {
+        *self.0.keys.lock().unwrap() = keys.iter().map(|key| (*key).to_owned()).collect();
+    }
+
+    /// How many requests for a token were refused.
+    #[must_use]
+    pub fn refused(&self) -> usize {
+        *self.0.refused.lock().unwrap()
     }
 
     /// What has been seen so far.

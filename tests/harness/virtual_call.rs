@@ -11,16 +11,18 @@ use ward_call::Agent;
 use ward_edge::clock::Clock;
 use ward_edge::log::Log;
 use ward_edge::random::Pseudonyms;
+use ward_media::admission::{Admission, Opened};
 use ward_media::agent::{AgentKind, Agents, Embedded};
 use ward_media::registry::Registry;
 use ward_media::session::{Session, SessionContext};
-use ward_media::settings::MediaSettings;
+use ward_media::settings::{HandshakeMode, MediaSettings};
 use ward_policy::audit::Role;
 use ward_policy::count::Count;
 use ward_policy::fault::CallEnd;
+use ward_twilio::handshake::HandshakeSet;
 
 use crate::edge_cases::{note_seen, note_sent};
-use crate::servers::ACCOUNT;
+use crate::servers::{ACCOUNT, HANDSHAKE};
 use crate::websocket::{STREAM, connected, start};
 
 /// Agents of a test's own making.
@@ -38,6 +40,20 @@ impl Agents for TestAgents {
     }
 }
 
+/// Who may open a stream here: whoever shows the handshake signature of the tests.
+#[must_use]
+pub fn admission() -> Arc<Admission> {
+    let expected = HandshakeSet::parse(HANDSHAKE).unwrap();
+    Arc::new(Admission::new(HandshakeMode::Signature, expected, 0))
+}
+
+/// A stream that was opened with that signature.
+#[must_use]
+pub fn opened(context: &SessionContext) -> Opened {
+    let shown = context.admission.judge([HANDSHAKE.as_bytes()], None, 0).unwrap();
+    Opened { shown, date_ms: 0, waiting: None }
+}
+
 /// What sessions share, with `agents` and `more` settings; nothing is logged anywhere.
 #[must_use]
 pub fn context(agents: Box<dyn Agents>, more: &str) -> Arc<SessionContext> {
@@ -47,6 +63,7 @@ pub fn context(agents: Box<dyn Agents>, more: &str) -> Arc<SessionContext> {
         settings: MediaSettings::parse(&document).unwrap(),
         agents,
         registry: Arc::new(Registry::default()),
+        admission: admission(),
         pseudonyms: Pseudonyms::new().unwrap(),
         log: Log::new(Role::Media, Clock::start(), sink.into()),
     })
@@ -76,7 +93,10 @@ impl VirtualCall {
     #[must_use]
     pub fn in_context(context: Arc<SessionContext>) -> Self {
         let mut call = Self {
-            session: Session::new(context, Duration::ZERO),
+            session: {
+                let opened = opened(&context);
+                Session::new(context, opened, Duration::ZERO)
+            },
             now: Duration::ZERO,
             sequence: 1,
             timestamp_ms: 0,

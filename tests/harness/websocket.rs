@@ -136,6 +136,12 @@ pub fn stop(sequence: u64) -> Value {
     })
 }
 
+/// A SID of the tests with `number` at its end.
+#[must_use]
+pub fn numbered(sid: &str, number: u64) -> String {
+    format!("{}{number:08}", &sid[..sid.len() - 8])
+}
+
 /// One open stream.
 #[derive(Debug)]
 pub struct Stream {
@@ -155,11 +161,20 @@ impl Stream {
     /// The same with changes to the header fields, as for [`upgrade_request`].
     #[must_use]
     pub fn open_with(server: &Running, changes: &[(&str, &str)]) -> Self {
-        let mut wire = Wire::open(server.port);
-        wire.send(upgrade_request("/rtm/voice", changes).as_bytes());
+        Self::over(Wire::open(server.port), "/rtm/voice", changes).expect("101")
+    }
+
+    /// The same over a connection of the test's own, at any path; the answer's head where it is not 101.
+    pub fn over(mut wire: Wire, target: &str, changes: &[(&str, &str)]) -> Result<Self, String> {
+        wire.send(upgrade_request(target, changes).as_bytes());
         let head = wire.receive_head();
-        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
-        Self { wire, received: Vec::new(), number: 0 }
+        let is_open = head.starts_with("HTTP/1.1 101 ");
+        if is_open { Ok(Self { wire, received: Vec::new(), number: 0 }) } else { Err(head) }
+    }
+
+    /// Makes it the stream of a call of its own: `number` stands at the end of its SIDs.
+    pub const fn be(&mut self, number: u64) {
+        self.number = number;
     }
 
     /// Upgrades, sends `connected` and `start`.
@@ -169,6 +184,38 @@ impl Stream {
         stream.send(&connected());
         stream.send(&start());
         stream
+    }
+
+    /// Call `number` over a connection that is there already: upgrades, sends `connected` and `start`.
+    #[must_use]
+    pub fn started_over(wire: Wire, number: u64) -> Self {
+        let mut stream = Self::over(wire, "/rtm/voice", &[]).expect("101");
+        stream.be(number);
+        stream.send(&connected());
+        stream.send(&start());
+        stream
+    }
+
+    /// How long a read waits.
+    pub fn set_patience(&self, patience: Duration) {
+        self.wire.set_patience(patience);
+    }
+
+    /// The next frame if it comes within the patience that was set: `Some(None)` at the end of the connection.
+    pub fn try_next_frame(&mut self) -> Option<Option<(u8, Vec<u8>)>> {
+        loop {
+            if let Some((head, length)) = frame_at(&self.received) {
+                let opcode = self.received[0] & 0x0F;
+                let body = self.received[head..head + length].to_vec();
+                self.received.drain(..head + length);
+                return Some(Some((opcode, body)));
+            }
+            let bytes = self.wire.receive()?;
+            if bytes.is_empty() {
+                return Some(None);
+            }
+            self.received.extend(bytes);
+        }
     }
 
     /// The same for a call of its own: `number` stands at the end of its SIDs.
@@ -185,7 +232,7 @@ impl Stream {
     pub fn send(&mut self, message: &Value) {
         let mut text = message.to_string();
         for sid in [CALL, STREAM] {
-            text = text.replace(sid, &format!("{}{:08}", &sid[..sid.len() - 8], self.number));
+            text = text.replace(sid, &numbered(sid, self.number));
         }
         self.send_text(&text);
     }

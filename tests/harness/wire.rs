@@ -1,11 +1,13 @@
 //! A raw TLS connection: any bytes out, whatever bytes come back.
 
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::{ClientConnection, StreamOwned};
-use rustls_pki_types::ServerName;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use rustls_pki_types::{CertificateDer, ServerName};
 
 use crate::edge_cases::{note_seen, note_sent};
 use crate::servers::client_config;
@@ -20,17 +22,44 @@ impl Wire {
     /// Connects to a port of 127.0.0.1 and shakes hands.
     #[must_use]
     pub fn open(port: u16) -> Self {
-        let socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        Self::open_as(port, "localhost", client_config())
+    }
+
+    /// The same by another name, and whom `config` trusts.
+    #[must_use]
+    pub fn open_as(port: u16, name: &str, config: Arc<ClientConfig>) -> Self {
+        Self::over(TcpStream::connect(("127.0.0.1", port)).unwrap(), name, config)
+    }
+
+    /// The same from another address of this machine.
+    #[must_use]
+    pub fn open_from(source: Ipv4Addr, port: u16) -> Self {
+        let socket =
+            socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None);
+        let socket = socket.unwrap();
+        bind(&socket, &SocketAddr::from((source, 0))).unwrap();
+        connect(&socket, &SocketAddr::from((Ipv4Addr::LOCALHOST, port))).unwrap();
+        Self::over(socket.into(), "localhost", client_config())
+    }
+
+    fn over(socket: TcpStream, name: &str, config: Arc<ClientConfig>) -> Self {
         socket.set_nodelay(true).unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        let name = ServerName::try_from("localhost").unwrap();
-        let tls = ClientConnection::new(client_config(), name).unwrap();
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        let tls = ClientConnection::new(config, name).unwrap();
         Self { stream: StreamOwned::new(tls, socket) }
     }
 
     /// How long a read waits.
     pub fn set_patience(&self, patience: Duration) {
         self.stream.sock.set_read_timeout(Some(patience)).unwrap();
+    }
+
+    /// The certificates that were shown, leaf first; empty before the handshake.
+    #[must_use]
+    pub fn shown(&mut self) -> Vec<CertificateDer<'static>> {
+        drop(self.stream.conn.complete_io(&mut self.stream.sock));
+        self.stream.conn.peer_certificates().unwrap_or_default().to_vec()
     }
 
     /// Sends bytes; `false` when the other side is gone.

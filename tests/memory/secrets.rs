@@ -74,7 +74,7 @@ fn neither_the_auth_token_nor_a_handshake_signature_is_in_the_server() {
         scan_until(server.id(), &refused, Duration::from_secs(1), |found| found.hits.is_empty());
     assert!(last.hits.is_empty(), "{last:#?}");
     let values = settings(&other).handshake_values().unwrap();
-    server.server().replace_handshake(&values).unwrap();
+    server.expect_signatures(&values);
     drop(server.logs.nth("handshake_values_set", 2));
     let replaced = self::needles("no token at all", &expected(&other));
     let (last, _) =

@@ -14,6 +14,7 @@ use ward_policy::audit::Role;
 use ward_policy::count::Count;
 use ward_policy::line::{judge_published, sample, table};
 use ward_policy::metric::Metrics;
+use ward_policy::proof::Proof;
 use ward_tests::binaries::{release, root};
 use ward_tests::python::python;
 use ward_tests::servers::Running;
@@ -93,6 +94,9 @@ fn counted(log: &str) -> Samples {
         match line["reason"].as_str().filter(|_| line["fault"].is_string()) {
             Some(reason) => add("ward_events_total", &[role, event, ("reason", reason)], 1.0),
             None => add("ward_events_total", &[role, event], 1.0),
+        }
+        if let Some(proof) = line["proof"].as_str() {
+            add("ward_upgrades_total", &[role, ("proof", proof)], 1.0);
         }
         let Some(counts) = line["counts"].as_object() else { continue };
         for (count, value) in counts {
@@ -270,6 +274,7 @@ fn the_longest_metrics_of_all_roles_are_read_by_the_official_parser() {
             let line: Value = serde_json::from_str(&line).unwrap();
             all.extend(line["reason"].as_str().map(str::to_owned));
         }
+        all.extend(Proof::WORDS.iter().map(|word| (*word).to_owned()));
         all.extend(Count::ALL.iter().map(|count| count.name().trim_end_matches("_ms").to_owned()));
         all
     };

@@ -122,12 +122,13 @@ def check_slow(stand):
         assert slow > 0.8 > quick, (service, quick, slow)
     began = time.monotonic()
     assert hear(stand, stand.book) == BOOK.lower()
-    assert time.monotonic() - began < 2
+    quick = time.monotonic() - began
     stand.fault("asr", "slow", ms=1_000)
     began = time.monotonic()
     assert hear(stand, stand.book) == BOOK.lower()
-    # Its connection is late too, by as much.
-    assert time.monotonic() - began > 2
+    slow = time.monotonic() - began
+    # Its connection is late too, by as much. How quick it is otherwise is the machine's.
+    assert slow > 2 and slow - quick > 1, (quick, slow)
 
 
 def check_stall(stand):

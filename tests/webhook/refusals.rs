@@ -211,6 +211,10 @@ fn every_unusable_setting_is_refused_by_both() {
         "MEDIA_PATH=/rtm/../voice",
         "MEDIA_PATH=/rtm/voice?x",
         "TWILIO_AUTH_TOKEN=white space",
+        "STREAM_TICKET=on",
+        "STREAM_TICKET=path",
+        "STREAM_TICKET=parameter\nSTREAM_TICKET_KEY=short",
+        "STREAM_TICKET_KEY=short",
     ] {
         for kind in Kind::BOTH {
             assert_eq!(Site::refused(kind, setting).0, Some(65), "{kind} {setting}");

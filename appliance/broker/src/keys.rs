@@ -72,6 +72,16 @@ impl Keys {
         })
     }
 
+    /// Every one, with whose it is.
+    pub(crate) fn all_ids(&self) -> impl Iterator<Item = (VendorId, &[u8])> {
+        lines(self.all()).filter_map(|line| {
+            let end = line.iter().position(|byte| *byte == b'=')?;
+            let (id, key) = line.split_at_checked(end)?;
+            let id = VendorId::parse(std::str::from_utf8(id).ok()?).ok()?;
+            Some((id, key.get(1..)?))
+        })
+    }
+
     fn all(&self) -> &[u8] {
         self.place.bytes().get(..self.length).unwrap_or_default()
     }

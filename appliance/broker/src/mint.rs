@@ -5,19 +5,11 @@
 //! It follows no redirect, and nothing in the request is media's.
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::client::conn::http1;
-use hyper::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
+use http_body_util::Full;
+use hyper::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderName};
 use hyper::{Request, StatusCode};
-use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
-use tokio_rustls::rustls::pki_types::ServerName;
-use ward_edge::tcp::Tcp;
-use ward_edge::vendor_tls::client_config;
 use ward_edge::wiped::wiped;
 use ward_policy::fault::DialFault;
 use ward_policy::limit;
@@ -26,6 +18,11 @@ use ward_policy::vendor::{Host, Mint};
 
 use crate::answer::unix_s;
 use crate::dial::Dialler;
+use crate::exchange::{Limits, NoAnswer, ask, secret_field};
+
+/// What is taken of an answer.
+const LIMITS: Limits =
+    Limits { bytes: limit::MINT_ANSWER_BYTES_MAX, fields: limit::MINT_ANSWER_FIELDS_MAX };
 
 /// What is asked, of whom, and for how long at most.
 #[derive(Clone, Copy)]
@@ -41,15 +38,6 @@ pub(crate) struct Asked<'a> {
 pub(crate) struct Minted {
     pub(crate) token: Secret<String>,
     pub(crate) ttl_s: u32,
-}
-
-/// The header field with the key, wiped when the request is gone.
-struct KeyField(Secret<Vec<u8>>);
-
-impl AsRef<[u8]> for KeyField {
-    fn as_ref(&self) -> &[u8] {
-        self.0.expose()
-    }
 }
 
 /// A token for one connection, within [`limit::MINT_DEADLINE`].
@@ -68,41 +56,24 @@ pub(crate) async fn mint(dialler: &Dialler, asked: Asked<'_>) -> Result<Minted, 
 
 async fn fetch(dialler: &Dialler, asked: Asked<'_>) -> Result<Minted, DialFault> {
     let request = request(asked).ok_or(DialFault::NoCredential)?;
-    let connection = dialler.dial(&asked.host.name, asked.host.port).await?;
-    // The request leaves at once; a failure costs a delay and nothing else.
-    connection.set_nodelay(true).unwrap_or_default();
-    let stream = greet(connection, asked).await.ok_or(DialFault::MintFailed)?;
-    let body = exchange(stream, request).await?;
-    read(&body, asked, unix_s())
-}
-
-/// TLS with the host, by its name and the entry's roots.
-async fn greet(connection: TcpStream, asked: Asked<'_>) -> Option<TlsStream<Tcp>> {
-    let config = client_config(asked.roots_pem)?;
-    let name = ServerName::try_from(asked.host.name.clone()).ok()?;
-    // One buffer a call: what the filter lets through for a connection.
-    let connecting = TlsConnector::from(config).connect(name, Tcp::new(connection));
-    connecting.await.ok()
+    let answer = ask(dialler, asked.host, asked.roots_pem, request, LIMITS).await;
+    let answer = answer.map_err(|reason| match reason {
+        NoAnswer::Dial(fault) => fault,
+        NoAnswer::Tls | NoAnswer::Broken => DialFault::MintFailed,
+        NoAnswer::Long => DialFault::MintGarbage,
+    })?;
+    refused(answer.status)?;
+    read(&answer.body, asked, unix_s())
 }
 
 /// The request; `None` when the key cannot stand in a header.
 fn request(asked: Asked<'_>) -> Option<Request<Full<Bytes>>> {
     let Asked { mint, host, key, .. } = asked;
-    // Made in its full length: a block that grows would leave a copy behind.
-    let mut field =
-        Secret::new(Vec::with_capacity(mint.key_prefix.len().saturating_add(key.len())));
-    field.expose_mut().extend_from_slice(mint.key_prefix.as_bytes());
-    field.expose_mut().extend_from_slice(key);
-    let mut field = HeaderValue::from_maybe_shared(Bytes::from_owner(KeyField(field))).ok()?;
-    field.set_sensitive(true);
-    let authority = match host.port {
-        443 => host.name.clone(),
-        port => format!("{}:{port}", host.name),
-    };
+    let field = secret_field(mint.key_prefix.as_bytes(), key)?;
     let mut request = Request::builder()
         .method(mint.method.name())
         .uri(mint.path.as_str())
-        .header(HOST, authority)
+        .header(HOST, host.authority())
         .header(ACCEPT, "application/json")
         .header(HeaderName::try_from(mint.key_header.as_str()).ok()?, field);
     for header in &mint.headers {
@@ -114,34 +85,6 @@ fn request(asked: Asked<'_>) -> Option<Request<Full<Bytes>>> {
         text.clone_into(&mut body);
     }
     request.body(Full::from(body)).ok()
-}
-
-/// Sends the request and takes the body of the answer, if the answer is a good one.
-async fn exchange(
-    stream: TlsStream<Tcp>,
-    request: Request<Full<Bytes>>,
-) -> Result<Bytes, DialFault> {
-    #[cfg(negative_control)]
-    let stream = ward_edge::log::leak::Leaking::new(stream);
-    let failed = |_hyper| DialFault::MintFailed;
-    let mut builder = http1::Builder::new();
-    builder.max_buf_size(limit::MINT_ANSWER_BYTES_MAX).max_headers(limit::MINT_ANSWER_FIELDS_MAX);
-    let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(failed)?;
-    let answering = async {
-        let answer = sender.send_request(request).await.map_err(failed)?;
-        refused(answer.status())?;
-        let body = Limited::new(answer.into_body(), limit::MINT_ANSWER_BYTES_MAX).collect().await;
-        body.map(http_body_util::Collected::to_bytes).map_err(|error| {
-            let is_long = error.is::<http_body_util::LengthLimitError>();
-            if is_long { DialFault::MintGarbage } else { DialFault::MintFailed }
-        })
-    };
-    tokio::pin!(answering);
-    tokio::select! {
-        answer = &mut answering => answer,
-        // Over, perhaps with the answer. It is dropped, never shut down: that takes a call that is not among ours.
-        _over = connection.without_shutdown() => answering.await,
-    }
 }
 
 fn refused(status: StatusCode) -> Result<(), DialFault> {

@@ -54,7 +54,10 @@ impl Answer {
                 add(hyper::header::UPGRADE, "websocket");
                 add(hyper::header::SEC_WEBSOCKET_VERSION, "13");
             }
-            Refusal::Capacity | Refusal::Draining => add(hyper::header::RETRY_AFTER, "5"),
+            Refusal::Capacity
+            | Refusal::Draining
+            | Refusal::TicketMemoryFull
+            | Refusal::Unproven => add(hyper::header::RETRY_AFTER, "5"),
             _ => {}
         }
         // The reason phrase of the status and nothing else: it says no more than the status does.
@@ -159,13 +162,22 @@ const fn status(refusal: Refusal) -> Option<StatusCode> {
         | Refusal::SignatureMalformed
         | Refusal::SignatureWrong
         | Refusal::TokenAbsent
+        | Refusal::TicketMalformed
+        | Refusal::TicketUnknownKey
+        | Refusal::TicketWrong
+        | Refusal::TicketExpired
+        | Refusal::TicketEarly
+        | Refusal::TicketStale
+        | Refusal::TicketUsed
         | Refusal::BodyMalformed
         | Refusal::Schema
         | Refusal::ForeignAccount => StatusCode::FORBIDDEN,
         Refusal::BodyType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Refusal::BodyLong => StatusCode::PAYLOAD_TOO_LARGE,
         Refusal::BodySlow => StatusCode::REQUEST_TIMEOUT,
-        Refusal::Capacity | Refusal::Draining => StatusCode::SERVICE_UNAVAILABLE,
+        Refusal::Capacity | Refusal::Draining | Refusal::TicketMemoryFull | Refusal::Unproven => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
     })
 }
 

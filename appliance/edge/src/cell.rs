@@ -40,6 +40,12 @@ pub fn enter(
         descriptors: handed.numbers.clone(),
         descriptors_max: u64::try_from(most).unwrap_or(u64::MAX),
         ports: ports.to_vec(),
+        // A place that it writes in is there already, as long as it will ever be.
+        file_bytes_max: if handed.kept.is_some() {
+            u64::try_from(limit::KEPT_BYTES).unwrap_or(u64::MAX)
+        } else {
+            0
+        },
     };
     let mut outcomes = [Outcome::AbsentByDesign; Layer::ALL.len()];
     let note = |applied: Applied| {

@@ -18,10 +18,12 @@ use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use ward_policy::audit::Event;
 use ward_policy::fault::{ConnectionEnd, Refusal};
 use ward_policy::limit;
 use ward_policy::phi::Phi;
+use ward_policy::tls::ALPN_ACME;
 
 use crate::answer::Answer;
 use crate::drain::{Drain, Phase};
@@ -106,6 +108,8 @@ async fn begin<H: Handler>(stream: Tcp, transport: Transport, handler: Arc<H>, l
         Transport::Plain => return request(stream, handler, log).await,
         Transport::Tls(acceptor) => {
             match timeout(limit::TLS_HANDSHAKE_DEADLINE, acceptor.accept(stream)).await {
+                // An authority that checks a name has seen what it came for (RFC 8737 §3).
+                Ok(Ok(stream)) if is_authority(&stream) => return,
                 Ok(Ok(stream)) => return request(stream, handler, log).await,
                 Ok(Err(_)) => ConnectionEnd::TlsFailed,
                 Err(_) => ConnectionEnd::TlsSlow,
@@ -113,6 +117,10 @@ async fn begin<H: Handler>(stream: Tcp, transport: Transport, handler: Arc<H>, l
         }
     };
     log.record(&Event::ConnectionEnded { reason: end });
+}
+
+fn is_authority(stream: &TlsStream<Tcp>) -> bool {
+    stream.get_ref().1.alpn_protocol() == Some(ALPN_ACME)
 }
 
 /// Connections of one worker that have not become calls, oldest first.

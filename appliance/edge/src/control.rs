@@ -1,4 +1,4 @@
-//! Descriptors that the supervisor sends to a process that runs: one in each message. It reads no byte of them.
+//! Descriptors that the supervisor sends to a process that runs: one in each message, with one byte that says what it is.
 
 use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -7,11 +7,26 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
+/// A channel to a server of the helper's: what every helper has.
+pub const SERVERS: u8 = b'c';
+/// A channel on which the broker orders of `sign`.
+pub const ORDERS: u8 = b'o';
+/// A channel on which the broker instructs a server.
+pub const INSTRUCTIONS: u8 = b'i';
+
 /// One message: the descriptor that came with it, or `None` when there is none to be had now.
 ///
 /// # Errors
 /// [`io::ErrorKind::UnexpectedEof`] when the other end is gone.
 pub fn receive(control: BorrowedFd<'_>) -> io::Result<Option<OwnedFd>> {
+    Ok(receive_named(control)?.map(|(_, descriptor)| descriptor))
+}
+
+/// The same, with the byte.
+///
+/// # Errors
+/// As [`receive`].
+pub fn receive_named(control: BorrowedFd<'_>) -> io::Result<Option<(u8, OwnedFd)>> {
     let mut byte = [0; 1];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
@@ -28,5 +43,6 @@ pub fn receive(control: BorrowedFd<'_>) -> io::Result<Option<OwnedFd>> {
     if descriptor.is_none() && received.bytes == 0 {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    Ok(descriptor)
+    let [kind] = byte;
+    Ok(descriptor.map(|descriptor| (kind, descriptor)))
 }

@@ -11,6 +11,7 @@ use std::os::fd::{OwnedFd, RawFd};
 
 use ward_policy::audit::Role;
 use ward_policy::cell::Target;
+use ward_policy::certificate::CertificateSource;
 use ward_policy::limit;
 use ward_policy::phi::Secret;
 use ward_sys::descriptor::{DescriptorError, adopt};
@@ -28,7 +29,8 @@ pub struct Handed {
     pub sign: Vec<OwnedFd>,
     /// The certificate's private key in PEM; only the signing process gets it.
     pub tls_key: Option<OwnedFd>,
-    /// Where expected handshake signatures arrive, and later replacements of them.
+    /// Where a server's document that may be replaced while it runs arrives: for media what handshakes are compared
+    /// with, for the responder its auth tokens and ticket key.
     pub handshake: Option<OwnedFd>,
     /// Where this process's own log lines go.
     pub log: Option<OwnedFd>,
@@ -36,8 +38,12 @@ pub struct Handed {
     pub sink: Option<OwnedFd>,
     /// The log lines of the other processes, to be judged; `from-ROLE=NUMBER`.
     pub pipes: Vec<(Role, OwnedFd)>,
-    /// Channels between the media server and the broker, one a worker.
+    /// Channels between the media server and the broker, one a worker; for the log its own.
     pub broker: Vec<OwnedFd>,
+    /// The broker's end of the channel between it and the log.
+    pub log_asks: Option<OwnedFd>,
+    /// Whom the log is sent to; only the process that writes it gets it.
+    pub log_sink: Option<OwnedFd>,
     /// The broker's settings.
     pub broker_settings: Option<OwnedFd>,
     /// The vendor registry; only the broker gets it.
@@ -46,6 +52,22 @@ pub struct Handed {
     pub vendor_keys: Option<OwnedFd>,
     /// Where the launcher sends the supervisor new documents, and the supervisor its helpers new channels.
     pub control: Option<OwnedFd>,
+    /// Channels on which the broker orders of `sign` what an authority wants to see.
+    pub orders: Vec<OwnedFd>,
+    /// The channel on which the broker tells a server which certificate to show.
+    pub instructions: Option<OwnedFd>,
+    /// The names that certificates are asked for, one a line.
+    pub names: Option<OwnedFd>,
+    /// Where a role keeps what outlives it.
+    pub kept: Option<OwnedFd>,
+    /// The key that seals it.
+    pub seal: Option<OwnedFd>,
+    /// The same for `sign`, on their way through the supervisor.
+    pub sign_kept: Option<OwnedFd>,
+    /// See [`Self::sign_kept`].
+    pub sign_seal: Option<OwnedFd>,
+    /// Where the certificate comes from, `certificate=NAME`.
+    pub certificate: Option<CertificateSource>,
     /// The kind of machine, `target=NAME`: it decides which layers the cell must have.
     pub target: Option<Target>,
     /// The launcher's process, `launcher=PID`: this one ends with it.
@@ -88,22 +110,7 @@ impl Handed {
         let mut handed = Self::default();
         for argument in arguments {
             let (name, number) = argument.split_once('=').ok_or(HandedError::Argument)?;
-            if name == "target" {
-                let target = Target::from_name(number).ok_or(HandedError::Argument)?;
-                if handed.target.replace(target).is_some() {
-                    return Err(HandedError::Twice);
-                }
-                continue;
-            }
-            if name == "launcher" {
-                let launcher = number.parse().map_err(|_number| HandedError::Argument)?;
-                if handed.launcher.replace(launcher).is_some() {
-                    return Err(HandedError::Twice);
-                }
-                continue;
-            }
-            if name == "workers" {
-                handed.workers = number.parse().map_err(|_number| HandedError::Argument)?;
+            if handed.take_word(name, number)? {
                 continue;
             }
             let number = number.parse().map_err(|_number| HandedError::Argument)?;
@@ -126,6 +133,10 @@ impl Handed {
                     handed.broker.push(adopt(number)?);
                     continue;
                 }
+                "orders" => {
+                    handed.orders.push(adopt(number)?);
+                    continue;
+                }
                 "settings" => &mut handed.settings,
                 "tls-chain" => &mut handed.tls_chain,
                 "tls-key" => &mut handed.tls_key,
@@ -133,9 +144,17 @@ impl Handed {
                 "log" => &mut handed.log,
                 "sink" => &mut handed.sink,
                 "broker-settings" => &mut handed.broker_settings,
+                "log-asks" => &mut handed.log_asks,
+                "log-sink" => &mut handed.log_sink,
                 "registry" => &mut handed.registry,
                 "vendor-keys" => &mut handed.vendor_keys,
                 "control" => &mut handed.control,
+                "instructions" => &mut handed.instructions,
+                "names" => &mut handed.names,
+                "kept" => &mut handed.kept,
+                "seal" => &mut handed.seal,
+                "sign-kept" => &mut handed.sign_kept,
+                "sign-seal" => &mut handed.sign_seal,
                 _ => return Err(HandedError::Argument),
             };
             if slot.is_some() {
@@ -149,6 +168,28 @@ impl Handed {
             *slot = Some(descriptor);
         }
         Ok(handed)
+    }
+
+    /// Takes what is no descriptor; `false` when it must be one.
+    fn take_word(&mut self, name: &str, word: &str) -> Result<bool, HandedError> {
+        let number = || word.parse().map_err(|_number| HandedError::Argument);
+        let is_twice = match name {
+            "target" => {
+                let target = Target::from_name(word).ok_or(HandedError::Argument)?;
+                self.target.replace(target).is_some()
+            }
+            "certificate" => {
+                let source = CertificateSource::from_name(word).ok_or(HandedError::Argument)?;
+                self.certificate.replace(source).is_some()
+            }
+            "launcher" => self.launcher.replace(number()?).is_some(),
+            "workers" => {
+                self.workers = word.parse().map_err(|_number| HandedError::Argument)?;
+                false
+            }
+            _ => return Ok(false),
+        };
+        if is_twice { Err(HandedError::Twice) } else { Ok(true) }
     }
 }
 

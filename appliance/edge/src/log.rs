@@ -4,6 +4,7 @@
 //! lines are dropped and counted. Events that strangers can cause at will are limited per second, so
 //! the log cannot be flooded from outside. What is not written is counted in the metrics all the same.
 
+mod held;
 #[cfg(negative_control)]
 pub mod leak;
 
@@ -36,6 +37,7 @@ struct State {
     allowance: Allowance,
     suppressed: u64,
     metrics: Metrics,
+    held: held::Held,
     line: String,
 }
 
@@ -58,6 +60,7 @@ impl Log {
             ),
             suppressed: 0,
             metrics: Metrics::default(),
+            held: held::Held::default(),
             line: String::with_capacity(512),
         };
         let log = Self(Arc::new(Shared { role, clock, sink, state: Mutex::new(state) }));
@@ -80,6 +83,14 @@ impl Log {
         state.line.clear();
         event.render(shared.role, at_ms(now), &mut state.line);
         shared.write(&mut state);
+    }
+
+    /// Counts one event and appends it to `line`, for the one who writes the log itself.
+    pub fn render(&self, event: &Event, line: &mut String) {
+        let shared = &*self.0;
+        let mut state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.metrics.note(event);
+        event.render(shared.role, at_ms(shared.clock.now()), line);
     }
 
     /// Writes what has been counted since the process started.
@@ -146,6 +157,15 @@ mod tests {
     use ward_policy::fault::Refusal;
 
     const STRANGER: Event = Event::Refused { status: 403, reason: Refusal::SignatureWrong };
+
+    /// What is written while `work` goes on.
+    pub(super) async fn lines_of(work: impl AsyncFnOnce(Log)) -> String {
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        work(Log::new(Role::Media, Clock::start(), writer.into())).await;
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        text
+    }
 
     fn lines(events: &[Event]) -> Vec<String> {
         let (reader, writer) = std::io::pipe().unwrap();

@@ -1,10 +1,13 @@
-//! Randomness of this process: response nonces and the key of its pseudonyms. No identifier is ever kept.
+//! Randomness of this process: nonces, and the key of its pseudonyms. No identifier is ever kept.
+
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::hmac;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use ward_policy::redact::Pseudonym;
+use ward_policy::ticket::Nonce;
 
 /// The operating system gave no random bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -19,6 +22,29 @@ pub fn nonce() -> Result<String, RandomError> {
     let mut bytes = [0; 16];
     SystemRandom::new().fill(&mut bytes).map_err(|_random| RandomError)?;
     Ok(STANDARD.encode(bytes))
+}
+
+/// What makes a ticket one of its kind: 16 random bytes.
+///
+/// # Errors
+/// [`RandomError`]; there is no ticket then.
+pub fn ticket_nonce() -> Result<Nonce, RandomError> {
+    let mut bytes = Nonce::default();
+    SystemRandom::new().fill(&mut bytes).map_err(|_random| RandomError)?;
+    Ok(bytes)
+}
+
+/// A number by chance, for times that are not to be the same everywhere. Without random bytes it is always the same one.
+#[must_use]
+pub fn chance() -> u32 {
+    let mut bytes = [0; 4];
+    SystemRandom::new().fill(&mut bytes).map_or(u32::MAX / 2, |()| u32::from_be_bytes(bytes))
+}
+
+/// The part of `whole` that `chance` stands for, from nothing to all of it.
+#[must_use]
+pub fn share(whole: Duration, chance: u32) -> Duration {
+    whole.saturating_mul(chance) / u32::MAX
 }
 
 /// Turns identifiers into pseudonyms that live as long as the process.

@@ -58,6 +58,12 @@ impl Settings {
         }
     }
 
+    /// Whether there is a value.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.values.get(name).is_some_and(|value| !value.expose().is_empty())
+    }
+
     /// Takes a value out, unjudged.
     pub fn take(&mut self, name: &str) -> Option<Secret<String>> {
         self.values.remove(name).filter(|value| !value.expose().is_empty())

@@ -8,6 +8,7 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send, sockopt};
@@ -16,24 +17,32 @@ use rustls::{Error, SignatureAlgorithm, SignatureScheme};
 use rustls_pki_types::SubjectPublicKeyInfoDer;
 use ward_policy::audit::Event;
 use ward_policy::fault::SigningFault;
-use ward_policy::limit;
+use ward_policy::{limit, tls};
 
 use crate::allowance::Allowance;
 use crate::clock::Clock;
 use crate::log::Log;
 
-/// The schemes that a key may have, best first.
-pub const SCHEMES: &[SignatureScheme] = &[
-    SignatureScheme::ED25519,
-    SignatureScheme::ECDSA_NISTP256_SHA256,
-    SignatureScheme::ECDSA_NISTP384_SHA384,
-    SignatureScheme::RSA_PSS_SHA256,
-    SignatureScheme::RSA_PSS_SHA384,
-    SignatureScheme::RSA_PSS_SHA512,
-    SignatureScheme::RSA_PKCS1_SHA256,
-    SignatureScheme::RSA_PKCS1_SHA384,
-    SignatureScheme::RSA_PKCS1_SHA512,
-];
+/// The schemes that a key may have, best first: the policy's.
+pub fn schemes() -> impl Iterator<Item = SignatureScheme> {
+    tls::SCHEMES.into_iter().map(SignatureScheme::from)
+}
+
+/// Which of the keys of `sign` is meant: the first eight bytes of the SHA-256 of its public key, as that stands in a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyId(pub [u8; 8]);
+
+impl KeyId {
+    /// No key has it: a question after it is answered by a refusal.
+    pub const NONE: Self = Self([0; 8]);
+
+    /// The id of a public key.
+    #[must_use]
+    pub fn of(public_key: &[u8]) -> Self {
+        let digest = digest(&SHA256, public_key);
+        digest.as_ref().first_chunk().map_or(Self::NONE, |first| Self(*first))
+    }
+}
 
 /// What `sign` answers to [`Request::HELLO`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,11 +85,13 @@ impl Hello {
     }
 }
 
-/// One request: eight bytes of number, two of scheme, the message.
+/// One request: eight bytes of number, eight of the key's id, two of scheme, the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Request<'m> {
     /// Comes back with the answer, so that a late one is not taken for the next.
     pub number: u64,
+    /// Which key.
+    pub key: KeyId,
     /// The scheme, as TLS numbers it.
     pub scheme: u16,
     /// What is to be signed.
@@ -95,22 +106,33 @@ impl<'m> Request<'m> {
     #[must_use]
     pub fn parse(bytes: &'m [u8]) -> Option<Self> {
         let (number, rest) = bytes.split_first_chunk::<8>()?;
+        let (key, rest) = rest.split_first_chunk::<8>()?;
         let (scheme, message) = rest.split_first_chunk::<2>()?;
         let (number, scheme) = (u64::from_be_bytes(*number), u16::from_be_bytes(*scheme));
-        Some(Self { number, scheme, message })
+        Some(Self { number, key: KeyId(*key), scheme, message })
     }
 
     /// The request as it is sent.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        [&self.number.to_be_bytes()[..], &self.scheme.to_be_bytes(), self.message].concat()
+        let (number, scheme) = (self.number.to_be_bytes(), self.scheme.to_be_bytes());
+        [&number[..], &self.key.0, &scheme, self.message].concat()
     }
 }
 
 /// A key in another process.
 pub struct RemoteKey {
+    id: KeyId,
     hello: Hello,
     channels: Arc<Channels>,
+}
+
+/// The channels to the process that has the keys.
+#[derive(Clone)]
+pub struct SignChannels {
+    channels: Arc<Channels>,
+    /// What it said of the key that it was asked for first.
+    first: Option<(KeyId, Hello)>,
 }
 
 /// The key cannot be used: its process did not say what it has.
@@ -118,12 +140,17 @@ pub struct RemoteKey {
 #[error("the signing process said nothing that can be used")]
 pub struct RemoteKeyError;
 
-impl RemoteKey {
-    /// Takes the channels and asks on each what the key is.
+impl SignChannels {
+    /// Takes the channels and asks on each what the key is; without one, whether somebody is there.
     ///
     /// # Errors
     /// [`RemoteKeyError`] when a channel ends, nothing is said in time, or something else.
-    pub fn new(channels: Vec<OwnedFd>, clock: Clock, log: Log) -> Result<Self, RemoteKeyError> {
+    pub fn new(
+        channels: Vec<OwnedFd>,
+        key: Option<KeyId>,
+        clock: Clock,
+        log: Log,
+    ) -> Result<Self, RemoteKeyError> {
         // Whoever had these channels before may have left answers in them: numbers begin anywhere.
         let mut first = [0; 8];
         SystemRandom::new().fill(&mut first).map_err(|_random| RemoteKeyError)?;
@@ -132,14 +159,20 @@ impl RemoteKey {
         for socket in channels {
             let mut channel = Channel { socket, number: u64::from_be_bytes(first) };
             channel.patience(limit::SIGN_START_DEADLINE)?;
-            let said = channel
-                .ask(Request::HELLO, &[], clock, limit::SIGN_START_DEADLINE)
-                .map_err(|_fault| RemoteKeyError)?;
-            let said = Hello::parse(&said).ok_or(RemoteKeyError)?;
-            if hello.as_ref().is_some_and(|first| *first != said) {
-                return Err(RemoteKeyError);
+            let id = key.unwrap_or(KeyId::NONE);
+            let said = channel.ask(id, Request::HELLO, &[], clock, limit::SIGN_START_DEADLINE);
+            match said {
+                // Somebody is there, and has no such key: whoever wants it is told when it asks.
+                Err(SigningFault::Refused) => {}
+                said => {
+                    let said = said.map_err(|_fault| RemoteKeyError)?;
+                    let said = Hello::parse(&said).ok_or(RemoteKeyError)?;
+                    if hello.as_ref().is_some_and(|(_, first)| *first != said) {
+                        return Err(RemoteKeyError);
+                    }
+                    hello = Some((id, said));
+                }
             }
-            hello = Some(said);
             channel.patience(limit::SIGN_DEADLINE)?;
             free.push(channel);
         }
@@ -157,7 +190,30 @@ impl RemoteKey {
             clock,
             log,
         };
-        Ok(Self { hello: hello.ok_or(RemoteKeyError)?, channels: Arc::new(channels) })
+        Ok(Self { channels: Arc::new(channels), first: hello })
+    }
+
+    /// The key called `id`, if the process that has the keys says that it has it.
+    ///
+    /// # Errors
+    /// [`RemoteKeyError`] when it does not, or says nothing in time.
+    pub fn key(&self, id: KeyId) -> Result<RemoteKey, RemoteKeyError> {
+        let known = self.first.as_ref().filter(|(first, _)| *first == id);
+        let hello = match known {
+            Some((_, hello)) => hello.clone(),
+            None => {
+                let said = self.channels.ask(id, Request::HELLO, &[]);
+                let said = said.map_err(|_fault| RemoteKeyError)?;
+                Hello::parse(&said).ok_or(RemoteKeyError)?
+            }
+        };
+        Ok(RemoteKey { id, hello, channels: Arc::clone(&self.channels) })
+    }
+}
+
+impl fmt::Debug for SignChannels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SignChannels(…)")
     }
 }
 
@@ -170,7 +226,8 @@ impl fmt::Debug for RemoteKey {
 impl SigningKey for RemoteKey {
     fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
         let scheme = self.hello.schemes.iter().copied().find(|scheme| offered.contains(scheme))?;
-        Some(Box::new(RemoteSigner { scheme, channels: Arc::clone(&self.channels) }))
+        let channels = Arc::clone(&self.channels);
+        Some(Box::new(RemoteSigner { id: self.id, scheme, channels }))
     }
 
     fn public_key(&self) -> Option<SubjectPublicKeyInfoDer<'_>> {
@@ -183,6 +240,7 @@ impl SigningKey for RemoteKey {
 }
 
 struct RemoteSigner {
+    id: KeyId,
     scheme: SignatureScheme,
     channels: Arc<Channels>,
 }
@@ -195,7 +253,7 @@ impl fmt::Debug for RemoteSigner {
 
 impl Signer for RemoteSigner {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
-        self.channels.sign(self.scheme, message).map_err(|reason| {
+        self.channels.sign(self.id, self.scheme, message).map_err(|reason| {
             self.channels.log.record(&Event::SigningFailed { reason });
             Error::General(reason.code().to_owned())
         })
@@ -220,19 +278,28 @@ struct Channel {
 }
 
 impl Channels {
-    fn sign(&self, scheme: SignatureScheme, message: &[u8]) -> Result<Vec<u8>, SigningFault> {
+    fn sign(
+        &self,
+        key: KeyId,
+        scheme: SignatureScheme,
+        message: &[u8],
+    ) -> Result<Vec<u8>, SigningFault> {
         if !self.allowance.lock().unwrap_or_else(PoisonError::into_inner).allows(self.clock.now()) {
             return Err(SigningFault::Limited);
         }
+        self.ask(key, u16::from(scheme), message)
+    }
+
+    fn ask(&self, key: KeyId, scheme: u16, message: &[u8]) -> Result<Vec<u8>, SigningFault> {
         let rest = || self.rest.lock().unwrap_or_else(PoisonError::into_inner);
         if rest().until > self.clock.now() {
             return Err(SigningFault::Late);
         }
         let free = || self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        // As many channels as workers, and a worker signs one thing at a time: without one, its other end
-        // is gone.
+        // One channel more than there are workers, and each thread asks one thing at a time: without one, its other
+        // end is gone.
         let mut channel = free().pop().ok_or(SigningFault::Gone)?;
-        let answer = channel.ask(u16::from(scheme), message, self.clock, limit::SIGN_DEADLINE);
+        let answer = channel.ask(key, scheme, message, self.clock, limit::SIGN_DEADLINE);
         rest().note(matches!(answer, Err(SigningFault::Late)), self.clock.now());
         if !matches!(answer, Err(SigningFault::Gone)) {
             free().push(channel);
@@ -250,6 +317,7 @@ impl Channel {
 
     fn ask(
         &mut self,
+        key: KeyId,
         scheme: u16,
         message: &[u8],
         clock: Clock,
@@ -257,7 +325,7 @@ impl Channel {
     ) -> Result<Vec<u8>, SigningFault> {
         let until = clock.now().saturating_add(patience);
         self.number = self.number.wrapping_add(1);
-        let request = Request { number: self.number, scheme, message }.to_bytes();
+        let request = Request { number: self.number, key, scheme, message }.to_bytes();
         // A process that has stopped reading must not stop this one.
         match send(&self.socket, &request, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
             Ok(_) => {}
@@ -308,6 +376,8 @@ mod tests {
     use super::*;
     use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
+    const ID: KeyId = KeyId([7; 8]);
+
     fn pair() -> (OwnedFd, OwnedFd) {
         socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap()
     }
@@ -337,7 +407,8 @@ mod tests {
             send(&theirs, &answer, SendFlags::NOSIGNAL).unwrap();
             theirs
         });
-        let key = RemoteKey::new(vec![ours], clock, log).unwrap();
+        let channels = SignChannels::new(vec![ours], Some(ID), clock, log).unwrap();
+        let key = channels.key(ID).unwrap();
         (key, playing.join().unwrap())
     }
 

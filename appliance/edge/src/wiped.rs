@@ -3,6 +3,8 @@
 //! What a call has said passes through the stack of its worker: copies, moved values, spilled registers. The
 //! allocator does not see those. Nothing is wiped while the work goes on, so a frame of audio costs no more.
 
+use std::hint::black_box;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -36,15 +38,29 @@ impl Drop for WipeAtEnd {
     }
 }
 
-// Inlined, the work's locals would lie in the caller's frame, which is not dead yet when it is wiped.
+// Inlined, the work's locals would lie in the caller's frame, which is not dead yet when it is wiped. And right below
+// that frame lie those of the wiping itself, which it does not reach: nothing of the work may lie there either.
+
+/// What the frames of the wiping take, at most, in bytes: a few return addresses and saved registers.
+const WIPING_BYTES: usize = 256;
 
 #[inline(never)]
 fn poll_apart<F: Future>(task: Pin<&mut F>, context: &mut Context<'_>) -> Poll<F::Output> {
-    task.poll(context)
+    call_apart(move || task.poll(context))
 }
 
 #[inline(never)]
 fn call_apart<T>(work: impl FnOnce() -> T) -> T {
+    let apart = MaybeUninit::<[u8; WIPING_BYTES]>::uninit();
+    black_box(&apart);
+    let done = call(work);
+    // Still there: the work's frames lie below it.
+    black_box(&apart);
+    done
+}
+
+#[inline(never)]
+fn call<T>(work: impl FnOnce() -> T) -> T {
     work()
 }
 
@@ -53,7 +69,6 @@ mod tests {
     use super::*;
     use std::cell::Cell;
     use std::fs::File;
-    use std::hint::black_box;
     use std::os::unix::fs::FileExt as _;
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::task::Waker;

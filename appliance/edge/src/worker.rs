@@ -108,9 +108,9 @@ where
     seal()?;
     log.record(&Event::Started { workers });
     gates.sealed.wait();
-    // The metrics need a timer and no thread: this one has nothing else to do until the end.
+    // Metrics and the list of credentials need a timer and no thread: this one has nothing else to do until the end.
     let draining = drainer.run(&mut stop, limit::DRAIN_DEADLINE, log);
-    main.block_on(either(draining, log.keep_metrics()));
+    main.block_on(either(either(draining, log.keep_metrics()), log.keep_credentials()));
     drainer.advance(Phase::Stopping);
     gates.wait_for(usize::from(workers));
     // The last word: everything that the workers have still counted is in it.

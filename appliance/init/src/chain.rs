@@ -25,6 +25,11 @@ impl Chain {
         Ok(Self { boot, sequence: 0, previous: [0; 32], line: Vec::new() })
     }
 
+    /// The number that the next line will have, and the digest of the one before it.
+    pub(crate) const fn next(&self) -> (u64, [u8; 32]) {
+        (self.sequence, self.previous)
+    }
+
     /// The line as it is written, with its place in front and a line feed behind. `line` is a JSON object.
     ///
     /// The digest is SHA-256 of everything from the brace to the brace.

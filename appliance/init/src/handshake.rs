@@ -1,7 +1,8 @@
-//! The expected handshake signatures on their way from the launcher to the media server, unread.
+//! What handshakes are compared with, or made with, on its way from the launcher to the server, unread.
 //!
-//! They are passwords, so the supervisor never has them in its memory: it holds a document and lets the kernel
-//! copy it into the server's channel, once for every start and once for every replacement.
+//! Expected signatures for the media server, auth tokens and a ticket key for the responder: secrets, so the supervisor
+//! never has them in its memory. It holds a document and lets the kernel copy it into the server's channel, once for
+//! every start and once for every replacement.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -10,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use ward_policy::limit;
 
-/// Where the signatures come from.
+/// Where they come from.
 #[derive(Clone, Debug)]
 pub(crate) struct HandshakeSource(Arc<Mutex<State>>);
 
@@ -26,7 +27,7 @@ impl HandshakeSource {
         Self(Arc::new(Mutex::new(State { document, writer: None })))
     }
 
-    /// A fresh channel with the signatures of now in it.
+    /// A fresh channel with the document of now in it.
     pub(crate) fn open(&self) -> io::Result<OwnedFd> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let flags = SocketFlags::CLOEXEC;

@@ -7,6 +7,7 @@
 
 mod chain;
 mod handshake;
+mod keys;
 mod link;
 pub mod log;
 mod post;

@@ -20,6 +20,8 @@ pub(crate) struct Link(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
+    /// What the helper is told that they are.
+    kind: u8,
     workers: usize,
     /// The helper's ends of the channels that the server has now.
     ends: Vec<OwnedFd>,
@@ -27,15 +29,9 @@ struct State {
     control: Option<OwnedFd>,
 }
 
-/// What a helper is started with.
-pub(crate) struct ForHelper {
-    pub(crate) control: OwnedFd,
-    pub(crate) ends: Vec<OwnedFd>,
-}
-
 impl Link {
-    pub(crate) fn new(workers: usize) -> Self {
-        Self(Arc::new(Mutex::new(State { workers, ends: Vec::new(), control: None })))
+    pub(crate) fn new(kind: u8, workers: usize) -> Self {
+        Self(Arc::new(Mutex::new(State { kind, workers, ends: Vec::new(), control: None })))
     }
 
     /// Fresh channels; the server's ends. The helper is sent the others.
@@ -47,7 +43,7 @@ impl Link {
             let (server, helper) = pair()?;
             if let Some(control) = &state.control {
                 // A helper that is gone, or does not read, gets it when it is started again.
-                send(control, &helper).unwrap_or_default();
+                send(control, state.kind, &helper).unwrap_or_default();
             }
             state.ends.push(helper);
             servers.push(server);
@@ -55,29 +51,34 @@ impl Link {
         Ok(servers)
     }
 
-    /// What a helper is given that is being started.
-    pub(crate) fn for_helper(&self) -> io::Result<ForHelper> {
+    /// The ends that a helper is given that is being started, and will be sent others over `control`.
+    pub(crate) fn for_helper(&self, control: OwnedFd) -> io::Result<Vec<OwnedFd>> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (ours, control) = pair()?;
-        state.control = Some(ours);
-        let ends = state.ends.iter().map(OwnedFd::try_clone).collect::<io::Result<_>>()?;
-        Ok(ForHelper { control, ends })
+        state.control = Some(control);
+        state.ends.iter().map(OwnedFd::try_clone).collect()
     }
 }
 
 /// Both ends of a channel that keeps messages apart.
-fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     let flags = SocketFlags::CLOEXEC;
     Ok(socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?)
 }
 
-fn send(control: &OwnedFd, end: &OwnedFd) -> io::Result<()> {
+/// Both ends of a channel between the log and the broker, which do not block. The supervisor keeps both: whichever of the
+/// two is started again finds its own.
+pub(crate) fn lasting_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    Ok(socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?)
+}
+
+fn send(control: &OwnedFd, kind: u8, end: &OwnedFd) -> io::Result<()> {
     let ends = [end.as_fd()];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     ancillary.push(SendAncillaryMessage::ScmRights(&ends));
     let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-    sendmsg(control, &[IoSlice::new(b"c")], &mut ancillary, flags)?;
+    sendmsg(control, &[IoSlice::new(&[kind])], &mut ancillary, flags)?;
     Ok(())
 }
 
@@ -85,26 +86,28 @@ fn send(control: &OwnedFd, end: &OwnedFd) -> io::Result<()> {
 mod tests {
     use super::*;
     use rustix::net::{RecvFlags, recv, send as send_bytes};
-    use ward_edge::control::receive;
+    use ward_edge::control::{SERVERS, receive_named};
 
     #[test]
     fn a_server_gets_fresh_channels_and_a_helper_those_in_use() {
-        let link = Link::new(1);
-        let helper = link.for_helper().unwrap();
-        assert!(helper.ends.is_empty(), "no server yet");
+        let link = Link::new(SERVERS, 1);
+        let (ours, control) = pair().unwrap();
+        assert!(link.for_helper(ours).unwrap().is_empty(), "no server yet");
         let first = link.for_server().unwrap().pop().unwrap();
-        let end = receive(helper.control.as_fd()).unwrap().unwrap();
+        let (kind, end) = receive_named(control.as_fd()).unwrap().unwrap();
+        assert_eq!(kind, SERVERS);
         send_bytes(&first, b"one", SendFlags::empty()).unwrap();
         let mut buffer = [0; 8];
         assert_eq!(recv(&end, &mut buffer, RecvFlags::empty()).unwrap().1, 3);
         // Started again, the helper has the same channel.
-        drop((end, helper));
-        let mut helper = link.for_helper().unwrap();
+        drop((end, control));
+        let (ours, control) = pair().unwrap();
+        let mut ends = link.for_helper(ours).unwrap();
         send_bytes(&first, b"three", SendFlags::empty()).unwrap();
-        assert_eq!(recv(helper.ends.pop().unwrap(), &mut buffer, RecvFlags::empty()).unwrap().1, 5);
+        assert_eq!(recv(ends.pop().unwrap(), &mut buffer, RecvFlags::empty()).unwrap().1, 5);
         // The next server has another, and nothing of the first one's is in it.
         let second = link.for_server().unwrap().pop().unwrap();
-        let end = receive(helper.control.as_fd()).unwrap().unwrap();
+        let (_, end) = receive_named(control.as_fd()).unwrap().unwrap();
         send_bytes(&second, b"2", SendFlags::empty()).unwrap();
         assert_eq!(recv(&end, &mut buffer, RecvFlags::empty()).unwrap().1, 1);
         // Of the first server's channel nobody has the other end any more.

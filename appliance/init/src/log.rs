@@ -3,7 +3,8 @@
 //! A role that was taken over can write anything into its pipe. Nothing it writes stops this process, grows
 //! without bound, or passes for another role's words; what is not by the book is refused and counted, and
 //! never repeated. Each line that goes out carries the digest of the one before, so that a line that is
-//! missing, changed or moved shows.
+//! missing, changed or moved shows. Where a log sink is named, each also goes there: `log/ship.rs`. The sink is never
+//! waited for.
 
 use std::convert::Infallible;
 use std::os::fd::OwnedFd;
@@ -15,17 +16,25 @@ use rustix::io::{Errno, read, write};
 use ward_edge::allowance::Allowance;
 use ward_edge::cell;
 use ward_edge::clock::Clock;
-use ward_edge::handed::Handed;
+use ward_edge::handed::{Handed, read_document};
 use ward_edge::log::Log;
 use ward_edge::panic::{Strategy, install};
 use ward_edge::start::{StartError, exit_code};
 use ward_policy::audit::{Event, Role};
 use ward_policy::fault::LineFault;
 use ward_policy::line::judge;
+use ward_policy::log_sink::SinkPlan;
 use ward_policy::{limit, scrub};
 use ward_sys::process::leave;
 
 use crate::chain::Chain;
+use ship::Shipper;
+use spool::{Gap, Spool};
+
+mod answer;
+mod connection;
+mod ship;
+mod spool;
 
 /// Runs the role until nobody is left who could write.
 pub fn main(arguments: impl Iterator<Item = String>) -> ExitCode {
@@ -40,6 +49,8 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<Infallible, StartErr
     let log = Log::new(Role::Log, clock, own);
     install(Strategy::Abort, log.clone());
     let target = handed.target.ok_or(StartError::Handed)?;
+    // Before the layers are on: memory for secrets is a file that grows, once.
+    let shipping = shipping(&mut handed)?;
     let entered = cell::enter(Role::Log, target, &handed, &[], &log)?;
     let sink = handed.sink.take().ok_or(StartError::Handed)?;
     let chain = Chain::new().map_err(|_random| StartError::System)?;
@@ -47,31 +58,56 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<Infallible, StartErr
     let mut pipes: Vec<Pipe> = pipes.into_iter().map(Pipe::new).collect();
     entered.seal(&log)?;
     log.record(&Event::Started { workers: 1 });
-    let mut writer = Writer { chain, sink, log, clock };
+    let mut writer = Writer { chain, sink, log, clock, shipping };
     let mut metrics_at = limit::METRICS_INTERVAL;
     while pipes.iter().any(|pipe| pipe.role != Role::Log) {
-        let is_ready = wait(&pipes, metrics_at.saturating_sub(clock.now()));
+        let until = writer.wake_at().map_or(metrics_at, |at| at.min(metrics_at));
+        let is_ready = wait(&pipes, &writer, until.saturating_sub(clock.now()));
         if clock.now() >= metrics_at {
             writer.log.record_metrics();
+            writer.write_head();
             metrics_at = clock.now().saturating_add(limit::METRICS_INTERVAL);
         }
-        let mut is_ready = is_ready.into_iter();
+        writer.ship(is_ready.shipper);
+        let mut is_ready = is_ready.pipes.into_iter();
         pipes.retain_mut(|pipe| {
             !is_ready.next().unwrap_or(false) || pipe.read(|pipe, line| writer.take(pipe, line))
         });
     }
+    writer.close(&mut pipes);
     leave(0)
 }
 
-/// Waits until one of the pipes has something to read, or has ended, at most `patience`; which.
-fn wait(pipes: &[Pipe], patience: Duration) -> Vec<bool> {
+/// What is needed for the log sink, where one is named.
+fn shipping(handed: &mut Handed) -> Result<Option<(Spool, Shipper)>, StartError> {
+    let Some(document) = handed.log_sink.take() else { return Ok(None) };
+    let document = read_document(Some(document), "log-sink").map_err(|_long| StartError::Handed)?;
+    let plan = SinkPlan::parse(document.expose()).ok_or(StartError::Settings)?;
+    let channel = handed.broker.pop().ok_or(StartError::Handed)?;
+    let spool = Spool::new(plan.sink.spool_bytes);
+    Ok(Some((spool, Shipper::new(plan, channel)?)))
+}
+
+/// Who has something to read, or has ended.
+#[derive(Debug, Default)]
+struct Ready {
+    pipes: Vec<bool>,
+    shipper: bool,
+}
+
+/// Waits for one of the pipes, or for what the log sink or the broker says, at most `patience`.
+fn wait(pipes: &[Pipe], writer: &Writer, patience: Duration) -> Ready {
     let mut all: Vec<PollFd<'_>> =
         pipes.iter().map(|pipe| PollFd::new(&pipe.source, PollFlags::IN)).collect();
+    all.extend(writer.shipping.as_ref().and_then(|(_spool, shipper)| shipper.awaited()));
     let patience = Timespec::try_from(patience).ok();
     match poll(&mut all, patience.as_ref()) {
-        Ok(_) => all.iter().map(|one| !one.revents().is_empty()).collect(),
+        Ok(_) => {
+            let mut all = all.iter().map(|one| !one.revents().is_empty());
+            Ready { pipes: all.by_ref().take(pipes.len()).collect(), shipper: all.any(|one| one) }
+        }
         // A signal; the next wait tells.
-        Err(_interrupted) => Vec::new(),
+        Err(_interrupted) => Ready::default(),
     }
 }
 
@@ -126,6 +162,14 @@ struct Writer {
     sink: OwnedFd,
     log: Log,
     clock: Clock,
+    shipping: Option<(Spool, Shipper)>,
+}
+
+/// Whether a record may find no room in the spool.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Room {
+    IfThereIs,
+    Always,
 }
 
 impl Writer {
@@ -133,7 +177,19 @@ impl Writer {
         if cfg!(not(negative_control)) && !self.lets_pass(pipe, line) {
             return;
         }
+        self.name_gap(false);
+        self.write(line, Room::IfThereIs);
+    }
+
+    /// Puts one line into the chain, and into the spool.
+    fn write(&mut self, line: &[u8], room: Room) {
+        let (sequence, before) = self.chain.next();
         let mut rest = self.chain.link(line);
+        match &mut self.shipping {
+            Some((spool, _shipper)) if room == Room::Always => spool.keep(rest),
+            Some((spool, _shipper)) => spool.push(sequence, before, rest),
+            None => {}
+        }
         while !rest.is_empty() {
             match write(&self.sink, rest) {
                 Ok(count) => rest = rest.get(count..).unwrap_or_default(),
@@ -141,6 +197,69 @@ impl Writer {
                 // Nobody reads any more; the roles must not notice.
                 Err(_gone) => return,
             }
+        }
+    }
+
+    /// Writes an event of the log's own at once, so that nothing comes between.
+    fn write_own(&mut self, event: &Event, room: Room) {
+        let mut line = String::new();
+        self.log.render(event, &mut line);
+        self.write(line.trim_ascii_end().as_bytes(), room);
+    }
+
+    /// Names what the spool had no room for, once it has some again, or if this is the end.
+    fn name_gap(&mut self, is_last: bool) {
+        let gap = self.shipping.as_mut().and_then(|(spool, _shipper)| spool.take_gap(is_last));
+        if let Some(Gap { first, last, before }) = gap {
+            self.write_own(&Event::LogGap { first, last, before }, Room::Always);
+        }
+    }
+
+    /// Says how the log stands with its sink, where there is one.
+    fn write_head(&mut self) {
+        let Some((spool, _shipper)) = &self.shipping else { return };
+        let waiting_bytes = u64::try_from(spool.bytes()).unwrap_or(u64::MAX);
+        let (waiting, lost) = (spool.waiting(), spool.lost());
+        self.write_own(&Event::LogHead { waiting, waiting_bytes, lost }, Room::IfThereIs);
+    }
+
+    /// When there is something to do for the log sink.
+    fn wake_at(&self) -> Option<Duration> {
+        self.shipping.as_ref().map(|(spool, shipper)| shipper.wake_at(spool))
+    }
+
+    /// Does what can be done for the log sink without waiting.
+    fn ship(&mut self, is_ready: bool) {
+        let Some((spool, shipper)) = &mut self.shipping else { return };
+        if let Some(event) = shipper.turn(self.clock.now(), is_ready, spool) {
+            self.log.record(&event);
+        }
+        self.name_gap(false);
+    }
+
+    /// The last words: what the log itself has said, what was lost, and that this is the end. Then the sink gets what is
+    /// still waiting, if it takes it.
+    fn close(&mut self, pipes: &mut [Pipe]) {
+        for pipe in pipes {
+            while wait(std::slice::from_ref(pipe), self, Duration::ZERO).pipes.contains(&true) {
+                if !pipe.read(|pipe, line| self.take(pipe, line)) {
+                    break;
+                }
+            }
+        }
+        self.name_gap(true);
+        self.write_own(&Event::LogClosed, Room::Always);
+        let until = self.clock.now().saturating_add(limit::SINK_FLUSH_DEADLINE);
+        while let Some((spool, shipper)) = &self.shipping {
+            let now = self.clock.now();
+            if spool.is_empty() || !shipper.has_hope() || now >= until {
+                return;
+            }
+            let patience = shipper.wake_at(spool).min(until).saturating_sub(now);
+            let is_ready = wait(&[], self, patience).shipper;
+            let Some((spool, shipper)) = &mut self.shipping else { return };
+            // There is nobody left who could be told.
+            let _unsaid = shipper.turn(self.clock.now(), is_ready, spool);
         }
     }
 
@@ -174,7 +293,8 @@ mod tests {
         let (mut own, own_writer) = std::io::pipe().unwrap();
         let clock = Clock::start();
         let log = Log::new(Role::Log, clock, own_writer.into());
-        let mut writer = Writer { chain: Chain::new().unwrap(), sink: sink.into(), log, clock };
+        let mut writer =
+            Writer { chain: Chain::new().unwrap(), sink: sink.into(), log, clock, shipping: None };
         let mut pipe = Pipe::new((Role::Media, source.into()));
         let bytes = bytes.to_vec();
         let writing = std::thread::spawn(move || role.write_all(&bytes).unwrap());

@@ -17,10 +17,11 @@ use tokio::sync::mpsc::UnboundedSender;
 use ward_edge::clock::Clock;
 use ward_policy::audit::Role;
 use ward_policy::cell::Target;
+use ward_policy::certificate::CertificateSource;
 use ward_policy::limit;
 
 use crate::handshake::HandshakeSource;
-use crate::link::{ForHelper, Link};
+use crate::link::{Link, pair};
 
 /// Where a role's program is.
 #[derive(Clone, Debug)]
@@ -61,12 +62,14 @@ pub(crate) struct Post {
     program: Program,
     target: Target,
     hands: Vec<(String, OwnedFd)>,
-    /// Where the server's handshake signatures come from.
+    /// Where the server's document that may be replaced comes from.
     pub(crate) handshake: Option<HandshakeSource>,
     /// A server's channels to its helpers, by name.
     pub(crate) links: Vec<(String, Link)>,
-    /// A helper's channels to its server.
-    pub(crate) link: Option<(String, Link)>,
+    /// A helper's channels to those whom it helps.
+    pub(crate) helps: Vec<(String, Link)>,
+    /// Where a server's certificate comes from.
+    pub(crate) certificate: Option<CertificateSource>,
     /// How many channels a helper will have at once; 0 when it need not know.
     pub(crate) workers: usize,
     starts: u64,
@@ -82,7 +85,8 @@ impl Post {
             hands: Vec::new(),
             handshake: None,
             links: Vec::new(),
-            link: None,
+            helps: Vec::new(),
+            certificate: None,
             workers: 0,
             starts: 0,
             back_off: BackOff::NEW,
@@ -139,6 +143,9 @@ impl Post {
             command.kill_on_drop(true).arg(format!("launcher={}", std::process::id()));
         }
         command.arg(format!("target={}", self.target.name()));
+        if let Some(certificate) = self.certificate {
+            command.arg(format!("certificate={}", certificate.name()));
+        }
         if self.workers > 0 {
             command.arg(format!("workers={}", self.workers));
         }
@@ -167,10 +174,13 @@ impl Post {
         for (name, link) in &self.links {
             fresh.extend(link.for_server()?.into_iter().map(|end| (name.clone(), end)));
         }
-        if let Some((name, link)) = &self.link {
-            let ForHelper { control, ends } = link.for_helper()?;
+        if !self.helps.is_empty() {
+            let (ours, control) = pair()?;
             fresh.push(("control".to_owned(), control));
-            fresh.extend(ends.into_iter().map(|end| (name.clone(), end)));
+            for (name, link) in &self.helps {
+                let ends = link.for_helper(ours.try_clone()?)?;
+                fresh.extend(ends.into_iter().map(|end| (name.clone(), end)));
+            }
         }
         Ok(fresh)
     }

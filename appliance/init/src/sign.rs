@@ -1,7 +1,8 @@
-//! `sign`: answers signature requests for TLS handshakes of this host, and nothing else.
+//! `sign`: answers signature requests for TLS handshakes of this host, and makes what an authority wants to see of it.
 //!
-//! What it is asked to sign must have the shape of a handshake's own text; a request for anything else,
-//! in any other scheme, or too long, gets an empty answer. It keeps the key and no message.
+//! What a server asks it to sign must have the shape of a handshake's own text; a request for anything else,
+//! in any other scheme, or too long, gets an empty answer. What the broker may order is in `keys.rs`. Who asks what is decided by the
+//! channel: a server can order nothing, and the broker have nothing signed. It keeps its keys and no message.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -17,16 +18,20 @@ use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject as _;
 use ward_edge::cell;
 use ward_edge::clock::Clock;
-use ward_edge::control::receive;
+use ward_edge::control::{ORDERS, SERVERS, receive_named};
 use ward_edge::handed::{Handed, read_document};
+use ward_edge::kept::Kept;
 use ward_edge::log::Log;
+use ward_edge::order::Order;
 use ward_edge::panic::{Strategy, install};
-use ward_edge::signing::{Hello, Request, SCHEMES};
+use ward_edge::signing::Request;
 use ward_edge::start::{StartError, exit_code};
 use ward_edge::worker::start_beside;
-use ward_policy::audit::{Event, Role};
+use ward_policy::audit::{Event, Finding, Role};
 use ward_policy::limit;
 use ward_sys::process::leave;
+
+use crate::keys::{Key, Keys};
 
 /// Runs the role until its launcher ends it.
 pub fn main(arguments: impl Iterator<Item = String>) -> ExitCode {
@@ -40,52 +45,82 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<Infallible, StartErr
     install(Strategy::Abort, log.clone());
     let target = handed.target.ok_or(StartError::Handed)?;
     let entered = cell::enter(Role::Sign, target, &handed, &[], &log)?;
-    let pem = read_document(handed.tls_key.take(), "tls-key").map_err(|_pem| StartError::Tls)?;
-    let key = PrivateKeyDer::from_pem_slice(pem.expose().as_bytes());
-    drop(pem);
-    let key = rustls::crypto::ring::sign::any_supported_type(&key.map_err(|_key| StartError::Tls)?);
-    let key = key.map_err(|_key| StartError::Tls)?;
-    let hello = hello(key.as_ref()).ok_or(StartError::Tls)?.to_bytes();
+    let (keys, is_unreadable) = keys(&mut handed)?;
+    let keys = Arc::new(keys);
     let control = handed.control.take().ok_or(StartError::Handed)?;
     let queue = Arc::new(Queue::default());
-    handed.sign.into_iter().for_each(|channel| queue.put(channel));
+    handed.sign.into_iter().for_each(|channel| queue.put(Channel::Server(channel)));
+    handed.orders.into_iter().for_each(|channel| queue.put(Channel::Broker(channel)));
     let workers = u16::try_from(handed.workers).map_err(|_count| StartError::Handed)?;
     let sealed = Arc::new(Barrier::new(handed.workers.saturating_add(1)));
     for _ in 0..workers {
-        let (key, hello, queue) = (Arc::clone(&key), hello.clone(), Arc::clone(&queue));
-        let gate = Arc::clone(&sealed);
+        let (keys, queue, gate) = (Arc::clone(&keys), Arc::clone(&queue), Arc::clone(&sealed));
         start_beside("channel", move || {
             gate.wait();
             loop {
-                serve(&queue.take(), key.as_ref(), &hello);
+                match queue.take() {
+                    Channel::Server(channel) => serve(&channel, |bytes| answer(&keys, bytes)),
+                    Channel::Broker(channel) => serve(&channel, |bytes| fill(&keys, bytes)),
+                }
             }
         })?;
     }
     entered.seal(&log)?;
+    if is_unreadable {
+        log.record(&Event::Finding { finding: Finding::AcmeKeptUnreadable });
+    }
     log.record(&Event::Started { workers });
     // Only now is anything said or signed.
     sealed.wait();
-    // A server that is started again has other channels. The end of this one is the supervisor's, and ours.
-    while let Ok(channel) = receive(control.as_fd()) {
-        channel.into_iter().for_each(|channel| queue.put(channel));
+    // A server or a broker that is started again has other channels. The end of this one is the supervisor's, and ours.
+    while let Ok(received) = receive_named(control.as_fd()) {
+        match received {
+            Some((SERVERS, channel)) => queue.put(Channel::Server(channel)),
+            Some((ORDERS, channel)) => queue.put(Channel::Broker(channel)),
+            _ => {}
+        }
     }
     leave(0)
+}
+
+/// The operator's key, or those that are made here; and whether what was kept of them cannot be opened.
+fn keys(handed: &mut Handed) -> Result<(Keys, bool), StartError> {
+    if let Some(names) = handed.names.take() {
+        let names = read_document(Some(names), "names").map_err(|_names| StartError::Handed)?;
+        let seal = read_document(handed.seal.take(), "seal").map_err(|_seal| StartError::Handed)?;
+        let place = handed.kept.take().ok_or(StartError::Handed)?;
+        let kept = Kept::new(place, &seal, Role::Sign).map_err(|_key| StartError::Settings)?;
+        return Keys::for_names(names.expose(), kept);
+    }
+    let pem = read_document(handed.tls_key.take(), "tls-key").map_err(|_pem| StartError::Tls)?;
+    let der = PrivateKeyDer::from_pem_slice(pem.expose().as_bytes());
+    drop(pem);
+    let key = Key::new(der.map_err(|_der| StartError::Tls)?).ok_or(StartError::Tls)?;
+    Ok((Keys::given(key), false))
+}
+
+/// A channel, and who is at its other end.
+enum Channel {
+    /// A server, which has handshakes signed.
+    Server(OwnedFd),
+    /// The broker, which orders what authorities want to see.
+    Broker(OwnedFd),
 }
 
 /// Channels that no thread serves yet.
 #[derive(Default)]
 struct Queue {
-    channels: Mutex<VecDeque<OwnedFd>>,
+    channels: Mutex<VecDeque<Channel>>,
     more: Condvar,
 }
 
 impl Queue {
-    fn put(&self, channel: OwnedFd) {
+    fn put(&self, channel: Channel) {
         self.channels.lock().unwrap_or_else(PoisonError::into_inner).push_back(channel);
         self.more.notify_one();
     }
 
-    fn take(&self) -> OwnedFd {
+    fn take(&self) -> Channel {
         let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if let Some(channel) = channels.pop_front() {
@@ -96,15 +131,8 @@ impl Queue {
     }
 }
 
-/// What the server must know of the key: enough to choose a scheme and to compare it with a certificate.
-fn hello(key: &dyn SigningKey) -> Option<Hello> {
-    let schemes = SCHEMES.iter().copied().filter(|scheme| key.choose_scheme(&[*scheme]).is_some());
-    let public_key = key.public_key()?.to_vec();
-    Some(Hello { algorithm: key.algorithm(), schemes: schemes.collect(), public_key })
-}
-
-/// One server's channel, until the server is gone.
-fn serve(channel: &OwnedFd, key: &dyn SigningKey, hello: &[u8]) {
+/// One channel, until whoever is at its other end is gone.
+fn serve(channel: &OwnedFd, answer: impl Fn(&[u8]) -> (u64, Vec<u8>)) {
     let mut buffer = [0; limit::SIGN_MESSAGE_BYTES_MAX];
     loop {
         let length = match recv(channel, &mut buffer, RecvFlags::TRUNC) {
@@ -112,20 +140,30 @@ fn serve(channel: &OwnedFd, key: &dyn SigningKey, hello: &[u8]) {
             Err(Errno::INTR) => continue,
             Err(_broken) => return,
         };
-        // Longer than the buffer: it was cut, and is no request of a handshake anyway.
-        let request = buffer.get(..length).and_then(Request::parse);
-        let number = request.as_ref().map_or(0, |request| request.number);
-        let answer = match request {
-            Some(Request { scheme: Request::HELLO, .. }) => hello.to_vec(),
-            Some(request) => sign(key, &request).unwrap_or_default(),
-            None => Vec::new(),
-        };
+        // Longer than the buffer: it was cut, and is no request anyway.
+        let (number, answer) = answer(buffer.get(..length).unwrap_or_default());
         let answer = [&number.to_be_bytes()[..], &answer].concat();
-        // An empty message and the end look alike; only a server that is gone cannot be answered.
+        // An empty message and the end look alike; only someone who is gone cannot be answered.
         if send(channel, &answer, SendFlags::NOSIGNAL).is_err() {
             return;
         }
     }
+}
+
+/// A server's request: number and answer, an empty one for a refusal.
+fn answer(keys: &Keys, bytes: &[u8]) -> (u64, Vec<u8>) {
+    let Some(request) = Request::parse(bytes) else { return (0, Vec::new()) };
+    let answer = keys.find(request.key).and_then(|key| match request.scheme {
+        Request::HELLO => Some(key.hello.to_vec()),
+        _ => sign(key.key.as_ref(), &request),
+    });
+    (request.number, answer.unwrap_or_default())
+}
+
+/// The broker's order, in the same way.
+fn fill(keys: &Keys, bytes: &[u8]) -> (u64, Vec<u8>) {
+    let Some((number, order)) = Order::parse(bytes) else { return (0, Vec::new()) };
+    (number, keys.fill(&order).unwrap_or_default())
 }
 
 fn sign(key: &dyn SigningKey, request: &Request<'_>) -> Option<Vec<u8>> {

@@ -21,7 +21,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use ward_edge::clock::Clock;
-use ward_edge::control::receive;
+use ward_edge::control::{INSTRUCTIONS, ORDERS, SERVERS, receive};
 use ward_edge::drain::StopSignals;
 use ward_edge::handed::Handed;
 use ward_edge::log::Log;
@@ -35,7 +35,7 @@ use ward_sys::process::end_with;
 use ward_sys::readiness::watch;
 
 use crate::handshake::HandshakeSource;
-use crate::link::Link;
+use crate::link::{Link, lasting_pair};
 use crate::post::{End, Post, Program, Started};
 
 /// Runs until the server has ended; its exit status is this one's.
@@ -104,6 +104,13 @@ impl Pipes {
     }
 }
 
+/// Channels between a server and its helper; a broker is `sign`'s server when it orders of it.
+fn link(name: &str, kind: u8, count: usize, server: &mut Post, helper: &mut Post) {
+    let link = Link::new(kind, count);
+    server.links.push((name.to_owned(), link.clone()));
+    helper.helps.push((name.to_owned(), link));
+}
+
 /// Who gets what.
 fn posts(
     server: Role,
@@ -123,29 +130,54 @@ fn posts(
     let mut of_log = post(Role::Log)?;
     of_server.hand("settings", handed.settings.ok_or(StartError::Handed)?);
     let workers = handed.listeners.len();
-    let link = |name: &str, server: &mut Post, helper: &mut Post| {
-        let link = Link::new(workers);
-        server.links.push((name.to_owned(), link.clone()));
-        helper.link = Some((name.to_owned(), link));
-    };
-    if let Some(key) = handed.tls_key {
-        let mut of_sign = post(Role::Sign)?;
-        of_sign.hand("tls-key", key);
-        of_sign.workers = workers;
-        of_server.hand("tls-chain", handed.tls_chain.ok_or(StartError::Handed)?);
-        // One channel a worker: nobody waits for another's signature.
-        link("sign", &mut of_server, &mut of_sign);
-        posts.push(of_sign);
+    let names = handed.names;
+    let asks = names.is_some();
+    let certificate = handed.certificate;
+    let mut of_sign = None;
+    if certificate.is_some() {
+        let mut post = post(Role::Sign)?;
+        if let Some(names) = &names {
+            post.hand("names", names.try_clone()?);
+            post.hand("kept", handed.sign_kept.ok_or(StartError::Handed)?);
+            post.hand("seal", handed.sign_seal.ok_or(StartError::Handed)?);
+        } else {
+            post.hand("tls-key", handed.tls_key.ok_or(StartError::Handed)?);
+            of_server.hand("tls-chain", handed.tls_chain.ok_or(StartError::Handed)?);
+        }
+        // One channel a worker, so that nobody waits for another's signature; one for whoever asks what keys there are; and the
+        // broker's.
+        post.workers = workers.saturating_add(1).saturating_add(usize::from(asks));
+        link("sign", SERVERS, workers.saturating_add(1), &mut of_server, &mut post);
+        of_server.certificate = certificate;
+        of_sign = Some(post);
     }
+    let mut of_broker = None;
     if let Some(registry) = handed.registry {
-        let mut of_broker = post(Role::Broker)?;
-        of_broker.hand("registry", registry);
+        let mut post = post(Role::Broker)?;
+        post.hand("registry", registry);
         let settings = handed.broker_settings.ok_or(StartError::Handed)?;
-        of_broker.hand("broker-settings", settings);
-        of_broker.hand("vendor-keys", handed.vendor_keys.ok_or(StartError::Handed)?);
-        link("broker", &mut of_server, &mut of_broker);
-        posts.push(of_broker);
+        post.hand("broker-settings", settings);
+        post.hand("vendor-keys", handed.vendor_keys.ok_or(StartError::Handed)?);
+        // The responder calls nobody; its broker asks for certificates, and for the log's sink.
+        let workers = if server == Role::Media { workers } else { 0 };
+        link("broker", SERVERS, workers, &mut of_server, &mut post);
+        if let Some(plan) = handed.log_sink {
+            let (asks, answers) = lasting_pair()?;
+            of_log.hand("log-sink", plan);
+            of_log.hand("broker", asks);
+            post.hand("log-asks", answers);
+        }
+        if let Some((names, sign)) = names.zip(of_sign.as_mut()) {
+            post.hand("names", names);
+            post.hand("kept", handed.kept.ok_or(StartError::Handed)?);
+            post.hand("seal", handed.seal.ok_or(StartError::Handed)?);
+            link("orders", ORDERS, 1, &mut post, sign);
+            link("instructions", INSTRUCTIONS, 1, &mut of_server, &mut post);
+        }
+        of_broker = Some(post);
     }
+    posts.extend(of_sign);
+    posts.extend(of_broker);
     for listener in handed.listeners {
         of_server.hand("listener", listener.into());
     }
@@ -264,7 +296,7 @@ impl Supervisor {
         }
     }
 
-    /// One message of the launcher: new handshake signatures, as an unread document.
+    /// One message of the launcher: what replaces the server's document, unread.
     fn take_control(&mut self) {
         let Some(control) = &self.control else { return };
         match receive(control.get_ref().as_fd()) {

@@ -1,7 +1,7 @@
 //! The media server: the one process that hears patients.
 //!
-//! In the order of a call: settings, start-up, the upgrade request, the registry of live calls, the
-//! WebSocket, the session that joins Twilio's messages to the call, the agents, and the way to vendors through
+//! In the order of a call: settings, start-up, the upgrade request and what it is believed for, the registry of
+//! live calls, the WebSocket, the session that joins Twilio's messages to the call, the agents, and the way to vendors through
 //! the broker. It opens no file
 //! and no connection of its own; everything it uses was handed down.
 #![forbid(unsafe_code)]
@@ -12,6 +12,8 @@ use log as _;
 pub mod settings;
 pub mod server;
 pub mod upgrade;
+pub mod admission;
+pub mod slot;
 pub mod registry;
 pub mod socket;
 mod strikes;

@@ -1,12 +1,11 @@
 //! Start-up and routes: what was handed down becomes a running media server. It opens nothing itself.
 
 use std::convert::Infallible;
-use std::io::{self, Read as _};
+use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use hyper::HeaderMap;
 use hyper::body::Incoming;
@@ -15,32 +14,37 @@ use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use tokio_rustls::server::TlsStream;
 use ward_edge::answer::Answer;
-use ward_edge::clock::Clock;
+use ward_edge::certificate::certificates;
+use ward_edge::clock::{Clock, date_ms};
 use ward_edge::connection::{Handler, Transport, serve};
 use ward_edge::drain::{self, Drain, Phase};
+use ward_edge::following::follow;
 use ward_edge::handed::{Handed, read_document};
 use ward_edge::log::Log;
 use ward_edge::panic::{Strategy, install};
 use ward_edge::prefixed::Prefixed;
 use ward_edge::random::Pseudonyms;
-use ward_edge::signing::RemoteKey;
 use ward_edge::start::{StartError, exit_code};
 use ward_edge::tcp::Tcp;
-use ward_edge::wiped::{wiped, wiped_now};
+use ward_edge::wiped::wiped;
 use ward_edge::{cell, tls, worker};
 use ward_policy::audit::{Event, Finding, Role};
 use ward_policy::count::Counts;
+use ward_policy::credential::CredentialKind;
 use ward_policy::fault::{CallEnd, Refusal};
 use ward_policy::limit;
 use ward_policy::phi::Secret;
+use ward_policy::proof::Proof;
 use ward_sys::secret::{Protection, SecretPool};
 use ward_twilio::handshake::HandshakeSet;
 
+use crate::admission::{Admission, Opened, Shown};
 use crate::agent::{Agents, Embedded};
 use crate::broker::Broker;
 use crate::registry::Registry;
 use crate::session::{Session, SessionContext};
 use crate::settings::MediaSettings;
+use crate::slot::Slot;
 use crate::vendor::Vendors;
 use crate::{socket, upgrade};
 
@@ -73,21 +77,20 @@ pub fn start(
     let document = read_document(handed.settings.take(), "settings");
     let document = document.map_err(|_document| StartError::Handed)?;
     let settings = MediaSettings::parse(document.expose()).map_err(|_all| StartError::Settings)?;
-    let chain = read_document(handed.tls_chain.take(), "tls-chain");
-    let chain = chain.map_err(|_pem| StartError::Tls)?;
-    let key = RemoteKey::new(std::mem::take(&mut handed.sign), clock, log.clone());
-    // A `sign` that says nothing may do so later: it is started again, and so is this.
-    let key = Arc::new(key.map_err(|_key| StartError::System)?);
-    let acceptor = tls::acceptor(chain.expose(), key).map_err(|_tls| StartError::Tls)?;
-    drop((document, chain));
-    let expected = Arc::new(RwLock::new(Arc::new(empty_set()?)));
+    drop(document);
+    let certificates = certificates(&mut handed, target, clock, &log)?;
+    let acceptor = tls::acceptor(certificates).map_err(|_policy| StartError::Tls)?;
+    let nothing = HandshakeSet::new(&[]).map_err(|_random| StartError::System)?;
+    let admission = Arc::new(Admission::new(settings.handshake, nothing, date_ms()));
     let source = handed.handshake.take().ok_or(StartError::Handed)?;
-    wiped_now(|| follow_handshake_values(source, &expected, &log))?;
+    let (expecting, expecting_log) = (Arc::clone(&admission), log.clone());
+    follow(source, move |document| expect(document, &expecting, &expecting_log))?;
     let (drainer, drain) = drain::channel();
     let context = Arc::new(SessionContext {
         agents: agents(&settings)?,
         settings,
         registry: Arc::new(Registry::default()),
+        admission,
         pseudonyms: Pseudonyms::new().map_err(|_random| StartError::System)?,
         log: log.clone(),
     });
@@ -97,10 +100,10 @@ pub fn start(
     worker::run(handed.listeners, limit::WAKE_PAUSE, &drainer, &log, seal, move |listener| {
         let server = Server {
             context: Arc::clone(&context),
-            expected: Arc::clone(&expected),
             clock,
             drain: drain.clone(),
-            calls: Arc::new(AtomicUsize::new(0)),
+            calls: Arc::default(),
+            unproven: Arc::default(),
             vendors: ways.next(&context, clock),
         };
         let transport = Transport::Tls(acceptor.clone());
@@ -152,104 +155,28 @@ impl VendorChannels {
     }
 }
 
-fn empty_set() -> Result<HandshakeSet, StartError> {
-    HandshakeSet::new(&[]).map_err(|_random| StartError::System)
-}
-
-type Expected = Arc<RwLock<Arc<HandshakeSet>>>;
-
-/// Reads the first set before anything is served, then follows replacements on a thread of its own.
-fn follow_handshake_values(
-    source: OwnedFd,
-    expected: &Expected,
-    log: &Log,
-) -> Result<(), StartError> {
-    let mut source =
-        SetSource { stream: UnixStream::from(source), unread: Secret::new(Vec::new()) };
-    let first = source.next_set().ok().flatten().ok_or(StartError::Settings)?;
-    if !replace_set(expected, &first, log) {
-        return Err(StartError::Settings);
-    }
-    drop(first);
-    let (expected, log) = (Arc::clone(expected), log.clone());
-    let following =
-        worker::start_beside(
-            "handshake",
-            move || {
-                while wiped_now(|| source.follow(&expected, &log)) {}
-            },
-        );
-    following.map_err(StartError::from)
-}
-
-/// Where sets of expected signatures come from. They are passwords, so nothing that was read stays in a
-/// buffer once it has been taken.
-struct SetSource {
-    stream: UnixStream,
-    unread: Secret<Vec<u8>>,
-}
-
-impl SetSource {
-    /// One document: lines up to an empty one, or up to the end.
-    fn next_set(&mut self) -> io::Result<Option<Secret<String>>> {
-        loop {
-            let unread = self.unread.expose();
-            let end = unread.windows(2).position(|two| two == b"\n\n");
-            if let Some(end) = end.map(|at| at.saturating_add(2)) {
-                return Ok(Some(self.take(end)));
-            }
-            if unread.len() > limit::DOCUMENT_BYTES_MAX {
-                return Err(io::ErrorKind::InvalidData.into());
-            }
-            let mut piece = Secret::new([0; 1_024]);
-            let read = self.stream.read(piece.expose_mut())?;
-            if read == 0 {
-                let rest = self.unread.expose().len();
-                return Ok((rest > 0).then(|| self.take(rest)));
-            }
-            let piece = piece.expose().get(..read).unwrap_or_default();
-            // A new vector, so that growing leaves no copy behind.
-            let mut joined = Vec::with_capacity(self.unread.expose().len().saturating_add(read));
-            joined.extend_from_slice(self.unread.expose());
-            joined.extend_from_slice(piece);
-            self.unread = Secret::new(joined);
-        }
-    }
-
-    /// Waits for a replacement; `false` when none will come any more.
-    fn follow(&mut self, expected: &Expected, log: &Log) -> bool {
-        let Ok(Some(document)) = self.next_set() else { return false };
-        replace_set(expected, &document, log);
-        true
-    }
-
-    /// Takes the first `end` bytes out; what is no text becomes a document that no set is made of.
-    fn take(&mut self, end: usize) -> Secret<String> {
-        let (document, rest) = self.unread.expose().split_at(end.min(self.unread.expose().len()));
-        let text = std::str::from_utf8(document).unwrap_or("not text").to_owned();
-        self.unread = Secret::new(rest.to_vec());
-        Secret::new(text)
-    }
-}
-
-fn replace_set(expected: &Expected, document: &Secret<String>, log: &Log) -> bool {
+/// Takes a document of what handshakes are compared with, if it can be used.
+fn expect(document: &Secret<String>, admission: &Admission, log: &Log) -> bool {
     let Ok(set) = HandshakeSet::parse(document.expose()) else {
         log.record(&Event::HandshakeValuesRefused);
         return false;
     };
     let values = u16::try_from(set.len()).unwrap_or(u16::MAX);
-    *expected.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(set);
-    log.record(&Event::HandshakeValuesSet { values });
+    let ticket_keys = u8::try_from(set.ticket_keys().as_slice().len()).unwrap_or(u8::MAX);
+    admission.expect(set);
+    log.holds(CredentialKind::HandshakeValues, usize::from(values));
+    log.record(&Event::HandshakeValuesSet { values, ticket_keys });
     true
 }
 
 /// The routes of one worker.
 struct Server {
     context: Arc<SessionContext>,
-    expected: Expected,
     clock: Clock,
     drain: Drain,
     calls: Arc<AtomicUsize>,
+    /// Streams that have shown nothing yet.
+    unproven: Arc<AtomicUsize>,
     vendors: Option<Arc<Vendors>>,
 }
 
@@ -257,26 +184,40 @@ struct Server {
 type Connection = TokioIo<Prefixed<TlsStream<Tcp>>>;
 
 impl Server {
-    fn upgrade(&self, request: &mut Request<Incoming>) -> Result<Answer, Refusal> {
-        let expected = {
-            let current = self.expected.read().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(&current)
-        };
+    /// Answers an upgrade with `ticket` as the last segment of its path.
+    fn upgrade(
+        &self,
+        request: &mut Request<Incoming>,
+        ticket: Option<&str>,
+    ) -> Result<Answer, Refusal> {
+        let (admission, now_ms) = (&self.context.admission, date_ms());
         // A body that never comes would hold the connection, and the place, until its deadline.
         if has_body(request.headers()) {
             return Err(Refusal::BodyFraming);
         }
-        let (accept, handshake) = upgrade::verify(request.headers(), &expected)?.into_parts();
+        let upgrade = upgrade::verify(request.headers(), ticket, admission, now_ms)?;
+        let (accept, shown) = upgrade.into_parts();
         if self.drain.phase() != Phase::Serving {
             return Err(Refusal::Draining);
         }
-        // Only after the signature: strangers cannot use up the places of calls.
-        let slot = Slot::take(&self.calls, self.context.settings.calls_per_worker_max)
-            .ok_or(Refusal::Capacity)?;
-        self.context.log.record(&Event::UpgradeAccepted { candidate: handshake.candidate() });
+        // Only after the signature or ticket: strangers cannot use up the places of calls.
+        let most = self.context.settings.calls_per_worker_max;
+        let slot = Slot::take(&self.calls, most).ok_or(Refusal::Capacity)?;
+        let waiting = match shown.proof() {
+            // Those that may yet turn out to be strangers have a few of them.
+            Proof::Nothing => {
+                let place = Slot::take(&self.unproven, limit::UNPROVEN_STREAMS_MAX);
+                Some(place.ok_or(Refusal::Unproven)?)
+            }
+            Proof::Signature(_) | Proof::Ticket => None,
+        };
+        admission.take(&shown, now_ms)?;
+        self.context.log.record(&Event::UpgradeAccepted { proof: shown.proof() });
         let upgraded = hyper::upgrade::on(request);
         let begun = Begun {
             context: Arc::clone(&self.context),
+            shown,
+            waiting,
             clock: self.clock,
             drain: self.drain.clone(),
             vendors: self.vendors.clone(),
@@ -284,6 +225,14 @@ impl Server {
         };
         tokio::spawn(wiped(begun.run(upgraded)));
         Ok(Answer::switching_to_websocket(accept))
+    }
+
+    /// The ticket in `target`: the one segment behind the path of the media route, where one may stand.
+    fn ticket_in<'t>(&self, target: &'t str) -> Option<&'t str> {
+        let path = self.context.settings.path.as_str();
+        let ticket = target.strip_prefix(path)?.strip_prefix('/')?;
+        let is_segment = !ticket.is_empty() && !ticket.contains(['/', '?']);
+        (is_segment && self.context.admission.takes_path()).then_some(ticket)
     }
 
     fn wrong_method(&self, allow: &'static str) -> Answer {
@@ -313,6 +262,8 @@ fn has_body(headers: &HeaderMap) -> bool {
 /// A stream whose upgrade was accepted.
 struct Begun {
     context: Arc<SessionContext>,
+    shown: Shown,
+    waiting: Option<Slot>,
     clock: Clock,
     drain: Drain,
     vendors: Option<Arc<Vendors>>,
@@ -322,7 +273,7 @@ struct Begun {
 impl Begun {
     /// Waits for hyper to let go of the connection, then gives it to a task of its own size.
     async fn run(self, upgraded: OnUpgrade) {
-        let Self { context, clock, drain, vendors, slot } = self;
+        let Self { context, shown, waiting, clock, drain, vendors, slot } = self;
         let live = drain.live();
         let begun = clock.now();
         let parts = upgraded.await.ok().and_then(|io| Upgraded::downcast::<Connection>(io).ok());
@@ -344,7 +295,8 @@ impl Begun {
         let (socket, _) = stream.get_mut();
         // The request's head, and the signature in it, would stay in there for as long as the call lasts.
         socket.wipe_with_next_read();
-        let session = Session::new(context, clock.now());
+        let opened = Opened { shown, date_ms: date_ms(), waiting };
+        let session = Session::new(context, opened, clock.now());
         let running = socket::run(stream, early, session, clock, drain, vendors);
         tokio::spawn(wiped(async move {
             running.await;
@@ -353,33 +305,19 @@ impl Begun {
     }
 }
 
-/// One live call's place among those of its worker.
-struct Slot(Arc<AtomicUsize>);
-
-impl Slot {
-    fn take(calls: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
-        let taken = calls.fetch_add(1, Ordering::Relaxed);
-        let slot = Self(Arc::clone(calls));
-        (taken < most).then_some(slot)
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 impl Handler for Server {
     async fn handle(&self, mut request: Request<Incoming>) -> Answer {
         // Compared as the request line has it, query included: nothing is normalised.
         let target = request.uri().path_and_query().map_or("", |target| target.as_str());
         let is_get = request.method() == Method::GET;
-        if target == self.context.settings.path.as_str() {
+        let ticket = self.ticket_in(target).map(|ticket| Secret::new(ticket.to_owned()));
+        if ticket.is_some() || target == self.context.settings.path.as_str() {
             if !is_get {
                 return self.wrong_method("GET");
             }
-            return self.upgrade(&mut request).unwrap_or_else(|refusal| self.refuse(refusal));
+            let ticket = ticket.as_ref().map(|ticket| ticket.expose().as_str());
+            let answer = self.upgrade(&mut request, ticket);
+            return answer.unwrap_or_else(|refusal| self.refuse(refusal));
         }
         if target == HEALTH_PATH {
             return if is_get || request.method() == Method::HEAD {

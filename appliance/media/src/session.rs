@@ -19,6 +19,7 @@ use ward_policy::count::{Count, Counts};
 use ward_policy::fault::CallEnd;
 use ward_policy::limit;
 use ward_policy::phi::Phi;
+use ward_policy::proof::TicketPlace;
 use ward_policy::redact::Pseudonym;
 use ward_twilio::envelope::{
     self, Connected, Dtmf, EnvelopeError, Mark, Media, Message, PayloadError, Start, Stop,
@@ -26,6 +27,7 @@ use ward_twilio::envelope::{
 use ward_twilio::sid::{AccountSid, CallSid, StreamSid};
 use zeroize::Zeroize as _;
 
+use crate::admission::{Admission, Opened};
 use crate::agent::Agents;
 use crate::registry::{Place, Registry};
 use crate::settings::MediaSettings;
@@ -44,6 +46,8 @@ pub struct SessionContext {
     pub agents: Box<dyn Agents>,
     /// Which calls are live.
     pub registry: Arc<Registry>,
+    /// Who may open a stream.
+    pub admission: Arc<Admission>,
     /// What stands for a call in the log.
     pub pseudonyms: Pseudonyms,
     /// The log.
@@ -74,6 +78,7 @@ struct Live {
 pub struct Session {
     context: Arc<SessionContext>,
     stage: Stage,
+    opened: Opened,
     began_at: Duration,
     heard_at: Duration,
     has_pinged: bool,
@@ -89,10 +94,11 @@ pub struct Session {
 impl Session {
     /// A stream whose upgrade was answered at `now`.
     #[must_use]
-    pub fn new(context: Arc<SessionContext>, now: Duration) -> Self {
+    pub fn new(context: Arc<SessionContext>, opened: Opened, now: Duration) -> Self {
         Self {
             context,
             stage: Stage::AwaitingConnected,
+            opened,
             began_at: now,
             heard_at: now,
             has_pinged: false,
@@ -392,7 +398,10 @@ impl Session {
         if !start.parameters.is_acceptable() {
             return Err(CallEnd::BadParameters);
         }
-        self.go_live(now, &call_sid, stream_sid, waker)
+        // Last: what is refused for another reason uses no ticket up.
+        let (age, admission) = (self.age(now), &self.context.admission);
+        let ticket = self.opened.admit(admission, start.ticket.as_deref(), &call_sid, age)?;
+        self.go_live(now, &call_sid, stream_sid, ticket, waker)
     }
 
     fn go_live(
@@ -400,6 +409,7 @@ impl Session {
         now: Duration,
         call_sid: &CallSid,
         stream_sid: StreamSid,
+        ticket: TicketPlace,
         waker: &Waker,
     ) -> Result<(), CallEnd> {
         let context = &self.context;
@@ -410,7 +420,7 @@ impl Session {
         let [call_key, _] = keys;
         self.pseudonym = Pseudonym::from_keyed_digest(&call_key);
         if let Some(call) = self.pseudonym {
-            context.log.record(&Event::CallStarted { call });
+            context.log.record(&Event::CallStarted { call, ticket });
         }
         let mut call = Call::new(context.agents.agent(), now, context.settings.call_duration_max);
         call.handle(now, Input::Start);

@@ -37,17 +37,25 @@ pub struct MediaSettings {
 }
 
 /// What an upgrade must carry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum HandshakeMode {
-    /// A right `X-Twilio-Signature`.
+    /// A right `X-Twilio-Signature`. A ticket need not be there; one that is must be right.
+    #[default]
     Signature,
+    /// The signature, and a right ticket in `start`.
+    SignatureAndTicket,
+    /// A right ticket, in the path or in `start`. With one in `start` a signature need not be there; one that is must
+    /// be right.
+    Ticket,
 }
 
 impl HandshakeMode {
     fn parse(text: &str) -> Result<Self, &'static str> {
         match text {
             "signature" => Ok(Self::Signature),
-            _ => Err("the only mode is signature"),
+            "signature+ticket" => Ok(Self::SignatureAndTicket),
+            "ticket" => Ok(Self::Ticket),
+            _ => Err("must be signature, signature+ticket or ticket"),
         }
     }
 }
@@ -87,7 +95,7 @@ impl MediaSettings {
                 account,
                 agent: agent.unwrap_or_default(),
                 is_guessing: guessing.unwrap_or(true),
-                handshake: handshake.unwrap_or(HandshakeMode::Signature),
+                handshake: handshake.unwrap_or_default(),
                 call_duration_max: Duration::from_secs(duration.unwrap_or(longest)),
                 vendors: vendors.unwrap_or_default(),
                 calls_per_worker_max: usize::try_from(calls.unwrap_or(most)).unwrap_or(0),
@@ -141,6 +149,14 @@ mod tests {
         let settings = MediaSettings::parse(GOOD).unwrap();
         assert_eq!(settings.path.as_str(), "/rtm/voice");
         assert_eq!(settings.agent, AgentKind::Greeter);
+        assert_eq!(settings.handshake, HandshakeMode::Signature);
+        for (name, mode) in [
+            ("signature+ticket", HandshakeMode::SignatureAndTicket),
+            ("ticket", HandshakeMode::Ticket),
+        ] {
+            let settings = MediaSettings::parse(&format!("{GOOD}MEDIA_HANDSHAKE={name}\n"));
+            assert_eq!(settings.unwrap().handshake, mode);
+        }
         assert_eq!(settings.call_duration_max, limit::CALL_DURATION_MAX);
     }
 

@@ -43,6 +43,16 @@ pub const fn close_code(end: CallEnd) -> Option<u16> {
         | CallEnd::ForeignAccount
         | CallEnd::BadStart
         | CallEnd::BadParameters
+        | CallEnd::TicketAbsent
+        | CallEnd::TicketMalformed
+        | CallEnd::TicketUnknownKey
+        | CallEnd::TicketWrong
+        | CallEnd::TicketExpired
+        | CallEnd::TicketEarly
+        | CallEnd::TicketStale
+        | CallEnd::TicketUsed
+        | CallEnd::TicketOtherCall
+        | CallEnd::TicketRepeated
         | CallEnd::AlreadyLive
         | CallEnd::Replaced
         | CallEnd::TooManyBad
@@ -51,6 +61,7 @@ pub const fn close_code(end: CallEnd) -> Option<u16> {
         | CallEnd::MessageFlood
         | CallEnd::PingFlood => 1008,
         CallEnd::MessageLong => 1009,
+        CallEnd::TicketMemoryFull => 1013,
         CallEnd::Panicked => 1011,
         CallEnd::PeerVanished | CallEnd::NotReading => return None,
     })

@@ -1,4 +1,4 @@
-//! The upgrade request: 101 only for a WebSocket handshake that carries an expected signature.
+//! The upgrade request: 101 only for a WebSocket handshake that has shown what [`crate::admission`] asks for.
 //!
 //! `Origin`, subprotocols and extensions are ignored and none is ever selected. Nothing here reads
 //! `Host` or `X-Forwarded-*`: the URL that was signed comes from the settings.
@@ -7,29 +7,35 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use ward_policy::fault::Refusal;
-use ward_twilio::handshake::{HandshakeSet, VerifiedHandshake};
-use ward_twilio::signature::{Signature, SignatureError};
+use ward_policy::ticket::DateMs;
+
+use crate::admission::{Admission, Shown};
 
 /// A handshake that may be answered with 101. Only [`verify`] makes one.
 #[derive(Debug)]
 pub struct VerifiedUpgrade {
     accept: HeaderValue,
-    handshake: VerifiedHandshake,
+    shown: Shown,
 }
 
 impl VerifiedUpgrade {
-    /// The value of `Sec-WebSocket-Accept`, and which expected signature matched.
+    /// The value of `Sec-WebSocket-Accept`, and what the upgrade has shown.
     #[must_use]
-    pub fn into_parts(self) -> (HeaderValue, VerifiedHandshake) {
-        (self.accept, self.handshake)
+    pub fn into_parts(self) -> (HeaderValue, Shown) {
+        (self.accept, self.shown)
     }
 }
 
-/// Judges the headers of a GET on the media route.
+/// Judges the headers of a GET on the media route, with `ticket` as the last segment of its path, at `now_ms`.
 ///
 /// # Errors
-/// [`Refusal`]: no upgrade (RFC 6455 §4.2.1), or no expected signature.
-pub fn verify(headers: &HeaderMap, expected: &HandshakeSet) -> Result<VerifiedUpgrade, Refusal> {
+/// [`Refusal`]: no upgrade (RFC 6455 §4.2.1), or not what is demanded.
+pub fn verify(
+    headers: &HeaderMap,
+    ticket: Option<&str>,
+    admission: &Admission,
+    now_ms: DateMs,
+) -> Result<VerifiedUpgrade, Refusal> {
     if !has_token(headers, &header::CONNECTION, "upgrade")
         || !has_token(headers, &header::UPGRADE, "websocket")
     {
@@ -46,16 +52,9 @@ pub fn verify(headers: &HeaderMap, expected: &HandshakeSet) -> Result<VerifiedUp
     let accept = tungstenite::handshake::derive_accept_key(key);
     let accept = HeaderValue::try_from(accept).map_err(|_value| Refusal::WebSocketKey)?;
     let values = headers.get_all("x-twilio-signature");
-    let handshake = Signature::from_headers(values.iter().map(HeaderValue::as_bytes))
-        .and_then(|signature| expected.verify(&signature))
-        .map_err(|error| match error {
-            SignatureError::Absent => Refusal::SignatureAbsent,
-            SignatureError::Repeated => Refusal::SignatureRepeated,
-            SignatureError::Malformed => Refusal::SignatureMalformed,
-            SignatureError::Wrong | SignatureError::Body => Refusal::SignatureWrong,
-            SignatureError::NoToken => Refusal::TokenAbsent,
-        })?;
-    Ok(VerifiedUpgrade { accept, handshake })
+    let values = values.iter().map(HeaderValue::as_bytes);
+    let shown = admission.judge(values, ticket, now_ms)?;
+    Ok(VerifiedUpgrade { accept, shown })
 }
 
 fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h [u8]> {
@@ -76,11 +75,15 @@ fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::HandshakeMode;
+    use ward_policy::proof::Proof;
+    use ward_twilio::handshake::HandshakeSet;
 
     const VW1: &str = "hT6TllFCjXqRGzPszuGWRqAQ2lY=";
 
     fn check(changes: &[(&'static str, Option<&'static str>)]) -> Result<bool, Refusal> {
         let expected = HandshakeSet::parse(VW1).unwrap();
+        let admission = Admission::new(HandshakeMode::Signature, expected, 0);
         let mut headers = HeaderMap::new();
         for (name, value) in [
             ("connection", "keep-alive, Upgrade"),
@@ -97,10 +100,10 @@ mod tests {
                 headers.insert(*name, HeaderValue::from_static(value));
             }
         }
-        verify(&headers, &expected).map(|upgrade| {
-            let (accept, handshake) = upgrade.into_parts();
+        verify(&headers, None, &admission, 0).map(|upgrade| {
+            let (accept, shown) = upgrade.into_parts();
             // The example of RFC 6455 §1.3.
-            accept == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" && handshake.candidate() == 0
+            accept == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" && shown.proof() == Proof::Signature(0)
         })
     }
 

@@ -46,6 +46,8 @@ pub struct Cell {
     pub descriptors_max: u64,
     /// The TCP ports it may connect to, where its role dials.
     pub ports: Vec<u16>,
+    /// How far into a file it may write, in bytes: nowhere, unless it was handed a place to keep something in.
+    pub file_bytes_max: u64,
 }
 
 /// A layer with what came of it.
@@ -90,7 +92,7 @@ impl Cell {
         put_on(Layer::Descriptors, &|| descriptor::close_all_but(&self.descriptors))?;
         put_on(Layer::Limits, &|| {
             alloc::keep_memory()?;
-            confinement::limit_resources(self.descriptors_max)
+            confinement::limit_resources(self.descriptors_max, self.file_bytes_max)
         })?;
         put_on(Layer::Namespaces, &|| namespace::leave(self.target, self.role))?;
         put_on(Layer::EmptyRoot, &namespace::empty_root)?;

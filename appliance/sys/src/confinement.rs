@@ -15,12 +15,12 @@ use crate::cell::LayerError;
 ///
 /// The number of processes is not among them: it would count those of the same user elsewhere, and the
 /// filter lets none be made.
-pub(crate) fn limit_resources(descriptors_max: u64) -> Result<(), LayerError> {
+pub(crate) fn limit_resources(descriptors_max: u64, file_bytes_max: u64) -> Result<(), LayerError> {
     let most = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
     for (resource, value) in [
         (Resource::Nofile, descriptors_max.min(most)),
         (Resource::Core, 0),
-        (Resource::Fsize, 0),
+        (Resource::Fsize, file_bytes_max),
         (Resource::Msgqueue, 0),
         (Resource::Rtprio, 0),
     ] {

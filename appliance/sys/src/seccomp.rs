@@ -115,6 +115,7 @@ mod tests {
                 "connect" => libc::SYS_connect,
                 "getsockopt" => libc::SYS_getsockopt,
                 "ppoll" => libc::SYS_ppoll,
+                "pwrite64" => libc::SYS_pwrite64,
                 "read" => libc::SYS_read,
                 "recvmsg" => libc::SYS_recvmsg,
                 "sendmsg" => libc::SYS_sendmsg,

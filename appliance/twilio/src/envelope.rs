@@ -13,6 +13,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use ward_policy::limit;
 
+use crate::ticket::PARAMETER;
+
 /// A message from Twilio.
 #[derive(PartialEq, Eq)]
 pub enum Message<'a> {
@@ -60,6 +62,8 @@ pub struct Start<'a> {
     pub media_format: MediaFormat<'a>,
     /// `<Parameter>` of the TwiML.
     pub parameters: Parameters,
+    /// The value of the only one of them that is read: the ticket's.
+    pub ticket: Option<Cow<'a, str>>,
 }
 
 /// `start.mediaFormat`.
@@ -81,7 +85,7 @@ impl MediaFormat<'_> {
     }
 }
 
-/// What is known of `start.customParameters`: they may be PHI, and nothing needs their text.
+/// What is known of `start.customParameters`: they may be PHI, and nothing needs the text of any but a ticket.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Parameters {
     /// How many there are; a repeated name counts each time.
@@ -311,8 +315,8 @@ struct RawStart<'a> {
     tracks: Vec<Text<'a>>,
     #[serde(borrow)]
     media_format: RawFormat<'a>,
-    #[serde(default)]
-    custom_parameters: Parameters,
+    #[serde(borrow, default)]
+    custom_parameters: RawParameters<'a>,
 }
 
 #[derive(serde::Deserialize)]
@@ -369,7 +373,8 @@ impl<'a> Raw<'a> {
                 sample_rate_hz: start.media_format.sample_rate.0,
                 channels: start.media_format.channels.0,
             },
-            parameters: start.custom_parameters,
+            parameters: start.custom_parameters.measured,
+            ticket: start.custom_parameters.ticket,
         }))
     }
 
@@ -454,16 +459,23 @@ impl<'de> Deserialize<'de> for Number {
     }
 }
 
-impl<'de> Deserialize<'de> for Parameters {
+/// `customParameters` as they come: measured, and of all values the ticket's alone is kept.
+#[derive(Default)]
+struct RawParameters<'a> {
+    measured: Parameters,
+    ticket: Option<Cow<'a, str>>,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for RawParameters<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct ParametersVisitor;
         impl<'de> Visitor<'de> for ParametersVisitor {
-            type Value = Parameters;
+            type Value = RawParameters<'de>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object of strings")
             }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Parameters, A::Error> {
-                let mut found = Parameters::default();
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let (mut found, mut ticket) = (Parameters::default(), None);
                 // Bounded by the message limit; kept only long enough to see a repetition.
                 let mut names: Vec<Cow<'de, str>> = Vec::new();
                 while let Some((Text(name), Text(value))) =
@@ -474,11 +486,14 @@ impl<'de> Deserialize<'de> for Parameters {
                     found.longest_bytes = found.longest_bytes.max(bytes);
                     let control = name.chars().chain(value.chars()).any(char::is_control);
                     found.malformed |= control || names.contains(&name);
+                    if name == PARAMETER {
+                        ticket = Some(value);
+                    }
                     if names.len() < limit::PARAMETERS_MAX {
                         names.push(name);
                     }
                 }
-                Ok(found)
+                Ok(RawParameters { measured: found, ticket })
             }
         }
         deserializer.deserialize_map(ParametersVisitor)
@@ -614,6 +629,9 @@ mod tests {
         check(&format!(r#"{{"a":"{}"}}"#, "x".repeat(500)), false);
         check(r#"{"a":"1","a":"2"}"#, false);
         check(r#"{"a":"\u0007"}"#, false);
+        let ticketed = START.replace(r#"{"a":"1"}"#, r#"{"a":"1","wardTicket":"AQ-_"}"#);
+        let Ok(Message::Start(start)) = parse(&ticketed) else { panic!("no start") };
+        assert_eq!((start.parameters.count, start.ticket.as_deref()), (2, Some("AQ-_")));
         let without = START.replace(r#","customParameters":{"a":"1"}"#, "");
         assert!(matches!(parse(&without), Ok(Message::Start(s)) if s.parameters.count == 0));
     }

@@ -1,14 +1,17 @@
-//! The signature on a media stream's WebSocket handshake.
+//! What a media stream's WebSocket handshake is compared with: expected signatures, and keys of tickets.
 //!
-//! It covers the URL only, so for one token it is the same for every call: in effect a password.
+//! The signature covers the URL only, so for one token it is the same for every call: in effect a password.
 //! The launcher computes the expected values ([`expected`]) and hands them to the server, which keeps
-//! only digests keyed with a random key of its own ([`HandshakeSet`]) and never holds the auth token.
+//! only digests keyed with a random key of its own ([`HandshakeSet`]) and never holds the auth token. The keys
+//! are public ones; they come with the values because both are replaced while the server runs.
 
 use ring::hmac;
 use ring::rand::SystemRandom;
 use ward_policy::limit;
+use ward_policy::phi::Secret;
 
 use crate::signature::{AuthToken, Signature, SignatureError};
+use crate::ticket::{TicketPublicKey, TicketPublicKeys};
 use crate::url::Origin;
 
 /// The spellings of the stream's URL that Twilio may sign, in the order they are tried.
@@ -38,31 +41,51 @@ pub fn expected(origin: &Origin, path: &str, tokens: &[&AuthToken]) -> Vec<Signa
 /// A handshake that carried an expected value. Only [`HandshakeSet::verify`] makes one.
 #[derive(Debug, PartialEq, Eq)]
 pub struct VerifiedHandshake {
-    candidate: u16,
+    candidate: u8,
 }
 
 impl VerifiedHandshake {
     /// Index of the value that matched, in the order the set was given.
     #[must_use]
-    pub const fn candidate(&self) -> u16 {
+    pub const fn candidate(&self) -> u8 {
         self.candidate
     }
 }
 
-/// The expected values, as digests under a key that only this set knows.
+/// What a line that names a key of tickets begins with; every other line is a signature.
+const TICKET_KEY: &str = "ticket-key ";
+
+/// The document that [`HandshakeSet::parse`] reads, without the empty line that ends it.
+#[must_use]
+pub fn document(values: &[Signature], keys: &TicketPublicKeys) -> Secret<String> {
+    let mut text = Secret::new(String::new());
+    for value in values {
+        text.expose_mut().push_str(&value.to_base64());
+        text.expose_mut().push('\n');
+    }
+    for key in keys.as_slice() {
+        text.expose_mut().push_str(TICKET_KEY);
+        text.expose_mut().push_str(&key.to_base64());
+        text.expose_mut().push('\n');
+    }
+    text
+}
+
+/// The expected values, as digests under a key that only this set knows, and the keys whose tickets are taken.
 pub struct HandshakeSet {
     key: hmac::Key,
     digests: Vec<hmac::Tag>,
+    ticket_keys: TicketPublicKeys,
 }
 
 /// Why a set could not be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HandshakeSetError {
-    /// More values than [`limit::HANDSHAKE_VALUES_MAX`].
-    #[error("too many expected values")]
+    /// More values than [`limit::HANDSHAKE_VALUES_MAX`], more keys than [`limit::TICKET_KEYS_MAX`], or one key twice.
+    #[error("too many expected values or ticket keys")]
     TooMany,
     /// A line that is no signature.
-    #[error("an expected value is not a signature")]
+    #[error("an expected value is neither a signature nor a ticket key")]
     Malformed,
     /// The operating system gave no random bytes.
     #[error("no random bytes")]
@@ -70,7 +93,7 @@ pub enum HandshakeSetError {
 }
 
 impl HandshakeSet {
-    /// Digests `values` under a fresh key.
+    /// Digests `values` under a fresh key; no ticket is taken.
     ///
     /// # Errors
     /// [`HandshakeSetError::TooMany`] or [`HandshakeSetError::Random`].
@@ -81,18 +104,33 @@ impl HandshakeSet {
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
             .map_err(|_random| HandshakeSetError::Random)?;
         let digests = values.iter().map(|value| hmac::sign(&key, value.as_bytes())).collect();
-        Ok(Self { key, digests })
+        Ok(Self { key, digests, ticket_keys: TicketPublicKeys::default() })
     }
 
-    /// Parses one value per line, as the launcher sends them.
+    /// Parses one value or key per line, as the launcher sends them.
     ///
     /// # Errors
     /// [`HandshakeSetError`]; the set in use should stay.
     pub fn parse(document: &str) -> Result<Self, HandshakeSetError> {
-        let lines = document.lines().filter(|line| !line.is_empty());
-        let values: Result<Vec<_>, _> =
-            lines.map(|line| Signature::parse(line.as_bytes())).collect();
-        Self::new(&values.map_err(|_malformed| HandshakeSetError::Malformed)?)
+        let (mut values, mut keys) = (Vec::new(), Vec::new());
+        for line in document.lines().filter(|line| !line.is_empty()) {
+            if let Some(key) = line.strip_prefix(TICKET_KEY) {
+                keys.push(
+                    TicketPublicKey::parse(key).map_err(|_key| HandshakeSetError::Malformed)?,
+                );
+            } else {
+                let value = Signature::parse(line.as_bytes());
+                values.push(value.map_err(|_malformed| HandshakeSetError::Malformed)?);
+            }
+        }
+        let ticket_keys = TicketPublicKeys::new(keys).ok_or(HandshakeSetError::TooMany)?;
+        Ok(Self { ticket_keys, ..Self::new(&values)? })
+    }
+
+    /// The keys whose tickets are taken.
+    #[must_use]
+    pub const fn ticket_keys(&self) -> &TicketPublicKeys {
+        &self.ticket_keys
     }
 
     /// How many values are expected.
@@ -101,7 +139,7 @@ impl HandshakeSet {
         self.digests.len()
     }
 
-    /// Whether every handshake will be refused.
+    /// Whether every signature will be refused.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.digests.is_empty()
@@ -116,7 +154,7 @@ impl HandshakeSet {
             return Err(SignatureError::NoToken);
         }
         let mut matched = None;
-        for (candidate, digest) in (0_u16..).zip(&self.digests) {
+        for (candidate, digest) in (0_u8..).zip(&self.digests) {
             let right = hmac::verify(&self.key, signature.as_bytes(), digest.as_ref()).is_ok();
             matched = if right && matched.is_none() { Some(candidate) } else { matched };
         }
@@ -126,7 +164,8 @@ impl HandshakeSet {
 
 impl std::fmt::Debug for HandshakeSet {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "HandshakeSet({} values)", self.digests.len())
+        let (values, keys) = (self.digests.len(), self.ticket_keys.as_slice());
+        write!(f, "HandshakeSet({values} values, {keys:?})")
     }
 }
 
@@ -134,7 +173,6 @@ impl std::fmt::Debug for HandshakeSet {
 mod tests {
     use super::*;
     use crate::url::Scheme;
-    use ward_policy::phi::Secret;
 
     const PATH: &str = "/rtm/voice";
 
@@ -144,7 +182,7 @@ mod tests {
         HandshakeSet::new(&expected(&origin, PATH, &[&token])).unwrap()
     }
 
-    fn check(signature: &str) -> Result<u16, SignatureError> {
+    fn check(signature: &str) -> Result<u8, SignatureError> {
         let signature = Signature::parse(signature.as_bytes())?;
         set().verify(&signature).map(|verified| verified.candidate())
     }
@@ -182,6 +220,18 @@ mod tests {
         assert_eq!(HandshakeSet::parse("x").unwrap_err(), HandshakeSetError::Malformed);
         let many = "hT6TllFCjXqRGzPszuGWRqAQ2lY=\n".repeat(limit::HANDSHAKE_VALUES_MAX + 1);
         assert_eq!(HandshakeSet::parse(&many).unwrap_err(), HandshakeSetError::TooMany);
+        // The example of RFC 8032 §7.1, test 1.
+        let key = TicketPublicKey::parse("11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=").unwrap();
+        let keys = TicketPublicKeys::new(vec![key]).unwrap();
+        let text =
+            self::document(&[Signature::parse(b"hT6TllFCjXqRGzPszuGWRqAQ2lY=").unwrap()], &keys);
+        let set = HandshakeSet::parse(text.expose()).unwrap();
+        assert_eq!((set.len(), set.ticket_keys()), (1, &keys));
+        let line = text.expose().lines().last().unwrap().to_owned() + "\n";
+        for wrong in ["ticket-key x", "ticket-key", "ticket-key "] {
+            assert_eq!(HandshakeSet::parse(wrong).unwrap_err(), HandshakeSetError::Malformed);
+        }
+        assert_eq!(HandshakeSet::parse(&line.repeat(2)).unwrap_err(), HandshakeSetError::TooMany);
         let empty = HandshakeSet::parse("").unwrap();
         let signature = Signature::parse(b"hT6TllFCjXqRGzPszuGWRqAQ2lY=").unwrap();
         assert_eq!(empty.verify(&signature), Err(SignatureError::NoToken));

@@ -1,6 +1,6 @@
 //! Twilio's wire format, and the only crate that knows it.
 //!
-//! Bytes in, types out, and back: SIDs, webhook signatures, the webhook's form, TwiML, the Media
+//! Bytes in, types out, and back: SIDs, webhook signatures, stream tickets, the webhook's form, TwiML, the Media
 //! Streams envelope, µ-law. It opens no socket, asks no clock, logs nothing, and never shows what it
 //! was given in an error.
 #![forbid(unsafe_code)]
@@ -10,6 +10,7 @@ pub mod sid;
 pub mod url;
 pub mod form;
 pub mod signature;
+pub mod ticket;
 pub mod handshake;
 pub mod webhook;
 pub mod twiml;

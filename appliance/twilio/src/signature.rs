@@ -174,10 +174,22 @@ impl AuthTokens {
         Self { current, next }
     }
 
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> u8 {
+        u8::from(self.current.is_some()).saturating_add(u8::from(self.next.is_some()))
+    }
+
     /// Whether nothing can be verified.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.current.is_none() && self.next.is_none()
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        [&self.current, &self.next].into_iter().flatten().count()
     }
 
     /// Believes a form that was posted to `url`.

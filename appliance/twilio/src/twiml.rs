@@ -1,16 +1,62 @@
 //! The one TwiML document that the responder answers with.
 //!
-//! It holds configuration only: nothing from the request is ever put into it, so nothing can be
-//! injected. An [`Origin`] has no character that XML would need escaped; a path is checked here.
+//! It holds configuration and a ticket of our own making: nothing from the request is ever put into it, so nothing can
+//! be injected. An [`Origin`] has no character that XML would need escaped, nor has a ticket; a path is checked here.
 
 use ward_policy::limit;
 
+use crate::ticket::PARAMETER;
 use crate::url::Origin;
 
 /// The document that connects a call to the stream at `origin` and `path`.
 #[must_use]
 pub fn connect_stream(origin: &Origin, path: &StreamPath) -> String {
     format!("<Response><Connect><Stream url=\"{origin}{path}\"/></Connect></Response>")
+}
+
+/// How a call carries its ticket to the media server.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum TicketForm {
+    /// Not at all: the seed document's `TwiML`, to the byte.
+    #[default]
+    Off,
+    /// As a `<Parameter>`, which comes in `start`.
+    Parameter,
+    /// As the last segment of the path.
+    Path,
+}
+
+impl TicketForm {
+    /// The form called `name`.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "off" => Some(Self::Off),
+            "parameter" => Some(Self::Parameter),
+            "path" => Some(Self::Path),
+            _ => None,
+        }
+    }
+}
+
+/// The document that connects a call to the stream at `origin` and `path` with a ticket.
+#[must_use]
+pub fn connect_stream_with(
+    origin: &Origin,
+    path: &StreamPath,
+    form: TicketForm,
+    ticket: &str,
+) -> String {
+    match form {
+        TicketForm::Off => connect_stream(origin, path),
+        TicketForm::Parameter => format!(
+            "<Response><Connect><Stream url=\"{origin}{path}\"><Parameter name=\"{PARAMETER}\" \
+             value=\"{ticket}\"/></Stream></Connect></Response>"
+        ),
+        TicketForm::Path => format!(
+            "<Response><Connect><Stream url=\"{origin}{path}/{ticket}\"/></Connect></Response>"
+        ),
+    }
 }
 
 /// The path of the media route: `/` and characters that need no escaping in a URL or in XML.
@@ -68,6 +114,24 @@ mod tests {
             connect_stream(&origin, &StreamPath::parse(StreamPath::DEFAULT).unwrap()),
             r#"<Response><Connect><Stream url="wss://media.example.com/rtm/voice"/></Connect></Response>"#
         );
+    }
+
+    #[test]
+    fn a_ticket_is_a_parameter_or_the_end_of_the_path() {
+        let origin = Origin::parse("wss://media.example.com", &[Scheme::Wss]).unwrap();
+        let path = StreamPath::parse(StreamPath::DEFAULT).unwrap();
+        let with = |form| connect_stream_with(&origin, &path, form, "T-_1");
+        assert_eq!(with(TicketForm::Off), connect_stream(&origin, &path));
+        assert_eq!(
+            with(TicketForm::Parameter),
+            r#"<Response><Connect><Stream url="wss://media.example.com/rtm/voice"><Parameter name="wardTicket" value="T-_1"/></Stream></Connect></Response>"#
+        );
+        assert_eq!(
+            with(TicketForm::Path),
+            r#"<Response><Connect><Stream url="wss://media.example.com/rtm/voice/T-_1"/></Connect></Response>"#
+        );
+        assert_eq!(TicketForm::from_name("path"), Some(TicketForm::Path));
+        assert_eq!(TicketForm::from_name("Path"), None);
     }
 
     #[test]

@@ -6,5 +6,6 @@
 #![forbid(unsafe_code)]
 
 pub mod settings;
+pub mod credentials;
 pub mod responder;
 pub mod server;

@@ -5,16 +5,18 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ward_edge::certificate::certificates;
 use ward_edge::clock::Clock;
 use ward_edge::connection::{Transport, serve};
+use ward_edge::following::follow;
 use ward_edge::handed::{Handed, read_document};
 use ward_edge::log::Log;
 use ward_edge::panic::{Strategy, install};
 use ward_edge::random::Pseudonyms;
-use ward_edge::signing::RemoteKey;
 use ward_edge::start::{StartError, exit_code};
 use ward_edge::{cell, drain, tls, worker};
 use ward_policy::audit::{Event, Finding, Role};
+use ward_policy::cell::Target;
 
 use crate::responder::Responder;
 use crate::settings::TwimlSettings;
@@ -36,13 +38,13 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<Infallible, StartErr
     let document = document.map_err(|_document| StartError::Handed)?;
     let settings = TwimlSettings::parse(document.expose()).map_err(|_all| StartError::Settings)?;
     drop(document);
-    let transport = transport(&mut handed, &settings, clock, &log)?;
-    if settings.tokens.is_empty() {
-        log.record(&Event::NotReady);
-    }
+    let transport = transport(&mut handed, &settings, target, clock, &log)?;
     let pseudonyms = Pseudonyms::new().map_err(|_random| StartError::System)?;
     let (drainer, drain) = drain::channel();
     let responder = Arc::new(Responder::new(settings, pseudonyms, drain.clone(), log.clone()));
+    let source = handed.handshake.take().ok_or(StartError::Handed)?;
+    let following = Arc::clone(&responder);
+    follow(source, move |document| following.take(document.expose()))?;
     let accept_log = log.clone();
     let seal = || entered.seal(&log);
     worker::run(handed.listeners, Duration::ZERO, &drainer, &log, seal, move |listener| {
@@ -54,6 +56,7 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<Infallible, StartErr
 fn transport(
     handed: &mut Handed,
     settings: &TwimlSettings,
+    target: Target,
     clock: Clock,
     log: &Log,
 ) -> Result<Transport, StartError> {
@@ -65,10 +68,7 @@ fn transport(
         log.record(&Event::Finding { finding: Finding::PlainHttp });
         return if is_loopback { Ok(Transport::Plain) } else { Err(StartError::Settings) };
     }
-    let chain = read_document(handed.tls_chain.take(), "tls-chain");
-    let chain = chain.map_err(|_pem| StartError::Tls)?;
-    let key = RemoteKey::new(std::mem::take(&mut handed.sign), clock, log.clone());
-    let key = Arc::new(key.map_err(|_key| StartError::System)?);
-    let acceptor = tls::acceptor(chain.expose(), key).map_err(|_tls| StartError::Tls)?;
+    let certificates = certificates(handed, target, clock, log)?;
+    let acceptor = tls::acceptor(certificates).map_err(|_policy| StartError::Tls)?;
     Ok(Transport::Tls(acceptor))
 }

@@ -1,12 +1,11 @@
 //! The responder's settings, by the seed document's names.
 //!
-//! Parsed once into types; every problem is reported, not just the first.
+//! Parsed once into types; every problem is reported, not just the first. Secrets are not among them:
+//! [`crate::credentials`].
 
 use ward_edge::settings::{Problem, Settings};
-use ward_policy::phi::Secret;
 use ward_twilio::sid::{AccountSid, ApplicationSid};
-use ward_twilio::signature::{AuthToken, AuthTokens};
-use ward_twilio::twiml::StreamPath;
+use ward_twilio::twiml::{StreamPath, TicketForm};
 use ward_twilio::url::{Origin, Scheme};
 
 /// Everything the responder needs to know.
@@ -20,8 +19,8 @@ pub struct TwimlSettings {
     pub site: Origin,
     /// `TWILIO_ACCOUNT_SID`: whose calls are answered.
     pub account: AccountSid,
-    /// `TWILIO_AUTH_TOKEN` and, during a rotation, `TWILIO_AUTH_TOKEN_NEXT`.
-    pub tokens: AuthTokens,
+    /// `STREAM_TICKET`: how calls carry a ticket to the media server.
+    pub ticket: TicketForm,
     /// `TWILIO_TWIML_APP_SID`: if set, a present `ApplicationSid` must equal it.
     pub application: Option<ApplicationSid>,
     /// `TWIML_PLAIN_HTTP=loopback`: no TLS of our own, and loopback listeners only.
@@ -41,15 +40,13 @@ impl TwimlSettings {
         let site =
             settings.required("NEXT_PUBLIC_SITE_URL", |text| Origin::parse(text, &[Scheme::Https]));
         let account = settings.required("TWILIO_ACCOUNT_SID", AccountSid::parse);
-        let current = settings.optional("TWILIO_AUTH_TOKEN", token);
-        let next = settings.optional("TWILIO_AUTH_TOKEN_NEXT", token);
+        let ticket = settings.optional("STREAM_TICKET", |text| {
+            TicketForm::from_name(text).ok_or("must be off, parameter or path")
+        });
         let application = settings.optional("TWILIO_TWIML_APP_SID", ApplicationSid::parse);
         let plain = settings.optional("TWIML_PLAIN_HTTP", |text| {
             if text == "loopback" { Ok(()) } else { Err("the only value is loopback") }
         });
-        if next.is_some() && current.is_none() {
-            settings.problem("TWILIO_AUTH_TOKEN_NEXT", "is set without TWILIO_AUTH_TOKEN");
-        }
         let problems = settings.into_problems();
         match (media, path, site, account) {
             (Some(media), Some(path), Some(site), Some(account)) if problems.is_empty() => {
@@ -58,7 +55,7 @@ impl TwimlSettings {
                     path,
                     site,
                     account,
-                    tokens: AuthTokens::new(current, next),
+                    ticket: ticket.unwrap_or_default(),
                     application,
                     is_plain_http: plain.is_some(),
                 })
@@ -66,10 +63,6 @@ impl TwimlSettings {
             _ => Err(problems),
         }
     }
-}
-
-fn token(text: &str) -> Result<AuthToken, ward_twilio::signature::AuthTokenError> {
-    AuthToken::new(&Secret::new(text.to_owned()))
 }
 
 #[cfg(test)]
@@ -86,27 +79,26 @@ mod tests {
     }
 
     #[test]
-    fn the_least_that_works_has_no_token_yet() {
+    fn the_least_that_works_has_the_seeds_path_and_no_tickets() {
         let settings = TwimlSettings::parse(GOOD).unwrap();
-        assert!(settings.tokens.is_empty());
-        assert_eq!(settings.path.as_str(), "/rtm/voice");
-        let both = format!("{GOOD}TWILIO_AUTH_TOKEN=1\nTWILIO_AUTH_TOKEN_NEXT=2\n");
-        assert!(!TwimlSettings::parse(&both).unwrap().tokens.is_empty());
+        assert_eq!((settings.path.as_str(), settings.ticket), ("/rtm/voice", TicketForm::Off));
+        let path = format!("{GOOD}STREAM_TICKET=path\n");
+        assert_eq!(TwimlSettings::parse(&path).unwrap().ticket, TicketForm::Path);
     }
 
     #[test]
     fn every_problem_is_named_at_once() {
         assert_eq!(
             problems(
-                "MEDIA_WSS_URL=ws://a\nTWILIO_ACCOUNT_SID=AC1\nTWILIO_AUTH_TOKEN=a b\nTWIML_PLAIN_HTTP=yes\nTYPO=1\n"
+                "MEDIA_WSS_URL=ws://a\nTWILIO_ACCOUNT_SID=AC1\nSTREAM_TICKET=yes\nTWIML_PLAIN_HTTP=yes\nTWILIO_AUTH_TOKEN=1\n"
             ),
             [
                 "MEDIA_WSS_URL",
                 "NEXT_PUBLIC_SITE_URL",
                 "TWILIO_ACCOUNT_SID",
-                "TWILIO_AUTH_TOKEN",
+                "STREAM_TICKET",
                 "TWIML_PLAIN_HTTP",
-                "TYPO"
+                "TWILIO_AUTH_TOKEN"
             ]
         );
     }

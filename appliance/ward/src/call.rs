@@ -9,7 +9,7 @@ use ward_twilio::signature::AuthToken;
 
 use crate::caller::packets::Packets;
 use crate::caller::stream::{self, Outcome, Script, Timeline};
-use crate::caller::webhook::{self, Identifiers, WebhookAnswer, WebhookUrl};
+use crate::caller::webhook::{self, Identifiers, StreamTarget, WebhookAnswer, WebhookUrl};
 use crate::client::Client;
 use crate::console::{Console, Failure};
 use crate::settings::auth_token;
@@ -118,10 +118,11 @@ pub async fn place(plan: Plan<'_>, timeline: &mut Timeline<'_>) -> Result<Report
             if answer.status == 403 { "; `ward signature` shows what was signed" } else { "" };
         return Err(Failure::Checked(format!("the webhook answered {}{hint}", answer.status)));
     }
-    let stream_url = webhook::stream_url(&answer.body)?;
+    let StreamTarget { url: stream_url, parameters } = webhook::stream_target(&answer.body)?;
     timeline(Duration::ZERO, &format!("twiml → caller  connect {stream_url}"));
     let socket = stream::dial(plan.client, &stream_url, plan.token).await?;
-    let outcome = stream::run(socket, plan.call, plan.script, plan.packets, timeline).await?;
+    let script = Script { parameters, ..plan.script };
+    let outcome = stream::run(socket, plan.call, script, plan.packets, timeline).await?;
     Ok(Report { answer, stream_url, outcome })
 }
 

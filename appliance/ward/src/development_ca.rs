@@ -4,6 +4,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
     KeyPair, KeyUsagePurpose,
 };
+use ward_policy::certificate::CertificateSource;
 use ward_policy::phi::Secret;
 
 use crate::console::Failure;
@@ -19,6 +20,8 @@ pub struct Identity {
     pub chain: String,
     /// The leaf's private key.
     pub key: Secret<String>,
+    /// Where they come from.
+    pub source: CertificateSource,
 }
 
 impl DevelopmentCa {
@@ -54,7 +57,8 @@ impl DevelopmentCa {
         let key = KeyPair::generate().map_err(failure)?;
         let leaf = parameters.signed_by(&key, &self.issuer).map_err(failure)?;
         let chain = format!("{}{}", leaf.pem(), self.issuer.pem());
-        Ok(Identity { chain, key: Secret::new(key.serialize_pem()) })
+        let key = Secret::new(key.serialize_pem());
+        Ok(Identity { chain, key, source: CertificateSource::DevelopmentCa })
     }
 }
 

@@ -49,6 +49,7 @@ fn names(shape: &'static Shape) -> Vec<&'static str> {
         Kind::Number(_)
         | Kind::Word(_)
         | Kind::Pseudonym
+        | Kind::Digest
         | Kind::SourceFile
         | Kind::VendorId
         | Kind::Numbers(_) => vec![field.name],

@@ -21,9 +21,10 @@ use rustix::net::{
 use rustix::process::{Pid, Signal, kill_process};
 use ward_policy::audit::Role;
 use ward_policy::cell::Target;
+use ward_policy::certificate::CertificateSource;
 use ward_policy::phi::Secret;
-use ward_twilio::signature::Signature;
 
+use crate::acme::Acme;
 use crate::console::Failure;
 use crate::development_ca::Identity;
 use crate::log_lines::{Line, LogLines, Processes};
@@ -92,10 +93,12 @@ pub struct Plan {
     pub listeners: Vec<TcpListener>,
     /// The settings document.
     pub settings: Secret<String>,
-    /// Certificate and key; none for plain HTTP.
+    /// Certificate and key; none for plain HTTP, and none where an authority is asked for them.
     pub identity: Option<Identity>,
-    /// The first set of expected handshake signatures, for the media server.
-    pub handshake: Option<Vec<Signature>>,
+    /// How an authority is asked for a certificate, where none is there.
+    pub acme: Option<Acme>,
+    /// What may be replaced while the server runs: [`crate::settings::AllSettings::followed`].
+    pub followed: Secret<String>,
     /// Whom the media server may reach, and how.
     pub vendors: Option<Vendors>,
 }
@@ -103,7 +106,8 @@ pub struct Plan {
 impl Plan {
     /// Every role that the supervisor starts for it.
     fn roles(&self) -> Vec<Role> {
-        let sign = self.identity.is_some().then_some(Role::Sign);
+        let has_certificate = self.identity.is_some() || self.acme.is_some();
+        let sign = has_certificate.then_some(Role::Sign);
         let broker = self.vendors.is_some().then_some(Role::Broker);
         [Some(Role::Log), sign, broker, Some(self.role)].into_iter().flatten().collect()
     }
@@ -117,6 +121,27 @@ pub struct Server {
     supervisor: Child,
     control: OwnedFd,
     processes: Processes,
+}
+
+/// The way to replace what a running server follows.
+#[derive(Debug)]
+pub struct Replacer(OwnedFd);
+
+impl Replacer {
+    /// See [`Server::replace`].
+    ///
+    /// # Errors
+    /// [`Failure::Checked`] when the supervisor is gone.
+    pub fn replace(&self, followed: &Secret<String>) -> Result<(), Failure> {
+        let document = [followed_document(followed)?];
+        let document = document.each_ref().map(AsFd::as_fd);
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        ancillary.push(SendAncillaryMessage::ScmRights(&document));
+        let flags = SendFlags::NOSIGNAL;
+        let sent = sendmsg(&self.0, &[IoSlice::new(b"h")], &mut ancillary, flags);
+        sent.map(drop).map_err(|error| failure(error.into()))
+    }
 }
 
 /// Starts the supervisor, which starts the server and every other role; the lines are everyone's, until the
@@ -139,21 +164,30 @@ pub fn launch(plan: Plan) -> Result<(Server, LogLines), Failure> {
         ("sink", sink.into()),
         ("control", theirs),
     ];
+    let certificate = match (&plan.identity, &plan.acme) {
+        (Some(identity), _) => Some(identity.source),
+        (None, Some(_)) => Some(CertificateSource::Acme),
+        (None, None) => None,
+    };
     if let Some(identity) = plan.identity {
         handed.push(("tls-chain", document("tls-chain", &identity.chain)?));
         handed.push(("tls-key", document("tls-key", identity.key.expose())?));
     }
+    if let Some(acme) = plan.acme.filter(|_acme| certificate == Some(CertificateSource::Acme)) {
+        handed.extend(acme.handed()?);
+    }
     if let Some(vendors) = plan.vendors {
+        if let Some(plan) = vendors.sink_plan()? {
+            handed.push(("log-sink", document("log-sink", &plan.to_document())?));
+        }
         handed.push(("registry", document("registry", &vendors.registry_document())?));
         let keys = document("vendor-keys", vendors.keys.expose())?;
         handed.push(("vendor-keys", keys));
         handed.push(("broker-settings", document("broker-settings", &vendors.settings)?));
     }
-    if let Some(values) = plan.handshake {
-        handed.push(("handshake", values_document(&values)?));
-    }
+    handed.push(("handshake", followed_document(&plan.followed)?));
     handed.extend(plan.listeners.into_iter().map(|listener| ("listener", listener.into())));
-    let supervisor = start(role, plan.target, plan.executable.as_deref(), &handed)?;
+    let supervisor = start(role, plan.target, plan.executable.as_deref(), certificate, &handed)?;
     let (lines, processes) = LogLines::of(reader);
     Ok((Server { role, roles, supervisor, control, processes }, lines))
 }
@@ -162,6 +196,7 @@ fn start(
     role: Role,
     target: Target,
     server: Option<&Path>,
+    certificate: Option<CertificateSource>,
     handed: &[(&str, OwnedFd)],
 ) -> Result<Child, Failure> {
     let mut command = if let Some(path) = server {
@@ -184,6 +219,9 @@ fn start(
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.arg(format!("launcher={}", std::process::id()));
     command.arg(format!("target={}", target.name()));
+    if let Some(certificate) = certificate {
+        command.arg(format!("certificate={}", certificate.name()));
+    }
     for (name, descriptor) in handed {
         command.arg(format!("{name}={}", descriptor.as_raw_fd()));
         rustix::io::fcntl_setfd(descriptor.as_fd(), FdFlags::empty())
@@ -200,19 +238,20 @@ impl Server {
         signal(self.supervisor.id(), Signal::TERM);
     }
 
-    /// Replaces the handshake signatures that the media server expects.
+    /// What replaces the followed document from now on, also beside this.
+    ///
+    /// # Errors
+    /// [`Failure::Checked`] when the operating system refuses.
+    pub fn replacer(&self) -> Result<Replacer, Failure> {
+        self.control.try_clone().map(Replacer).map_err(failure)
+    }
+
+    /// Replaces what was followed: a server that cannot use it keeps the last and says so in its log.
     ///
     /// # Errors
     /// [`Failure::Checked`] when the supervisor is gone.
-    pub fn replace_handshake(&self, values: &[Signature]) -> Result<(), Failure> {
-        let document = [values_document(values)?];
-        let document = document.each_ref().map(AsFd::as_fd);
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut ancillary = SendAncillaryBuffer::new(&mut space);
-        ancillary.push(SendAncillaryMessage::ScmRights(&document));
-        let flags = SendFlags::NOSIGNAL;
-        let sent = sendmsg(&self.control, &[IoSlice::new(b"h")], &mut ancillary, flags);
-        sent.map(drop).map_err(|error| failure(error.into()))
+    pub fn replace(&self, followed: &Secret<String>) -> Result<(), Failure> {
+        self.replacer()?.replace(followed)
     }
 
     /// The process that plays `role` now, if there is one.
@@ -349,7 +388,7 @@ fn listen_shared(address: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 /// A document in memory, at its beginning.
-fn document(name: &str, text: &str) -> Result<OwnedFd, Failure> {
+pub(crate) fn document(name: &str, text: &str) -> Result<OwnedFd, Failure> {
     let memory = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC);
     let mut file = File::from(memory.map_err(|error| failure(error.into()))?);
     file.write_all(text.as_bytes()).map_err(failure)?;
@@ -357,15 +396,12 @@ fn document(name: &str, text: &str) -> Result<OwnedFd, Failure> {
     Ok(file.into())
 }
 
-/// Handshake signatures as the media server reads them: one a line, up to an empty one.
-fn values_document(values: &[Signature]) -> Result<OwnedFd, Failure> {
-    let mut text = Secret::new(String::new());
-    for value in values {
-        text.expose_mut().push_str(&value.to_base64());
-        text.expose_mut().push('\n');
-    }
+/// A document as a server follows it: up to an empty line.
+fn followed_document(followed: &Secret<String>) -> Result<OwnedFd, Failure> {
+    let mut text = Secret::new(String::with_capacity(followed.expose().len().saturating_add(1)));
+    text.expose_mut().push_str(followed.expose());
     text.expose_mut().push('\n');
-    document("handshake", text.expose())
+    document("followed", text.expose())
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]

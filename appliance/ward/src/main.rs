@@ -1,11 +1,14 @@
-//! `ward`: the command line. Exit status 0: fine; 1: the checked thing failed; 2: wrong usage.
+//! `ward`: the command line. Exit status 0: fine; 1: the checked thing failed; 2: wrong usage; 3: `audit verify` found nothing
+//! wrong, and an end that nothing vouches for.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use ward::console::Console;
-use ward::{call, check_config, demo, events, launch, metrics, run, signature, vendors};
+use ward::{
+    audit, call, check_config, demo, events, launch, metrics, run, signature, ticket_key, vendors,
+};
 
 #[global_allocator]
 static ALLOCATOR: ward_sys::alloc::ZeroOnFree = ward_sys::alloc::ZeroOnFree;
@@ -33,12 +36,16 @@ enum Command {
     Run(run::Arguments),
     /// Show what Twilio would sign, and which spelling a signature does match.
     Signature(signature::Arguments),
+    /// Make a key for stream tickets, and show its public half.
+    TicketKey(ticket_key::Arguments),
     /// Name every problem in both servers' settings.
     CheckConfig(check_config::Arguments),
     /// Name every problem in the vendor registry, or say what each vendor may be given.
     Vendors(vendors::Arguments),
     /// Show every line that the log can have, or print its JSON Schema.
     Events(events::Arguments),
+    /// Check a copy of the audit trail.
+    Audit(audit::Arguments),
     /// Print what the roles have counted, from their log, for Prometheus.
     Metrics(metrics::Arguments),
 }
@@ -58,8 +65,13 @@ fn main() -> ExitCode {
         Command::Call(call) => call::run(call, &console),
         Command::Run(server) => run::run(server, &console),
         Command::Signature(signature) => signature::run(signature, &console),
+        Command::TicketKey(key) => ticket_key::run(key, &console),
         Command::CheckConfig(check) => check_config::run(check, &console),
         Command::Vendors(vendors) => vendors::run(vendors, &console),
+        Command::Audit(copy) => match audit::run(copy, &console) {
+            Ok(status) => return ExitCode::from(status),
+            Err(failure) => Err(failure),
+        },
         Command::Events(events) => events::run(events, &console),
         Command::Metrics(metrics) => metrics::run(metrics, &console),
     };

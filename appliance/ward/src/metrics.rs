@@ -15,7 +15,7 @@ use ward_policy::limit;
 use ward_policy::line::judge_published;
 use ward_policy::metric::{
     CALLS_LIVE, COUNTS_FAMILY, DURATION_BUCKETS_S, DURATION_FAMILY, EVENTS_FAMILY,
-    LINES_SUPPRESSED, METRICS, SUM_MS, families,
+    LINES_SUPPRESSED, METRICS, PROOF_FAMILY, SUM_MS, families,
 };
 
 use crate::console::{Console, Failure};
@@ -174,10 +174,18 @@ impl Totals {
             for ((family, name), value) in numbers {
                 if *family == EVENTS_FAMILY {
                     text.sample("ward_events_total", &[("role", role), ("event", name)], value);
-                } else if ![PLAIN, COUNTS_FAMILY, DURATION_FAMILY].contains(family) {
+                } else if ![PLAIN, COUNTS_FAMILY, DURATION_FAMILY, PROOF_FAMILY].contains(family) {
                     let labels = [("role", *role), ("event", *family), ("reason", *name)];
                     text.sample("ward_events_total", &labels, value);
                 }
+            }
+        }
+        let name = "ward_upgrades_total";
+        text.family(name, "counter", "Streams that were accepted, by what they showed.");
+        for (role, numbers) in &roles {
+            let proofs = numbers.iter().filter(|((family, _), _)| *family == PROOF_FAMILY);
+            for ((_, proof), value) in proofs {
+                text.sample(name, &[("role", role), ("proof", proof)], value);
             }
         }
         call_counts(&roles, &mut text);

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use ward_policy::audit::Role;
 use ward_policy::cell::Target;
 use ward_policy::syscall::{Library, Profile};
+use ward_policy::tls::{GROUPS, MODULE, RSA_BITS_MIN, SUITES, VERSIONS, Version};
 use ward_sys::seccomp::Filter;
 
 use crate::console::{Console, Failure};
@@ -40,9 +41,32 @@ pub fn run(target: Target, console: &Console) -> Result<bool, Failure> {
     // The supervisor is in no cell, and so not among those that are.
     let is_init = |report: &&Value| report["role"] == Role::Init.name();
     let (supervisors, roles): (Vec<_>, Vec<_>) = reports.iter().partition(is_init);
-    let object = json!({ "roles": roles, "supervisors": supervisors });
-    console.result(&object, &reports.iter().map(summary).collect::<Vec<_>>().join("\n\n"));
+    let object = json!({ "crypto": crypto(), "roles": roles, "supervisors": supervisors });
+    let parts = std::iter::once(crypto_in_words()).chain(reports.iter().map(summary));
+    console.result(&object, &parts.collect::<Vec<_>>().join("\n\n"));
     Ok(reports.iter().all(is_confined))
+}
+
+/// What does the arithmetic, and what TLS is spoken with: the policy's, which a test compares with what is done.
+fn crypto() -> Value {
+    let versions = VERSIONS.map(|version| match version {
+        Version::Tls13 => "1.3",
+        Version::Tls12 => "1.2",
+    });
+    json!({
+        "module": MODULE.name,
+        "version": MODULE.version,
+        "fips_140_validated": MODULE.is_fips_validated,
+        "tls": versions,
+        "suites": SUITES.map(|suite| suite.name),
+        "groups": GROUPS.map(|group| group.name),
+        "rsa_bits_min": RSA_BITS_MIN,
+    })
+}
+
+fn crypto_in_words() -> String {
+    let not = if MODULE.is_fips_validated { "" } else { "not " };
+    format!("crypto: {} {}, {not}validated to FIPS 140", MODULE.name, MODULE.version)
 }
 
 /// What is known of one role, whose process is `id`; it belongs to `server`, and `lines` are what all

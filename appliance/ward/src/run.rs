@@ -1,4 +1,7 @@
 //! `ward run`: one server in the foreground, its log on standard output. It changes no line of it.
+//!
+//! On SIGHUP it reads the settings again and gives the server what may be replaced while it runs: auth tokens, the
+//! ticket key, what handshakes are compared with. Settings with a problem change nothing; neither does any other setting.
 
 use std::io::{Write as _, stdout};
 use std::net::SocketAddr;
@@ -8,9 +11,11 @@ use clap::ValueEnum;
 use tokio::signal::unix::{SignalKind, signal};
 use ward_policy::audit::Role;
 use ward_policy::cell::Target;
+use ward_policy::certificate::CertificateSource;
 use ward_policy::phi::Secret;
 
 use crate::console::{Console, Failure};
+use crate::credentials;
 use crate::development_ca::{DevelopmentCa, Identity};
 use crate::launch::{self, Plan, launch, listen};
 use crate::report;
@@ -47,7 +52,7 @@ pub struct Arguments {
     /// Private key in PEM.
     #[arg(long, value_name = "FILE", requires = "tls_chain")]
     tls_key: Option<PathBuf>,
-    /// Use a certificate of a development CA made for this run; its certificate is written to FILE.
+    /// Write the certificate of the development CA to FILE, which is made for this run where there is no other certificate.
     #[arg(long, value_name = "FILE", conflicts_with = "tls_chain")]
     development_ca: Option<PathBuf>,
     /// Threads, each with a runtime and a listener of its own; by default one per core.
@@ -62,6 +67,9 @@ pub struct Arguments {
     /// The vendors' keys, one ID=KEY a line.
     #[arg(long, value_name = "FILE")]
     vendor_keys: Option<PathBuf>,
+    /// Start it, list every live credential of its processes (names and times, never a value), and end it.
+    #[arg(long, conflicts_with = "report")]
+    credentials: bool,
     /// The server's own executable, with the other roles' beside it, instead of this one in every role.
     #[arg(long, value_name = "FILE")]
     exec: Option<PathBuf>,
@@ -79,11 +87,11 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<bool, Failure> {
     for finding in all.findings() {
         console.progress(&format!("finding: {finding}"));
     }
-    let problems = all.problems();
-    if !problems.is_empty() {
-        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        return Err(Failure::Usage(lines.join("\n")));
-    }
+    let role = match server {
+        ServerName::Media => Role::Media,
+        ServerName::Twiml => Role::Twiml,
+    };
+    let followed = all.checked(role)?;
     let is_plain = all.is_plain_http() && server == ServerName::Twiml;
     if is_plain && !arguments.listen.ip().is_loopback() {
         let what = "--listen: TWIML_PLAIN_HTTP=loopback goes with a loopback address only";
@@ -95,51 +103,67 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<bool, Failure> {
     if let Some(address) = listeners.first().and_then(|listener| listener.local_addr().ok()) {
         console.progress(&format!("listening on {address}"));
     }
-    let (role, settings, handshake, vendors) = match server {
-        // The responder calls nobody.
-        ServerName::Twiml => (Role::Twiml, all.twiml_document(), None, None),
-        ServerName::Media => {
-            let values = all.handshake_values().map_err(|problems| {
-                let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-                Failure::Usage(lines.join("\n"))
-            })?;
-            let settings = all.broker_document().expose().clone();
-            let (folder, keys) = (arguments.vendors.as_deref(), arguments.vendor_keys.as_deref());
-            let vendors = Vendors::read(folder, keys, settings)?;
-            (Role::Media, all.media_document(), Some(values), Some(vendors))
-        }
-    };
-    let identity = identity(arguments, console)?;
-    let executable = arguments.exec.clone();
     let target = arguments.target.unwrap_or_else(launch::target);
-    let plan = Plan { role, target, executable, listeners, settings, identity, handshake, vendors };
+    let acme = if arguments.tls_chain.is_some() || is_plain { None } else { all.acme() };
+    let vendors = {
+        let settings = all.broker_document().expose().clone();
+        let (folder, keys) = (arguments.vendors.as_deref(), arguments.vendor_keys.as_deref());
+        Vendors::read(folder, keys, settings)?
+    };
+    let (settings, vendors) = match server {
+        // The responder calls nobody: its broker has what its log and its certificates take.
+        ServerName::Twiml => (all.twiml_document(), vendors.infrastructure_alone(acme.is_some())?),
+        ServerName::Media => (all.media_document(), Some(vendors)),
+    };
+    let needs_identity = acme.is_none() && !is_plain;
+    let identity = if needs_identity { Some(identity(arguments, target, console)?) } else { None };
+    let executable = arguments.exec.clone();
+    let plan =
+        Plan { role, target, executable, listeners, settings, identity, acme, followed, vendors };
     drop(all);
-    relay(plan)
+    if arguments.credentials {
+        return credentials::run(plan, console);
+    }
+    relay(plan, arguments.env_file.clone(), *console)
 }
 
-fn identity(arguments: &Arguments, console: &Console) -> Result<Option<Identity>, Failure> {
+/// The operator's certificate, or one that nobody but this machine trusts.
+fn identity(arguments: &Arguments, target: Target, console: &Console) -> Result<Identity, Failure> {
     if let (Some(chain), Some(key)) = (&arguments.tls_chain, &arguments.tls_key) {
         let read = |path: &PathBuf| {
             std::fs::read_to_string(path).map_err(|error| Failure::file(path, error))
         };
-        return Ok(Some(Identity { chain: read(chain)?, key: Secret::new(read(key)?) }));
+        let (chain, key) = (read(chain)?, Secret::new(read(key)?));
+        return Ok(Identity { chain, key, source: CertificateSource::Files });
     }
-    let Some(path) = &arguments.development_ca else {
-        return Ok(None);
-    };
+    if target == Target::Image {
+        let what = "the image needs a certificate: --tls-chain and --tls-key, or ACME_CA and what goes with it";
+        return Err(Failure::Usage(what.to_owned()));
+    }
     console
         .progress("finding: a certificate of a development CA, which no telephone network trusts");
     let ca = DevelopmentCa::new()?;
-    std::fs::write(path, ca.certificate()).map_err(|error| Failure::file(path, error))?;
-    ca.issue(&["localhost", "127.0.0.1", "::1"]).map(Some)
+    if let Some(path) = &arguments.development_ca {
+        std::fs::write(path, ca.certificate()).map_err(|error| Failure::file(path, error))?;
+    }
+    ca.issue(&["localhost", "127.0.0.1", "::1"])
 }
 
-/// Starts the server, passes stop signals on, and copies its log until it ends.
-fn relay(plan: Plan) -> Result<bool, Failure> {
+/// Starts the server, passes signals on, and copies its log until it ends.
+fn relay(plan: Plan, env_file: Option<PathBuf>, console: Console) -> Result<bool, Failure> {
     let role = plan.role;
     let (mut server, log) = launch(plan)?;
-    let id = server.supervisor();
-    let watch = std::thread::spawn(move || pass_signals_to(id));
+    let (id, replacer) = (server.supervisor(), server.replacer()?);
+    let reload = move || {
+        // Read whole before anything is replaced: a file that is half written is one with a problem.
+        let replaced = AllSettings::gather(env_file.as_deref())
+            .and_then(|all| replacer.replace(&all.checked(role)?));
+        match replaced {
+            Ok(()) => console.progress("read again: auth tokens and ticket keys were handed over"),
+            Err(failure) => console.progress(&format!("nothing was replaced: {failure}")),
+        }
+    };
+    let watch = std::thread::spawn(move || pass_signals_to(id, &reload));
     let mut has_started = false;
     for line in log {
         has_started |= line.is_event("started") && line.role == role;
@@ -151,21 +175,27 @@ fn relay(plan: Plan) -> Result<bool, Failure> {
     ended.map(|()| has_started)
 }
 
-fn pass_signals_to(id: u32) {
+fn pass_signals_to(id: u32, reload: &dyn Fn()) {
     use rustix::process::{Pid, Signal, kill_process};
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
         return;
     };
     runtime.block_on(async {
-        let (Ok(mut terminate), Ok(mut interrupt)) =
-            (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-        else {
+        let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hang_up)) = (
+            signal(SignalKind::terminate()),
+            signal(SignalKind::interrupt()),
+            signal(SignalKind::hangup()),
+        ) else {
             return;
         };
         loop {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
+                _ = hang_up.recv() => {
+                    reload();
+                    continue;
+                }
             }
             if let Some(pid) = i32::try_from(id).ok().and_then(Pid::from_raw) {
                 kill_process(pid, Signal::TERM).unwrap_or_default();

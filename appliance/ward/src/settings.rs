@@ -1,22 +1,27 @@
 //! Where settings come from: the environment, an env file, files that hold tokens.
 //!
 //! The only reader of environment variables. The servers get a document each, cut to what they may
-//! know: the media server is never given an auth token, only the handshake signatures made with it.
+//! know: the media server is never given an auth token, only the handshake signatures made with it, and of ticket keys
+//! the public ones alone. What may be replaced while a server runs is in a document of its own ([`AllSettings::followed`]).
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ward_broker::settings::BrokerSettings;
 use ward_edge::settings::{Problem, Settings};
 use ward_media::settings::MediaSettings;
+use ward_policy::audit::Role;
 use ward_policy::limit;
 use ward_policy::phi::Secret;
-use ward_twilio::handshake::expected;
+use ward_twilio::handshake::{document, expected};
 use ward_twilio::signature::{AuthToken, Signature};
-use ward_twilio::twiml::StreamPath;
+use ward_twilio::ticket::{TicketPublicKey, TicketPublicKeys};
+use ward_twilio::twiml::{StreamPath, TicketForm};
 use ward_twilio::url::{Origin, Scheme};
+use ward_twiml::credentials::Credentials;
 use ward_twiml::settings::TwimlSettings;
 
+use crate::acme::{Acme, Place};
 use crate::console::Failure;
 
 /// What the responder may know.
@@ -25,11 +30,14 @@ const TWIML: &[&str] = &[
     "MEDIA_PATH",
     "NEXT_PUBLIC_SITE_URL",
     "TWILIO_ACCOUNT_SID",
-    "TWILIO_AUTH_TOKEN",
-    "TWILIO_AUTH_TOKEN_NEXT",
     "TWILIO_TWIML_APP_SID",
     "TWIML_PLAIN_HTTP",
+    "STREAM_TICKET",
 ];
+
+/// What only the responder may know.
+const TWIML_SECRETS: &[&str] =
+    &["TWILIO_AUTH_TOKEN", "TWILIO_AUTH_TOKEN_NEXT", "STREAM_TICKET_KEY"];
 
 /// What the media server may know.
 const MEDIA: &[&str] = &[
@@ -43,11 +51,31 @@ const MEDIA: &[&str] = &[
     "MEDIA_VENDORS",
 ];
 
+/// What the media server is told beside its settings, because it may be replaced.
+const PUBLIC_KEYS: &str = "STREAM_TICKET_PUBLIC_KEYS";
+
 /// What the broker may know.
-const BROKER: &[&str] = &["BROKER_NAMESERVERS", "BROKER_HOSTS"];
+const BROKER: &[&str] = &[
+    "BROKER_NAMESERVERS",
+    "BROKER_HOSTS",
+    "LOG_SINK",
+    "ACME_CA",
+    "ACME_NAMES",
+    "ACME_TERMS",
+    "ACME_CONTACT",
+];
+
+/// What nobody but this program need know.
+const LAUNCHER: &[&str] = &["ACME_PLACE", "ACME_SEAL_KEY_FILE"];
 
 /// Settings that may be given as the name of a file that holds them.
-const FROM_FILE: &[&str] = &["TWILIO_AUTH_TOKEN", "TWILIO_AUTH_TOKEN_NEXT"];
+const FROM_FILE: &[&str] = TWIML_SECRETS;
+
+/// Every setting there is.
+fn names() -> impl Iterator<Item = &'static str> {
+    let servers = TWIML.iter().chain(TWIML_SECRETS).chain(MEDIA).chain([&PUBLIC_KEYS]);
+    servers.chain(BROKER).chain(LAUNCHER).copied()
+}
 
 /// Every setting of both servers, by name, before it is judged.
 #[derive(Default)]
@@ -65,7 +93,7 @@ impl AllSettings {
     /// [`Failure::Usage`] when `env_file` cannot be read.
     pub fn gather(env_file: Option<&Path>) -> Result<Self, Failure> {
         let mut all = Self::default();
-        for name in TWIML.iter().chain(MEDIA).chain(BROKER) {
+        for name in names() {
             all.gather_variable(name);
         }
         for name in FROM_FILE {
@@ -109,8 +137,7 @@ impl AllSettings {
         ward_edge::log::leak::leak(text.as_bytes());
         let mut document = Settings::parse(text);
         let token_files = FROM_FILE.iter().map(|name| format!("{name}_FILE"));
-        let all = TWIML.iter().chain(MEDIA).chain(BROKER);
-        let known = all.map(|name| (*name).to_owned()).chain(token_files);
+        let known = names().map(str::to_owned).chain(token_files);
         for name in known {
             if let Some(value) = document.take(&name) {
                 self.values.insert(name, value);
@@ -150,7 +177,8 @@ impl AllSettings {
     pub fn findings(&self) -> Vec<String> {
         let mut findings = self.findings.clone();
         if !self.values.contains_key("TWILIO_AUTH_TOKEN") {
-            let what = "no auth token is set: every webhook and every stream will be refused";
+            let what = "no auth token is set: every webhook and every stream without a ticket in its \
+                path will be refused";
             findings.push(what.to_owned());
         }
         findings
@@ -178,7 +206,20 @@ impl AllSettings {
             text.push_str(&machines_nameservers());
             text.push('\n');
         }
+        if self.values.contains_key("ACME_PLACE") {
+            document.expose_mut().push_str("ACME_KEPT=on\n");
+        }
         document
+    }
+
+    /// How an authority is asked for a certificate, if it is to be.
+    #[must_use]
+    pub fn acme(&self) -> Option<Acme> {
+        let asked = BrokerSettings::parse(self.broker_document().expose()).ok()?.acme?;
+        let path = |name: &str| self.values.get(name).map(|path| PathBuf::from(path.expose()));
+        let place = path("ACME_PLACE").zip(path("ACME_SEAL_KEY_FILE"));
+        let place = place.map(|(folder, seal_key)| Place { folder, seal_key });
+        Some(Acme { names: asked.names, place })
     }
 
     fn document(&self, names: &[&str]) -> Secret<String> {
@@ -195,20 +236,79 @@ impl AllSettings {
         document
     }
 
+    /// The document of `role` that may be replaced while it runs: for the responder its auth tokens and ticket key, for
+    /// the media server what handshakes are compared with.
+    ///
+    /// # Errors
+    /// What is wrong with the settings in it.
+    pub fn followed(&self, role: Role) -> Result<Secret<String>, Vec<Problem>> {
+        if role == Role::Twiml {
+            let document = self.credentials();
+            Credentials::parse(document.expose(), self.ticket_form())?;
+            return Ok(document);
+        }
+        let mut problems = Vec::new();
+        let values = self.handshake_values().map_err(|found| problems.extend(found));
+        let keys = self.ticket_public_keys().map_err(|found| problems.extend(found));
+        match (values, keys) {
+            (Ok(values), Ok(keys)) => Ok(document(&values, &keys)),
+            _ => Err(problems),
+        }
+    }
+
+    /// The responder's auth tokens and ticket key, whatever is wrong with them: it judges them itself.
+    #[must_use]
+    pub fn credentials(&self) -> Secret<String> {
+        self.document(TWIML_SECRETS)
+    }
+
+    /// What is followed, once nothing at all is wrong with the settings.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`] with every problem, a line each.
+    pub fn checked(&self, role: Role) -> Result<Secret<String>, Failure> {
+        let problems = self.problems();
+        let followed = if problems.is_empty() { self.followed(role) } else { Err(problems) };
+        followed.map_err(|problems| {
+            let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            Failure::Usage(lines.join("\n"))
+        })
+    }
+
+    /// How calls carry tickets; not at all where the setting is wrong, which is a problem of its own.
+    fn ticket_form(&self) -> TicketForm {
+        let text = self.values.get("STREAM_TICKET").map_or("", |text| text.expose());
+        TicketForm::from_name(text).unwrap_or_default()
+    }
+
+    /// The keys whose tickets the media server takes.
+    fn ticket_public_keys(&self) -> Result<TicketPublicKeys, Vec<Problem>> {
+        let problem = |what: String| vec![Problem { setting: PUBLIC_KEYS.to_owned(), what }];
+        let text = self.values.get(PUBLIC_KEYS).map_or("", |text| text.expose());
+        let keys: Result<Vec<_>, _> =
+            text.split_ascii_whitespace().map(TicketPublicKey::parse).collect();
+        let keys = keys.map_err(|error| problem(error.to_string()))?;
+        let handshake = self.values.get("MEDIA_HANDSHAKE").map_or("", |text| text.expose());
+        if keys.is_empty() && handshake.ends_with("ticket") {
+            return Err(problem("is required by MEDIA_HANDSHAKE".to_owned()));
+        }
+        let most = limit::TICKET_KEYS_MAX;
+        TicketPublicKeys::new(keys)
+            .ok_or_else(|| problem(format!("may have {most} keys at most, each once")))
+    }
+
     /// The handshake signatures that the media server should expect; none without a token.
     ///
     /// # Errors
     /// What is wrong with `MEDIA_WSS_URL`, `MEDIA_PATH` or a token.
     pub fn handshake_values(&self) -> Result<Vec<Signature>, Vec<Problem>> {
-        let mut settings = Settings::parse(self.twiml_document().expose());
+        let used = ["MEDIA_WSS_URL", "MEDIA_PATH", "TWILIO_AUTH_TOKEN", "TWILIO_AUTH_TOKEN_NEXT"];
+        let mut settings = Settings::parse(self.document(&used).expose());
         let origin = settings.required("MEDIA_WSS_URL", |text| Origin::parse(text, &[Scheme::Wss]));
         let path = settings.optional("MEDIA_PATH", StreamPath::parse);
         let mut token =
             |name| settings.optional(name, |text| AuthToken::new(&Secret::new(text.to_owned())));
         let tokens = [token("TWILIO_AUTH_TOKEN"), token("TWILIO_AUTH_TOKEN_NEXT")];
-        for name in TWIML {
-            settings.take(name);
-        }
         let problems = settings.into_problems();
         let path = path.or_else(|| StreamPath::parse(StreamPath::DEFAULT).ok());
         match (origin, path) {
@@ -227,7 +327,21 @@ impl AllSettings {
         let twiml = TwimlSettings::parse(self.twiml_document().expose()).err();
         let media = MediaSettings::parse(self.media_document().expose()).err();
         let broker = BrokerSettings::parse(self.broker_document().expose()).err();
-        for problem in twiml.into_iter().chain(media).chain(broker).flatten() {
+        let followed = [Role::Twiml, Role::Media].map(|role| self.followed(role).err());
+        let is_set = |name: &&str| self.values.contains_key(*name);
+        let is_asked = ["ACME_CA", "ACME_NAMES"].iter().all(is_set);
+        for (name, other, is_right) in [
+            ("ACME_PLACE", "ACME_CA", is_asked),
+            ("ACME_PLACE", "ACME_SEAL_KEY_FILE", is_set(&"ACME_SEAL_KEY_FILE")),
+            ("ACME_SEAL_KEY_FILE", "ACME_PLACE", is_set(&"ACME_PLACE")),
+        ] {
+            if is_set(&name) && !is_right {
+                let what = format!("goes with {other}");
+                problems.push(Problem { setting: name.to_owned(), what });
+            }
+        }
+        let servers = twiml.into_iter().chain(media).chain(broker);
+        for problem in servers.chain(followed.into_iter().flatten()).flatten() {
             if !problems.contains(&problem) {
                 problems.push(problem);
             }
@@ -286,11 +400,39 @@ mod tests {
     fn each_server_gets_what_it_may_know_and_media_no_token() {
         let all = AllSettings::from_document(BOTH);
         assert!(all.problems().is_empty());
-        assert!(all.twiml_document().expose().contains("TWILIO_AUTH_TOKEN=12345"));
-        assert!(!all.media_document().expose().contains("12345"));
+        let followed = |all: &AllSettings, role| all.followed(role).unwrap().expose().clone();
+        assert!(followed(&all, Role::Twiml).contains("TWILIO_AUTH_TOKEN=12345"));
+        for document in [all.twiml_document(), all.media_document()] {
+            assert!(!document.expose().contains("12345"));
+        }
+        assert!(!followed(&all, Role::Media).contains("12345"));
         let values = all.handshake_values().unwrap();
         assert_eq!(values.len(), 4);
         assert_eq!(values[0].to_base64(), "hT6TllFCjXqRGzPszuGWRqAQ2lY=");
+    }
+
+    #[test]
+    fn tickets_need_their_keys_and_each_server_gets_its_half() {
+        // RFC 8032 §7.1, test 1.
+        let (key, public) = (
+            "nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A=",
+            "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=",
+        );
+        let modes = "STREAM_TICKET=path\nMEDIA_HANDSHAKE=ticket\n";
+        let names = |more: &str| -> Vec<String> {
+            let all = AllSettings::from_document(&format!("{BOTH}{modes}{more}"));
+            all.problems().into_iter().map(|problem| problem.setting).collect()
+        };
+        assert_eq!(names(""), ["STREAM_TICKET_KEY", "STREAM_TICKET_PUBLIC_KEYS"]);
+        let wrong =
+            format!("STREAM_TICKET_KEY={key}\nSTREAM_TICKET_PUBLIC_KEYS={public} {public}\n");
+        assert_eq!(names(&wrong), ["STREAM_TICKET_PUBLIC_KEYS"]);
+        let right = format!("STREAM_TICKET_KEY={key}\nSTREAM_TICKET_PUBLIC_KEYS={public}\n");
+        assert_eq!(names(&right), Vec::<String>::new());
+        let all = AllSettings::from_document(&format!("{BOTH}{modes}{right}"));
+        let followed = |role| all.followed(role).unwrap().expose().clone();
+        assert!(followed(Role::Twiml).contains(key) && !followed(Role::Twiml).contains(public));
+        assert!(followed(Role::Media).contains(public) && !followed(Role::Media).contains(key));
     }
 
     #[test]

@@ -86,11 +86,10 @@ impl Stage {
             listeners: site,
             settings: settings.twiml_document(),
             identity: Some(ca.issue(&["localhost"])?),
-            handshake: None,
+            acme: None,
+            followed: settings.checked(Role::Twiml)?,
             vendors: None,
         };
-        let values = settings.handshake_values();
-        let values = values.map_err(|_all| Failure::Checked("no signatures".to_owned()))?;
         let media = launch::Plan {
             role: Role::Media,
             target,
@@ -98,7 +97,8 @@ impl Stage {
             listeners: media_host,
             settings: settings.media_document(),
             identity: Some(ca.issue(&["localhost"])?),
-            handshake: Some(values),
+            acme: None,
+            followed: settings.checked(Role::Media)?,
             vendors: Some(cast.vendors),
         };
         let (sender, lines) = channel();

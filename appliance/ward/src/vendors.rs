@@ -3,14 +3,16 @@
 //!
 //! It reads files and opens no connection. It says what is recorded, never that it is adequate.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use ward_broker::keys::are_keys;
+use ward_broker::settings::BrokerSettings;
 use ward_policy::date::Date;
+use ward_policy::log_sink::SinkPlan;
 use ward_policy::phi::Secret;
-use ward_policy::vendor::{BUILT_IN, DataClass, Entry, Registry};
+use ward_policy::vendor::{BUILT_IN, DataClass, Entry, Purpose, Registry, Store};
 
 use crate::console::{Console, Failure};
 
@@ -76,6 +78,53 @@ impl Vendors {
         Ok(all)
     }
 
+    /// What the log's writer is told of its sink; `None` where `LOG_SINK` names none.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`] when it names no entry whose role is `log-sink`.
+    pub fn sink_plan(&self) -> Result<Option<SinkPlan>, Failure> {
+        let settings = BrokerSettings::parse(&self.settings).unwrap_or_default();
+        let Some(id) = settings.log_sink else { return Ok(None) };
+        let registry = self.parsed();
+        let entry = registry.entries().iter().find(|entry| entry.id == id.as_str());
+        let parts = entry.and_then(|entry| {
+            let (host, sink) = (entry.host(Purpose::Data)?, entry.sink.clone()?);
+            Some(SinkPlan { vendor: id.as_str().to_owned(), authority: host.authority(), sink })
+        });
+        let what = "LOG_SINK: names no entry of the registry whose role is log-sink";
+        parts.map(Some).ok_or_else(|| Failure::Usage(what.to_owned()))
+    }
+
+    /// For a server that calls nobody: the log sink with where its key is kept, and the authority if certificates are asked
+    /// for; or nothing.
+    ///
+    /// # Errors
+    /// As [`Self::sink_plan`].
+    pub fn infrastructure_alone(mut self, asks: bool) -> Result<Option<Self>, Failure> {
+        let sink = self.sink_plan()?.map(|plan| plan.vendor);
+        let settings = BrokerSettings::parse(&self.settings).unwrap_or_default();
+        let ca = settings.acme.filter(|_acme| asks).map(|acme| acme.ca.as_str().to_owned());
+        let registry = self.parsed();
+        let kept: BTreeSet<&str> =
+            sink.iter().chain(&ca).flat_map(|id| needed_by(&registry, id)).collect();
+        if kept.is_empty() {
+            return Ok(None);
+        }
+        let mut entries = registry.entries().iter();
+        // Entries stand in the order of their files.
+        self.registry.retain(|_file| entries.next().is_some_and(|entry| kept.contains(&*entry.id)));
+        let is_kept = |line: &&str| line.split_once('=').is_some_and(|(id, _)| kept.contains(id));
+        let lines: Vec<&str> = self.keys.expose().lines().filter(is_kept).collect();
+        self.keys = Secret::new(lines.join("\n"));
+        Ok(Some(self))
+    }
+
+    /// The registry; [`Self::read`] has seen that there is no problem in it.
+    fn parsed(&self) -> Registry {
+        let pairs = self.registry.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+        Registry::parse(pairs).unwrap_or_default()
+    }
+
     /// The registry in one document: an object of names and texts.
     #[must_use]
     pub fn registry_document(&self) -> String {
@@ -83,6 +132,19 @@ impl Vendors {
             self.registry.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
         json!(all).to_string()
     }
+}
+
+/// The entry `id`, and those that its key comes from.
+fn needed_by<'r>(registry: &'r Registry, id: &'r str) -> BTreeSet<&'r str> {
+    let with = |id: &str| registry.entries().iter().find(|entry| entry.id == id);
+    let place = with(id).and_then(|entry| entry.credential.key.as_ref());
+    let source = place.map(|place| place.source.as_str());
+    let store = source.and_then(with).and_then(|entry| entry.store.as_ref());
+    let metadata = match store {
+        Some(Store::AwsSecretsManager { metadata, .. }) => Some(metadata.as_str()),
+        Some(Store::Vault { .. }) | None => None,
+    };
+    [Some(id), source, metadata].into_iter().flatten().collect()
 }
 
 /// Runs the command; false when the registry has a problem.

@@ -10,6 +10,8 @@ export const FIELDS_MAX = 256
 export const SIGNATURE_CHARS = 28
 /** Longest auth token, in characters; Twilio's have 32. */
 export const AUTH_TOKEN_CHARS_MAX = 256
+/** How long a ticket lives, in seconds; media hosts take 60 at most. */
+export const TICKET_LIFE_S = 30
 /** Longest host name in a setting, in characters (RFC 1035 §2.3.4). */
 export const HOST_CHARS_MAX = 253
 /** Longest `MEDIA_PATH`, in characters. */

@@ -4,6 +4,7 @@
 // deployment and no token ends up in a file of the build.
 
 import { AUTH_TOKEN_CHARS_MAX, HOST_CHARS_MAX, PATH_CHARS_MAX } from './limit'
+import { connect, issueTicket, parseTicketKey, type TicketForm } from './ticket'
 import { isSid, type Ours } from './webhook'
 
 export interface Settings extends Ours {
@@ -11,8 +12,8 @@ export interface Settings extends Ours {
   readonly site: string
   /** `TWILIO_AUTH_TOKEN` and, during a rotation, `TWILIO_AUTH_TOKEN_NEXT`. None: nothing is answered. */
   readonly tokens: readonly string[]
-  /** The TwiML: configuration only, so nothing in a request can change it. */
-  readonly twiml: string
+  /** The TwiML for a call: configuration and, where `STREAM_TICKET` asks for one, a fresh ticket. Nothing of a request. */
+  readonly twiml: (call: string) => string
 }
 
 /** Settings that cannot be used. Names settings, never values. */
@@ -51,15 +52,24 @@ export function parseSettings(environment: Environment): Settings {
     read(name, (value) => value.length <= AUTH_TOKEN_CHARS_MAX && /^[!-~]*$/.test(value), 'visible ASCII'),
   )
   if (tokens[0] === '' && tokens[1] !== '') problems.push('TWILIO_AUTH_TOKEN_NEXT is set without TWILIO_AUTH_TOKEN')
+  const form = read('STREAM_TICKET', (value) => FORMS.includes(value), 'off, parameter or path') || 'off'
+  const isKey = (value: string) => (value === '' ? form === 'off' : parseTicketKey(value) !== undefined)
+  const key = parseTicketKey(read('STREAM_TICKET_KEY', isKey, '32 bytes in base64 for tickets'))
   if (problems.length > 0) throw new SettingsError(problems)
   return {
     site,
     account,
     application: application === '' ? undefined : application,
     tokens: tokens.filter((token) => token !== ''),
-    twiml: `<Response><Connect><Stream url="${media}${path || '/rtm/voice'}"/></Connect></Response>`,
+    twiml: (call) => {
+      const ticket = form === 'off' || key === undefined ? '' : issueTicket(key, call, Date.now())
+      return connect(`${media}${path || '/rtm/voice'}`, form as TicketForm, ticket)
+    },
   }
 }
+
+/** What `STREAM_TICKET` may be; nothing is `off`. */
+const FORMS: readonly string[] = ['', 'off', 'parameter', 'path']
 
 let parsed: Settings | undefined
 

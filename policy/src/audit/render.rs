@@ -9,6 +9,9 @@ use crate::fault::Refusal;
 use crate::redact::Pseudonym;
 use crate::vendor_id::VendorId;
 
+/// Why records are lost on their way to the log sink: there is no other reason.
+pub(crate) const GAP_REASON: &str = "spool_full";
+
 impl Event {
     /// Appends the event as one line of JSON, line feed included.
     ///
@@ -22,7 +25,13 @@ impl Event {
     #[expect(clippy::too_many_lines, reason = "one arm a variant, each of a line or a few")]
     fn render_fields(&self, fields: &mut Fields<'_>) {
         match *self {
-            Self::NotReady | Self::HandshakeValuesRefused | Self::Stopped => {}
+            Self::NotReady
+            | Self::HandshakeValuesRefused
+            | Self::CredentialsRefused
+            | Self::LogClosed
+            | Self::ChallengeSet
+            | Self::AcmeAccountMade
+            | Self::Stopped => {}
             Self::Started { workers } => fields.number("workers", u64::from(workers)),
             Self::CellEntered { target, outcomes } => {
                 fields.word("target", target.name());
@@ -57,6 +66,24 @@ impl Event {
                 fields.word("reason", reason.code());
                 fields.word("fault", reason.fault().name());
             }
+            Self::CertificateSet { source } => fields.word("source", source.name()),
+            Self::CertificateRefused { reason } => {
+                fields.word("reason", reason.code());
+                fields.word("fault", reason.fault().name());
+            }
+            Self::CertificateIssued { life_s, renew_in_s, took_ms } => {
+                fields.number("life_s", u64::from(life_s));
+                fields.number("renew_in_s", u64::from(renew_in_s));
+                fields.number("took_ms", took_ms);
+            }
+            Self::CertificateFailed { reason, retry_in_s } => {
+                fields.word("reason", reason.code());
+                fields.word("fault", reason.fault().name());
+                fields.number("retry_in_s", u64::from(retry_in_s));
+            }
+            Self::RenewalAdvised { renew_in_s } => {
+                fields.number("renew_in_s", u64::from(renew_in_s));
+            }
             Self::Refused { status, reason } => {
                 fields.number("status", u64::from(status));
                 fields.word("reason", reason.code());
@@ -71,11 +98,19 @@ impl Event {
                 fields.number("token", u64::from(token));
                 fields.pseudonym("call", call);
             }
-            Self::HandshakeValuesSet { values } => fields.number("values", u64::from(values)),
-            Self::UpgradeAccepted { candidate } => {
-                fields.number("candidate", u64::from(candidate));
+            Self::HandshakeValuesSet { values, ticket_keys } => {
+                fields.number("values", u64::from(values));
+                fields.number("ticket_keys", u64::from(ticket_keys));
             }
-            Self::CallStarted { call } => fields.pseudonym("call", call),
+            Self::CredentialsSet { tokens, ticket_keys } => {
+                fields.number("tokens", u64::from(tokens));
+                fields.number("ticket_keys", u64::from(ticket_keys));
+            }
+            Self::UpgradeAccepted { proof } => fields.word("proof", proof.word()),
+            Self::CallStarted { call, ticket } => {
+                fields.pseudonym("call", call);
+                fields.word("ticket", ticket.word());
+            }
             Self::CallEnded { call, reason, close, duration_ms, counts } => {
                 if let Some(call) = call {
                     fields.pseudonym("call", call);
@@ -108,6 +143,46 @@ impl Event {
                 fields.word("reason", reason.code());
                 fields.word("fault", reason.fault().name());
             }
+            Self::CredentialFetched { source, vendor, credential, ttl_s, took_ms } => {
+                fields.id("source", source);
+                fields.vendor(vendor);
+                fields.pseudonym("credential", credential);
+                fields.number("ttl_s", u64::from(ttl_s));
+                fields.number("took_ms", took_ms);
+            }
+            Self::SourceFailed { source, vendor, left_s, reason } => {
+                fields.id("source", source);
+                fields.vendor(vendor);
+                fields.number("left_s", u64::from(left_s));
+                fields.word("reason", reason.code());
+                fields.word("fault", reason.fault().name());
+            }
+            Self::CredentialExpired { vendor, credential } => {
+                fields.vendor(vendor);
+                fields.pseudonym("credential", credential);
+            }
+            Self::CredentialLive {
+                credential,
+                class,
+                audience,
+                count,
+                issued_ago_s,
+                expires_in_s,
+            } => {
+                if let Some(credential) = credential {
+                    fields.pseudonym("credential", credential);
+                }
+                fields.word("class", class.name());
+                if let Some(audience) = audience {
+                    fields.id("audience", audience);
+                }
+                fields.number("count", count);
+                fields.number("issued_ago_s", issued_ago_s);
+                if let Some(expires_in_s) = expires_in_s {
+                    fields.number("expires_in_s", expires_in_s);
+                }
+            }
+            Self::CredentialsListed { lines } => fields.number("lines", u64::from(lines)),
             Self::VendorConnected { call, vendor, took_ms } => {
                 fields.pseudonym("call", call);
                 fields.vendor(vendor);
@@ -155,6 +230,27 @@ impl Event {
             Self::ScrubberAlarm { from, class } => {
                 fields.word("from", from.name());
                 fields.word("class", class.name());
+            }
+            Self::SinkConnected { vendor, took_ms } => {
+                fields.vendor(vendor);
+                fields.number("took_ms", took_ms);
+            }
+            Self::SinkFailed { vendor, reason, waiting } => {
+                fields.vendor(vendor);
+                fields.word("reason", reason.code());
+                fields.word("fault", reason.fault().name());
+                fields.number("waiting", waiting);
+            }
+            Self::LogGap { first, last, before } => {
+                fields.number("first", first);
+                fields.number("last", last);
+                fields.word("reason", GAP_REASON);
+                fields.digest("before", &before);
+            }
+            Self::LogHead { waiting, waiting_bytes, lost } => {
+                fields.number("waiting", waiting);
+                fields.number("waiting_bytes", waiting_bytes);
+                fields.number("lost", lost);
             }
             Self::Suppressed { events } => fields.number("events", events),
             Self::Draining { calls } => fields.number("calls", calls),
@@ -210,8 +306,22 @@ impl<'a> Fields<'a> {
         self.0.push('"');
     }
 
+    fn digest(&mut self, key: &'static str, value: &[u8; 32]) {
+        self.key(key);
+        self.0.push('"');
+        for byte in value {
+            // Writing to a String cannot fail.
+            write!(self.0, "{byte:02x}").unwrap_or_default();
+        }
+        self.0.push('"');
+    }
+
     fn vendor(&mut self, value: VendorId) {
-        self.key("vendor");
+        self.id("vendor", value);
+    }
+
+    fn id(&mut self, key: &'static str, value: VendorId) {
+        self.key(key);
         self.0.push('"');
         self.0.push_str(value.as_str());
         self.0.push('"');

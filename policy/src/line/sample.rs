@@ -4,13 +4,17 @@
 
 use crate::audit::{Event, Finding, Role, SourceFile};
 use crate::cell::{Layer, Outcome, Target};
+use crate::certificate::CertificateSource;
 use crate::count::{Count, Counts};
+use crate::credential::CredentialKind;
 use crate::fault::{
-    CallEnd, ConnectionEnd, DialFault, LineFault, Refusal, ServiceFault, SigningFault, VendorEnd,
+    AcmeFault, CallEnd, CertificateFault, ConnectionEnd, DialFault, LineFault, Refusal,
+    ServiceFault, SigningFault, SinkFault, SourceFault, VendorEnd,
 };
 use crate::ledger::Ledger;
 use crate::limit;
 use crate::metric::Metrics;
+use crate::proof::{Proof, TicketPlace};
 use crate::redact::Pseudonym;
 use crate::scrub::Class;
 use crate::service::Service;
@@ -36,6 +40,7 @@ pub fn writer(event: &Event) -> Role {
 }
 
 /// The first sample of the variant that follows, so that each variant is visited: there is no wildcard.
+#[expect(clippy::too_many_lines, reason = "one arm a variant, each of a line or a few")]
 fn after(event: &Event) -> Option<Event> {
     Some(match event {
         Event::Started { .. } => Event::CellEntered {
@@ -52,13 +57,28 @@ fn after(event: &Event) -> Option<Event> {
         Event::Finding { .. } => Event::AcceptFailed { errno: 24 },
         Event::AcceptFailed { .. } => Event::ConnectionEnded { reason: ConnectionEnd::Left },
         Event::ConnectionEnded { .. } => Event::SigningFailed { reason: SigningFault::Late },
-        Event::SigningFailed { .. } => Event::Refused { status: 403, reason: Refusal::Schema },
+        Event::SigningFailed { .. } => Event::CertificateSet { source: CertificateSource::Files },
+        Event::CertificateSet { .. } => {
+            Event::CertificateRefused { reason: CertificateFault::Garbage }
+        }
+        Event::CertificateRefused { .. } => Event::ChallengeSet,
+        Event::ChallengeSet => Event::AcmeAccountMade,
+        Event::AcmeAccountMade => Event::CertificateIssued { life_s: 0, renew_in_s: 0, took_ms: 0 },
+        Event::CertificateIssued { .. } => {
+            Event::CertificateFailed { reason: AcmeFault::Late, retry_in_s: 60 }
+        }
+        Event::CertificateFailed { .. } => Event::RenewalAdvised { renew_in_s: 0 },
+        Event::RenewalAdvised { .. } => Event::Refused { status: 403, reason: Refusal::Schema },
         Event::Refused { .. } => Event::UpgradeUnsigned { status: 403 },
         Event::UpgradeUnsigned { .. } => Event::WebhookAnswered { token: 1, call: call()? },
-        Event::WebhookAnswered { .. } => Event::HandshakeValuesSet { values: 4 },
+        Event::WebhookAnswered { .. } => Event::HandshakeValuesSet { values: 4, ticket_keys: 0 },
         Event::HandshakeValuesSet { .. } => Event::HandshakeValuesRefused,
-        Event::HandshakeValuesRefused => Event::UpgradeAccepted { candidate: 0 },
-        Event::UpgradeAccepted { .. } => Event::CallStarted { call: call()? },
+        Event::HandshakeValuesRefused => Event::CredentialsSet { tokens: 1, ticket_keys: 0 },
+        Event::CredentialsSet { .. } => Event::CredentialsRefused,
+        Event::CredentialsRefused => Event::UpgradeAccepted { proof: Proof::Signature(0) },
+        Event::UpgradeAccepted { .. } => {
+            Event::CallStarted { call: call()?, ticket: TicketPlace::Nowhere }
+        }
         Event::CallStarted { .. } => ended(CallEnd::PeerEnded, Counts::default()),
         Event::CallEnded { .. } => {
             Event::VendorMinted { vendor: vendor()?, token_ttl_s: 0, took_ms: 0 }
@@ -72,7 +92,25 @@ fn after(event: &Event) -> Option<Event> {
         Event::VendorRefused { .. } => {
             Event::VendorCut { vendor: vendor()?, reason: VendorEnd::SessionOver }
         }
-        Event::VendorCut { .. } => {
+        Event::VendorCut { .. } => Event::CredentialFetched {
+            source: vendor()?,
+            vendor: vendor()?,
+            credential: call()?,
+            ttl_s: 0,
+            took_ms: 0,
+        },
+        Event::CredentialFetched { .. } => Event::SourceFailed {
+            source: vendor()?,
+            vendor: vendor()?,
+            left_s: 0,
+            reason: SourceFault::Late,
+        },
+        Event::SourceFailed { .. } => {
+            Event::CredentialExpired { vendor: vendor()?, credential: call()? }
+        }
+        Event::CredentialExpired { .. } => live(CredentialKind::TlsKey),
+        Event::CredentialLive { .. } => Event::CredentialsListed { lines: 0 },
+        Event::CredentialsListed { .. } => {
             Event::VendorConnected { call: call()?, vendor: vendor()?, took_ms: 0 }
         }
         Event::VendorConnected { .. } => {
@@ -99,7 +137,14 @@ fn after(event: &Event) -> Option<Event> {
         Event::ScrubberAlarm { .. } => {
             Event::Panicked { line: 9, file: SourceFile::new("media/src/session.rs") }
         }
-        Event::Panicked { .. } => Event::Suppressed { events: 1 },
+        Event::Panicked { .. } => Event::SinkConnected { vendor: vendor()?, took_ms: 0 },
+        Event::SinkConnected { .. } => {
+            Event::SinkFailed { vendor: vendor()?, reason: SinkFault::Closed, waiting: 0 }
+        }
+        Event::SinkFailed { .. } => Event::LogGap { first: 0, last: 0, before: [0; 32] },
+        Event::LogGap { .. } => Event::LogHead { waiting: 0, waiting_bytes: 0, lost: 0 },
+        Event::LogHead { .. } => Event::LogClosed,
+        Event::LogClosed => Event::Suppressed { events: 1 },
         Event::Suppressed { .. } => Event::Draining { calls: 0 },
         Event::Draining { .. } => Event::Stopped,
         Event::Stopped => return None,
@@ -110,7 +155,31 @@ fn after(event: &Event) -> Option<Event> {
 #[expect(clippy::too_many_lines, reason = "one arm a variant, each of a line or a few")]
 fn like(event: &Event) -> Vec<Event> {
     let more = match *event {
-        Event::NotReady | Event::HandshakeValuesRefused | Event::Stopped => Vec::new(),
+        Event::NotReady
+        | Event::HandshakeValuesRefused
+        | Event::CredentialsRefused
+        | Event::LogClosed
+        | Event::ChallengeSet
+        | Event::AcmeAccountMade
+        | Event::Stopped => Vec::new(),
+        Event::CertificateSet { .. } => CertificateSource::ALL
+            .into_iter()
+            .map(|source| Event::CertificateSet { source })
+            .collect(),
+        Event::CertificateRefused { .. } => CertificateFault::ALL
+            .iter()
+            .map(|reason| Event::CertificateRefused { reason: *reason })
+            .collect(),
+        Event::CertificateIssued { .. } => vec![Event::CertificateIssued {
+            life_s: u32::MAX,
+            renew_in_s: u32::MAX,
+            took_ms: u64::MAX,
+        }],
+        Event::CertificateFailed { .. } => AcmeFault::ALL
+            .iter()
+            .map(|reason| Event::CertificateFailed { reason: *reason, retry_in_s: u32::MAX })
+            .collect(),
+        Event::RenewalAdvised { .. } => vec![Event::RenewalAdvised { renew_in_s: u32::MAX }],
         Event::Started { .. } => vec![Event::Started { workers: u16::MAX }],
         Event::CellEntered { target, outcomes } => {
             let targets =
@@ -150,10 +219,19 @@ fn like(event: &Event) -> Vec<Event> {
         Event::WebhookAnswered { call, .. } => vec![Event::WebhookAnswered { token: 2, call }],
         Event::HandshakeValuesSet { .. } => {
             let most = u16::try_from(limit::HANDSHAKE_VALUES_MAX).unwrap_or(u16::MAX);
-            vec![Event::HandshakeValuesSet { values: most }]
+            let ticket_keys = u8::try_from(limit::TICKET_KEYS_MAX).unwrap_or(u8::MAX);
+            vec![Event::HandshakeValuesSet { values: most, ticket_keys }]
         }
-        Event::UpgradeAccepted { .. } => vec![Event::UpgradeAccepted { candidate: 7 }],
-        Event::CallStarted { call } => vec![Event::CallStarted { call }],
+        Event::CredentialsSet { .. } => vec![Event::CredentialsSet { tokens: 2, ticket_keys: 1 }],
+        Event::UpgradeAccepted { .. } => {
+            let signatures = (0..16).map(Proof::Signature);
+            let all = signatures.chain([Proof::Ticket, Proof::Nothing]);
+            all.map(|proof| Event::UpgradeAccepted { proof }).collect()
+        }
+        Event::CallStarted { call, .. } => {
+            let places = TicketPlace::ALL.into_iter();
+            places.map(|ticket| Event::CallStarted { call, ticket }).collect()
+        }
         Event::CallEnded { .. } => calls_ended(),
         Event::RoleStarted { .. } => Role::ALL
             .into_iter()
@@ -177,6 +255,34 @@ fn like(event: &Event) -> Vec<Event> {
             .iter()
             .map(|reason| Event::VendorCut { vendor, reason: *reason })
             .collect(),
+        Event::CredentialFetched { source, vendor, credential, .. } => {
+            vec![Event::CredentialFetched {
+                source,
+                vendor,
+                credential,
+                ttl_s: u32::MAX,
+                took_ms: u64::MAX,
+            }]
+        }
+        Event::SourceFailed { source, vendor, .. } => SourceFault::ALL
+            .iter()
+            .map(|reason| Event::SourceFailed { source, vendor, left_s: u32::MAX, reason: *reason })
+            .collect(),
+        Event::CredentialExpired { vendor, credential } => {
+            vec![Event::CredentialExpired { vendor, credential }]
+        }
+        Event::CredentialLive { .. } => {
+            let several = Event::CredentialLive {
+                credential: None,
+                class: CredentialKind::VendorToken,
+                audience: vendor(),
+                count: u64::MAX,
+                issued_ago_s: u64::MAX,
+                expires_in_s: Some(u64::MAX),
+            };
+            CredentialKind::ALL.into_iter().map(live).chain([several]).collect()
+        }
+        Event::CredentialsListed { .. } => vec![Event::CredentialsListed { lines: u32::MAX }],
         Event::VendorConnected { call, vendor, .. } => {
             vec![Event::VendorConnected { call, vendor, took_ms: u64::MAX }]
         }
@@ -225,6 +331,22 @@ fn like(event: &Event) -> Vec<Event> {
         Event::Panicked { line, .. } => {
             vec![Event::Panicked { line, file: SourceFile::new("~/a b/\"c\"\n\\é.rs") }]
         }
+        Event::SinkConnected { vendor, .. } => {
+            vec![Event::SinkConnected { vendor, took_ms: u64::MAX }]
+        }
+        Event::SinkFailed { vendor, .. } => SinkFault::ALL
+            .iter()
+            .map(|reason| Event::SinkFailed { vendor, reason: *reason, waiting: u64::MAX })
+            .collect(),
+        Event::LogGap { .. } => {
+            let before = [0x01, 0x23, 0x45, 0x67, 0x89, 0x01, 0x23, 0x45].repeat(4);
+            let before = before.try_into().unwrap_or([u8::MAX; 32]);
+            vec![Event::LogGap { first: u64::MAX, last: u64::MAX, before }]
+        }
+        Event::LogHead { .. } => {
+            let most = u64::MAX;
+            vec![Event::LogHead { waiting: most, waiting_bytes: most, lost: most }]
+        }
         Event::Suppressed { .. } => vec![Event::Suppressed { events: u64::MAX }],
         Event::Draining { .. } => vec![Event::Draining { calls: u64::MAX }],
     };
@@ -237,6 +359,17 @@ fn call() -> Option<Pseudonym> {
 
 fn vendor() -> Option<VendorId> {
     VendorId::parse("a-vendor-2").ok()
+}
+
+fn live(class: CredentialKind) -> Event {
+    Event::CredentialLive {
+        credential: call(),
+        class,
+        audience: None,
+        count: 1,
+        issued_ago_s: 0,
+        expires_in_s: None,
+    }
 }
 
 fn ended(reason: CallEnd, counts: Counts) -> Event {

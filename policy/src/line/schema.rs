@@ -91,6 +91,7 @@ fn properties(field: &'static Field) -> Vec<(&'static str, Json)> {
             ];
         }
         Kind::Pseudonym => hexadecimal(16, about),
+        Kind::Digest => hexadecimal(64, about),
         Kind::SourceFile => pattern("[A-Za-z0-9/._-]", SourceFile::CHARS, SourceFile::CHARS, about),
         Kind::VendorId => vendor_id(about),
         Kind::Layers => {

@@ -3,83 +3,26 @@
 //! Words are taken from the enums themselves, so a word that is added there is legal here at once. An event
 //! that is missing here is refused wherever lines are judged; `sample.rs` makes a test fail before that.
 
-use super::{Field, Kind, Numbers, Reasons, Shape};
-use crate::audit::{Finding, Role};
+use super::terms::{
+    ANYONE, CALL, CLOSE_MAX, CREDENTIAL, ERRNO, FROM, LISTERS, LOG, MEDIA, SERVERS, SOURCE, STATUS,
+    TICKET_KEYS, VENDOR, WHICH, optional, reason, reasons,
+};
+pub(crate) use super::terms::{field, number, words};
+use super::{Kind, Numbers, Shape};
+use crate::audit::{Finding, GAP_REASON, Role};
 use crate::cell::{Layer, Outcome, Target};
+use crate::certificate::CertificateSource;
 use crate::count::Count;
+use crate::credential::CredentialKind;
 use crate::fault::{
-    CallEnd, ConnectionEnd, DialFault, LineFault, Refusal, ServiceFault, SigningFault, VendorEnd,
+    AcmeFault, CallEnd, CertificateFault, ConnectionEnd, DialFault, LineFault, Refusal,
+    ServiceFault, SigningFault, SinkFault, SourceFault, VendorEnd,
 };
 use crate::limit;
 use crate::metric::METRICS;
+use crate::proof::{Proof, TicketPlace};
 use crate::scrub::Class;
 use crate::service::Service;
-
-/// The word of each value of a closed list, made while compiling.
-macro_rules! words {
-    ($all:expr, $value:ident => $word:expr) => {{
-        const WORDS: [&str; $all.len()] = {
-            let mut words = [""; $all.len()];
-            let mut place = 0;
-            while place < words.len() {
-                let $value = $all[place];
-                words[place] = $word;
-                place += 1;
-            }
-            words
-        };
-        &WORDS
-    }};
-}
-pub(crate) use words;
-
-/// The codes of a list of reasons, and the fault of each.
-macro_rules! reasons {
-    ($reasons:ident) => {
-        Reasons {
-            codes: words!($reasons::ALL, reason => reason.code()),
-            faults: words!($reasons::ALL, reason => reason.fault().name()),
-        }
-    };
-}
-
-/// The largest error number that Linux gives (`MAX_ERRNO`); 0 is none.
-const ERRNO_MAX: u64 = 4_095;
-/// The largest status of HTTP (RFC 9110 §15); 0 is none.
-const STATUS_MAX: u64 = 599;
-/// The largest close code of a WebSocket (RFC 6455 §7.4.2); 0 is none.
-const CLOSE_MAX: u64 = 4_999;
-
-/// Every process.
-const ANYONE: &[Role] = &Role::ALL;
-/// Those that take connections.
-const SERVERS: &[Role] = &[Role::Media, Role::Twiml];
-/// The one that hears callers.
-const MEDIA: &[Role] = &[Role::Media];
-
-const STATUS: Field = number("status", STATUS_MAX, "the HTTP status that was sent; 0 is none");
-const ERRNO: Field = number("errno", ERRNO_MAX, "the operating system's error number; 0 is none");
-const CALL: Field = field("call", Kind::Pseudonym, "which call, by its pseudonym of this boot");
-
-const VENDOR: Field = field("vendor", Kind::VendorId, "which vendor, by its id in the registry");
-const WHICH: Field =
-    field("which", Kind::Word(words!(Role::ALL, role => role.name())), "which process");
-const FROM: Field =
-    field("from", Kind::Word(words!(Role::ALL, role => role.name())), "whose line it was");
-
-/// A field that is always there.
-pub(crate) const fn field(name: &'static str, kind: Kind, about: &'static str) -> Field {
-    Field { name, kind, is_optional: false, about }
-}
-
-/// A number that is always there.
-pub(crate) const fn number(name: &'static str, most: u64, about: &'static str) -> Field {
-    field(name, Kind::Number(most), about)
-}
-
-const fn reason(reasons: Reasons) -> Field {
-    field("reason", Kind::Reason(reasons), "why, by its stable code")
-}
 
 /// The kind of line that `code` names.
 #[must_use]
@@ -156,7 +99,7 @@ pub const EVENTS: &[Shape] = &[
     Shape {
         code: "finding",
         about: "A setting that works but should not be used in production.",
-        by: &[Role::Twiml, Role::Broker, Role::Media],
+        by: &[Role::Sign, Role::Twiml, Role::Broker, Role::Media],
         fields: &[field(
             "finding",
             Kind::Word(words!(Finding::ALL, finding => finding.code())),
@@ -180,6 +123,59 @@ pub const EVENTS: &[Shape] = &[
         about: "A handshake got no signature, and so failed.",
         by: SERVERS,
         fields: &[reason(reasons!(SigningFault))],
+    },
+    Shape {
+        code: "certificate_set",
+        about: "The server shows a certificate from now on; connections that are there already keep theirs.",
+        by: SERVERS,
+        fields: &[field(
+            "source",
+            Kind::Word(words!(CertificateSource::ALL, source => source.name())),
+            "where it came from",
+        )],
+    },
+    Shape {
+        code: "certificate_refused",
+        about: "The server does not use a certificate that the broker gave it; what it had stays.",
+        by: SERVERS,
+        fields: &[reason(reasons!(CertificateFault))],
+    },
+    Shape {
+        code: "challenge_set",
+        about: "The server answers an authority that checks a name; only then is the authority told.",
+        by: SERVERS,
+        fields: &[],
+    },
+    Shape {
+        code: "acme_account_made",
+        about: "The broker has an account at the authority that it had not before.",
+        by: &[Role::Broker],
+        fields: &[],
+    },
+    Shape {
+        code: "certificate_issued",
+        about: "The authority issued a certificate.",
+        by: &[Role::Broker],
+        fields: &[
+            number("life_s", u32::MAX as u64, "from its first second to its last, in seconds"),
+            number("renew_in_s", u32::MAX as u64, "by when it is renewed, in seconds from now"),
+            number("took_ms", u64::MAX, "from the order to the certificate, in milliseconds"),
+        ],
+    },
+    Shape {
+        code: "certificate_failed",
+        about: "There is no new certificate; the old one, if there is one, stays.",
+        by: &[Role::Broker],
+        fields: &[
+            reason(reasons!(AcmeFault)),
+            number("retry_in_s", u32::MAX as u64, "when it is tried again, in seconds from now"),
+        ],
+    },
+    Shape {
+        code: "renewal_advised",
+        about: "The authority said when the certificate should be renewed.",
+        by: &[Role::Broker],
+        fields: &[number("renew_in_s", u32::MAX as u64, "when it will be, in seconds from now")],
     },
     Shape {
         code: "refused",
@@ -207,7 +203,10 @@ pub const EVENTS: &[Shape] = &[
         code: "handshake_values_set",
         about: "The expected handshake signatures were set or replaced.",
         by: MEDIA,
-        fields: &[number("values", limit::HANDSHAKE_VALUES_MAX as u64, "how many there are")],
+        fields: &[
+            number("values", limit::HANDSHAKE_VALUES_MAX as u64, "how many there are"),
+            number(TICKET_KEYS, limit::TICKET_KEYS_MAX as u64, "keys whose tickets are taken"),
+        ],
     },
     Shape {
         code: "handshake_values_refused",
@@ -216,27 +215,49 @@ pub const EVENTS: &[Shape] = &[
         fields: &[],
     },
     Shape {
+        code: "credentials_set",
+        about: "The responder's auth tokens and its ticket key were set or replaced.",
+        by: &[Role::Twiml],
+        fields: &[
+            number("tokens", 2, "how many auth tokens there are"),
+            number(TICKET_KEYS, 1, "whether there is a key that signs tickets"),
+        ],
+    },
+    Shape {
+        code: "credentials_refused",
+        about: "A replacement of the responder's auth tokens or ticket key was unusable; the old ones stay.",
+        by: &[Role::Twiml],
+        fields: &[],
+    },
+    Shape {
         code: "upgrade_accepted",
         about: "A stream was accepted.",
         by: MEDIA,
-        fields: &[number(
-            "candidate",
-            limit::HANDSHAKE_VALUES_MAX as u64 - 1,
-            "which of the expected values matched, counted from 0",
+        fields: &[field(
+            "proof",
+            Kind::Word(Proof::WORDS),
+            "what it showed: which of the expected signatures, counted from 0, or a ticket in the path",
         )],
     },
     Shape {
         code: "call_started",
         about: "The start of a stream was accepted.",
         by: MEDIA,
-        fields: &[CALL],
+        fields: &[
+            CALL,
+            field(
+                "ticket",
+                Kind::Word(words!(TicketPlace::ALL, place => place.word())),
+                "where its ticket was",
+            ),
+        ],
     },
     Shape {
         code: "call_ended",
         about: "A stream is over; exactly one per accepted upgrade.",
         by: MEDIA,
         fields: &[
-            Field { is_optional: true, ..CALL },
+            optional(CALL),
             reason(reasons!(CallEnd)),
             number("close", CLOSE_MAX, "the WebSocket close code that was sent; 0 is none"),
             number("duration_ms", u64::MAX, "from the upgrade to the end, in milliseconds"),
@@ -283,13 +304,73 @@ pub const EVENTS: &[Shape] = &[
         code: "vendor_refused",
         about: "The broker was asked for a vendor and refused.",
         by: &[Role::Broker],
-        fields: &[Field { is_optional: true, ..VENDOR }, reason(reasons!(DialFault))],
+        fields: &[optional(VENDOR), reason(reasons!(DialFault))],
     },
     Shape {
         code: "vendor_cut",
         about: "The broker cut a connection that it had given away.",
         by: &[Role::Broker],
         fields: &[VENDOR, reason(reasons!(VendorEnd))],
+    },
+    Shape {
+        code: "credential_fetched",
+        about: "A source gave a credential; the one before is wiped.",
+        by: &[Role::Broker],
+        fields: &[
+            SOURCE,
+            VENDOR,
+            CREDENTIAL,
+            number("ttl_s", u32::MAX as u64, "for how long it is good, in seconds"),
+            number("took_ms", u64::MAX, "from the first request to the last answer"),
+        ],
+    },
+    Shape {
+        code: "source_failed",
+        about: "A source gave no credential; the one before stays while it is good, and no longer.",
+        by: &[Role::Broker],
+        fields: &[
+            SOURCE,
+            VENDOR,
+            number(
+                "left_s",
+                u32::MAX as u64,
+                "how long the one before is good, in seconds; 0: none",
+            ),
+            reason(reasons!(SourceFault)),
+        ],
+    },
+    Shape {
+        code: "credential_expired",
+        about: "A credential was over before its source gave another: it was wiped.",
+        by: &[Role::Broker],
+        fields: &[VENDOR, CREDENTIAL],
+    },
+    Shape {
+        code: "credential_live",
+        about: "One live credential, in the list of all: at the start and every hour.",
+        by: LISTERS,
+        fields: &[
+            optional(CREDENTIAL),
+            field(
+                "class",
+                Kind::Word(words!(CredentialKind::ALL, kind => kind.name())),
+                "what kind it is",
+            ),
+            optional(field(
+                "audience",
+                Kind::VendorId,
+                "whom it is for, by the id in the registry",
+            )),
+            number("count", u64::MAX, "how many they are"),
+            number("issued_ago_s", u64::MAX, "since when it is there, in seconds; the first"),
+            optional(number("expires_in_s", u64::MAX, "when it is over, in seconds; the last")),
+        ],
+    },
+    Shape {
+        code: "credentials_listed",
+        about: "Every live credential of the process has been listed.",
+        by: LISTERS,
+        fields: &[number("lines", u32::MAX as u64, "how many lines the list has")],
     },
     Shape {
         code: "vendor_connected",
@@ -375,6 +456,52 @@ pub const EVENTS: &[Shape] = &[
                 "what it looks like",
             ),
         ],
+    },
+    Shape {
+        code: "sink_connected",
+        about: "The log sink takes records: said the first time, and after a failure.",
+        by: LOG,
+        fields: &[
+            VENDOR,
+            number("took_ms", u64::MAX, "from the question to the end of TLS, in milliseconds"),
+        ],
+    },
+    Shape {
+        code: "sink_failed",
+        about: "The log sink did not take what it was sent; it is sent again.",
+        by: LOG,
+        fields: &[
+            VENDOR,
+            reason(reasons!(SinkFault)),
+            number("waiting", u64::MAX, "records that wait for it"),
+        ],
+    },
+    Shape {
+        code: "log_gap",
+        about: "Records that the log sink will never get.",
+        by: LOG,
+        fields: &[
+            number("first", u64::MAX, "the number of the first"),
+            number("last", u64::MAX, "the number of the last"),
+            field("reason", Kind::Word(&[GAP_REASON]), "why: the spool was full"),
+            field("before", Kind::Digest, "SHA-256 of the record before the first"),
+        ],
+    },
+    Shape {
+        code: "log_head",
+        about: "How the log stands with its sink, once a minute.",
+        by: LOG,
+        fields: &[
+            number("waiting", u64::MAX, "records that wait for it"),
+            number("waiting_bytes", u64::MAX, "the memory that they take, in bytes"),
+            number("lost", u64::MAX, "records that it will never get, since the log started"),
+        ],
+    },
+    Shape {
+        code: "log_closed",
+        about: "The log ends in order; there is no record behind it.",
+        by: LOG,
+        fields: &[],
     },
     Shape {
         code: "suppressed",

@@ -4,8 +4,11 @@ use super::{Class, scan};
 use crate::audit::{Event, Finding, Role, SourceFile};
 use crate::cell::{Layer, Outcome, Target};
 use crate::count::{Count, Counts};
+use crate::credential::CredentialKind;
 use crate::fault::{CallEnd, ConnectionEnd, Refusal, SigningFault};
+use crate::proof::{Proof, TicketPlace};
 use crate::redact::Pseudonym;
+use crate::vendor_id::VendorId;
 
 /// Random choices that are the same every time: xorshift64.
 pub(super) struct Random(pub(super) u64);
@@ -42,10 +45,33 @@ fn check_legal(event: Event, at_ms: u64, chain: &str) {
 const CHAIN: &str = "{\"prev\":\"0123456789012345678901234567890123456789012345678901234567890123\",\
                      \"seq\":123456789012345,\"boot\":\"0123456789012345\",";
 
+/// The events of the broker's credentials.
+fn of_a_credential(credential: Pseudonym, vendor: VendorId) -> [Event; 3] {
+    [
+        Event::CredentialFetched {
+            source: vendor,
+            vendor,
+            credential,
+            ttl_s: u32::MAX,
+            took_ms: 123_456_789_012_345,
+        },
+        Event::CredentialExpired { vendor, credential },
+        Event::CredentialLive {
+            credential: Some(credential),
+            class: CredentialKind::VendorKey,
+            audience: Some(vendor),
+            count: 123_456_789_012_345,
+            issued_ago_s: 123_456_789_012_345,
+            expires_in_s: Some(123_456_789_012_345),
+        },
+    ]
+}
+
 #[test]
 fn every_kind_of_legal_line_passes() {
     let call =
         Pseudonym::from_keyed_digest(&[0x12, 0x34, 0x56, 0x78, 0x90, 0x12, 0x34, 0x56]).unwrap();
+    let vendor = VendorId::parse("a-vendor-2").unwrap();
     let mut counts = Counts::default();
     Count::ALL.iter().for_each(|count| counts.add(*count, u32::MAX));
     let mut events = vec![
@@ -58,10 +84,12 @@ fn every_kind_of_legal_line_passes() {
         Event::Refused { status: 403, reason: Refusal::SignatureWrong },
         Event::UpgradeUnsigned { status: 403 },
         Event::WebhookAnswered { token: 2, call },
-        Event::HandshakeValuesSet { values: u16::MAX },
+        Event::HandshakeValuesSet { values: u16::MAX, ticket_keys: u8::MAX },
+        Event::CredentialsSet { tokens: u8::MAX, ticket_keys: u8::MAX },
+        Event::CredentialsRefused,
         Event::HandshakeValuesRefused,
-        Event::UpgradeAccepted { candidate: u16::MAX },
-        Event::CallStarted { call },
+        Event::UpgradeAccepted { proof: Proof::Signature(15) },
+        Event::CallStarted { call, ticket: TicketPlace::Parameter },
         Event::CallEnded {
             call: None,
             reason: CallEnd::PeerEnded,
@@ -73,6 +101,7 @@ fn every_kind_of_legal_line_passes() {
         Event::Draining { calls: 123_456_789_012_345 },
         Event::Stopped,
     ];
+    events.extend(of_a_credential(call, vendor));
     for target in Target::ALL {
         events.push(Event::CellEntered {
             target,
@@ -135,7 +164,7 @@ fn a_hundred_thousand_random_legal_lines_raise_no_alarm() {
 fn a_line_that_is_no_longer_legal_is_caught() {
     let mut line = String::new();
     let call = Pseudonym::from_keyed_digest(&[0xAB; 8]).unwrap();
-    Event::CallStarted { call }.render(Role::Media, 7, &mut line);
+    Event::CallStarted { call, ticket: TicketPlace::Nowhere }.render(Role::Media, 7, &mut line);
     for (leak, class) in [
         ("+14155550132", Class::E164),
         ("CA0123456789abcdef0123456789abcdef", Class::TwilioSid),

@@ -122,7 +122,7 @@ fn harmless(line: &[u8], at: usize) -> Option<usize> {
 }
 
 /// The fields that hold a pseudonym or a digest.
-const PSEUDONYMOUS: [&[u8]; 3] = [b"\"boot\":", b"\"call\":", b"\"prev\":"];
+const PSEUDONYMOUS: [&[u8]; 4] = [b"\"boot\":", b"\"call\":", b"\"credential\":", b"\"prev\":"];
 
 /// A string of exactly 16 or 64 lower-case hexadecimal digits, with its quotes, in a field that holds one: in any
 /// other, 16 digits are a card's.

@@ -9,10 +9,12 @@ use serde::Deserialize;
 use crate::connector::{Connector, Manner, RequestMust};
 use crate::data_class::DataClass;
 use crate::date::Date;
+use crate::log_sink::Sink;
 use crate::service::Service;
 use crate::vendor_id::VendorId;
 
 use super::mint::{Mint, check_mint};
+use super::store::{KeyPlace, Network, Store, check_infrastructure};
 
 /// What a vendor does for us.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
@@ -38,13 +40,18 @@ pub enum VendorRole {
     Ca,
     /// Keeps our credentials.
     Secrets,
+    /// Tells a machine about itself, and gives it its role's credentials: a cloud's metadata service.
+    Metadata,
 }
 
 impl VendorRole {
     /// Whether it is infrastructure, which never gets PHI.
     #[must_use]
     pub const fn is_infrastructure(self) -> bool {
-        matches!(self, Self::LogSink | Self::Time | Self::Dns | Self::Ca | Self::Secrets)
+        matches!(
+            self,
+            Self::LogSink | Self::Time | Self::Dns | Self::Ca | Self::Secrets | Self::Metadata
+        )
     }
 
     /// What it does for a conversation, if it takes part in one.
@@ -60,7 +67,8 @@ impl VendorRole {
             | Self::Time
             | Self::Dns
             | Self::Ca
-            | Self::Secrets => None,
+            | Self::Secrets
+            | Self::Metadata => None,
         }
     }
 }
@@ -77,6 +85,8 @@ pub enum Protocol {
     Dot,
     /// Time; not encrypted, and never given anything.
     Ntp,
+    /// Requests without TLS, to a metadata service on the same machine and to nobody else.
+    Http,
 }
 
 /// What a host is for.
@@ -103,6 +113,20 @@ pub struct Host {
     pub protocol: Protocol,
     /// What it is for.
     pub purpose: Purpose,
+    /// What network it is in.
+    #[serde(default)]
+    pub network: Network,
+}
+
+impl Host {
+    /// How a request names it: the port only if it is not that of https.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        match self.port {
+            443 => self.name.clone(),
+            port => format!("{}:{port}", self.name),
+        }
+    }
 }
 
 /// Where a business associate agreement stands.
@@ -200,6 +224,9 @@ pub struct Credential {
     /// How a token of the class `token` is fetched.
     #[serde(default)]
     pub mint: Option<Mint>,
+    /// Where the key is kept that it is made with; without this, in the keys' document.
+    #[serde(default)]
+    pub key: Option<KeyPlace>,
 }
 
 /// See [`Credential`].
@@ -214,6 +241,15 @@ pub enum CredentialClass {
     StaticKey,
     /// None.
     None,
+}
+
+/// How an authority is asked for certificates (RFC 8555), at its host of purpose `data`. Whatever other host it sends us to must be
+/// in the entry too.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Acme {
+    /// The path of its directory.
+    pub directory: String,
 }
 
 /// Where the facts of an entry come from.
@@ -252,6 +288,12 @@ pub struct Entry {
     /// How its service is spoken to.
     #[serde(default)]
     pub connector: Option<Connector>,
+    /// How a log sink is spoken to.
+    #[serde(default)]
+    pub sink: Option<Sink>,
+    /// How certificates are asked for.
+    #[serde(default)]
+    pub acme: Option<Acme>,
     /// What every request must carry.
     #[serde(default)]
     pub request_must: Vec<RequestMust>,
@@ -259,6 +301,9 @@ pub struct Entry {
     pub training_opt_out: bool,
     /// Where data is processed.
     pub region: String,
+    /// How a place that keeps secrets is spoken to.
+    #[serde(default)]
+    pub store: Option<Store>,
     /// What media may get.
     pub credential: Credential,
     /// Where these facts come from.
@@ -315,9 +360,11 @@ pub(super) fn problems_of(entry: &Entry) -> Vec<String> {
     check(!entry.hosts.is_empty(), "there is no host");
     let has_phi = entry.data_classes_allowed.iter().any(|class| class.is_phi());
     for host in &entry.hosts {
-        check(is_host(&host.name), "a host is not a whole name in lower case without wildcards");
+        // Its address is the only name that a metadata service has.
+        let is_named = is_host(&host.name) || entry.role == VendorRole::Metadata;
+        check(is_named, "a host is not a whole name in lower case without wildcards");
         check(host.port != 0, "a host has the port 0");
-        let is_encrypted = host.protocol != Protocol::Ntp;
+        let is_encrypted = !matches!(host.protocol, Protocol::Ntp | Protocol::Http);
         check(is_encrypted || !has_phi, "PHI goes over TLS only: not to a host that speaks ntp");
     }
     let classes: BTreeSet<_> = entry.data_classes_allowed.iter().collect();
@@ -337,7 +384,10 @@ pub(super) fn problems_of(entry: &Entry) -> Vec<String> {
         check(!must.name.is_empty() && !must.value.is_empty(), "request_must needs name and value");
     }
     check_connector(entry, &mut check);
+    check_sink(entry, &mut check);
+    check_acme(entry, &mut check);
     check_credential(entry, &mut check);
+    check_infrastructure(entry, &mut check);
     problems
 }
 
@@ -351,6 +401,28 @@ fn check_connector(entry: &Entry, check: &mut impl FnMut(bool, &str)) {
     for problem in manner.problems() {
         check(false, problem);
     }
+}
+
+fn check_sink(entry: &Entry, check: &mut impl FnMut(bool, &str)) {
+    let is_sink = entry.role == VendorRole::LogSink;
+    check(is_sink == entry.sink.is_some(), "a sink goes with the role log-sink");
+    let speaks = entry.host(Purpose::Data).is_none_or(|host| host.protocol == Protocol::Https);
+    check(!is_sink || speaks, "a log sink's host of the purpose data speaks https");
+    for problem in entry.sink.iter().flat_map(Sink::problems) {
+        check(false, problem);
+    }
+}
+
+fn check_acme(entry: &Entry, check: &mut impl FnMut(bool, &str)) {
+    let Some(acme) = &entry.acme else { return };
+    check(entry.role == VendorRole::Ca, "acme goes with the role ca");
+    let is_path = acme.directory.starts_with('/')
+        && acme.directory.len() <= crate::limit::VENDOR_PATH_CHARS_MAX
+        && acme.directory.bytes().all(|byte| byte.is_ascii_graphic());
+    check(is_path, "the directory of acme is no path");
+    check(entry.host(Purpose::Data).is_some(), "an authority has a host of the purpose data");
+    let is_https = entry.hosts.iter().all(|host| host.protocol == Protocol::Https);
+    check(is_https, "an authority is asked over https");
 }
 
 fn check_credential(entry: &Entry, check: &mut impl FnMut(bool, &str)) {

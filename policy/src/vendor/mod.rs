@@ -15,9 +15,11 @@ use crate::fault::DialFault;
 use entry::problems_of;
 pub use entry::*;
 pub use mint::{Mint, MintHeader, MintMethod};
+pub use store::{KeyPlace, Network, Store, VaultAuth};
 
 mod entry;
 mod mint;
+mod store;
 
 /// Something in the registry that must be mended before anything starts.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -64,11 +66,14 @@ pub enum VendorRefusal {
     /// The vendor may not be given that.
     #[error("the vendor may not be given that class of data")]
     DataClass,
+    /// It is infrastructure, which only the broker itself may dial.
+    #[error("the entry is infrastructure, which nobody gets a connection to")]
+    Infrastructure,
 }
 
 impl VendorRefusal {
     /// Every reason.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::UnknownVendor,
         Self::BaaMissing,
         Self::BaaNotYet,
@@ -76,6 +81,7 @@ impl VendorRefusal {
         Self::NotApproved,
         Self::ReviewOverdue,
         Self::DataClass,
+        Self::Infrastructure,
     ];
 
     /// The stable code in log lines.
@@ -95,6 +101,7 @@ impl From<VendorRefusal> for DialFault {
             VendorRefusal::NotApproved => Self::NotApproved,
             VendorRefusal::ReviewOverdue => Self::ReviewOverdue,
             VendorRefusal::DataClass => Self::DataClass,
+            VendorRefusal::Infrastructure => Self::Infrastructure,
         }
     }
 }
@@ -104,6 +111,7 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("anthropic.toml", include_str!("../../vendors/anthropic.toml")),
     ("deepgram.toml", include_str!("../../vendors/deepgram.toml")),
     ("deepgram-speak.toml", include_str!("../../vendors/deepgram-speak.toml")),
+    ("lets-encrypt.toml", include_str!("../../vendors/lets-encrypt.toml")),
     ("openai.toml", include_str!("../../vendors/openai.toml")),
 ];
 
@@ -153,6 +161,12 @@ impl Registry {
             }
         }
         problems.extend(shared(&entries));
+        let all = entries.iter().map(|(_, entry)| entry);
+        for (id, what) in store::problems_between(&all) {
+            let file = entries.iter().find(|(_, entry)| entry.id == id);
+            let file = file.map_or_else(String::new, |(file, _)| (*file).to_owned());
+            problems.push(RegistryProblem { file, what });
+        }
         if entries.is_empty() && problems.is_empty() {
             let what = "there is no entry".to_owned();
             problems.push(RegistryProblem { file: "the registry".to_owned(), what });
@@ -167,10 +181,27 @@ impl Registry {
         &self.entries
     }
 
+    /// The entry `id` of infrastructure, for the broker itself, if its role is `role` and it may be dialled on `today`.
+    ///
+    /// # Errors
+    /// [`VendorRefusal::UnknownVendor`] for any other role; [`VendorRefusal::NotApproved`]; [`VendorRefusal::ReviewOverdue`].
+    pub fn infrastructure(
+        &self,
+        id: &str,
+        role: VendorRole,
+        today: Date,
+    ) -> Result<Approved<'_>, VendorRefusal> {
+        let is_it =
+            |entry: &&Entry| entry.id == id && entry.role == role && entry.role.is_infrastructure();
+        let entry = self.entries.iter().find(is_it).ok_or(VendorRefusal::UnknownVendor)?;
+        in_time(entry, today)?;
+        Ok(Approved { entry, until: entry.baa.next_review })
+    }
+
     /// Whether the vendor `id` may be given `class` on `today`.
     ///
     /// # Errors
-    /// [`VendorRefusal`], the first that applies in the order of its variants.
+    /// [`VendorRefusal`], the first that applies in the order of its variants but the last, which comes second.
     pub fn approve(
         &self,
         id: &str,
@@ -179,6 +210,9 @@ impl Registry {
     ) -> Result<Approved<'_>, VendorRefusal> {
         let entry = self.entries.iter().find(|entry| entry.id == id);
         let entry = entry.ok_or(VendorRefusal::UnknownVendor)?;
+        if entry.role.is_infrastructure() {
+            return Err(VendorRefusal::Infrastructure);
+        }
         let baa = &entry.baa;
         if class.is_phi() {
             match baa.status {
@@ -195,18 +229,24 @@ impl Registry {
                 return Err(VendorRefusal::BaaExpired);
             }
         }
-        if entry.approved_on > today {
-            return Err(VendorRefusal::NotApproved);
-        }
-        if baa.next_review.is_some_and(|review| review < today) {
-            return Err(VendorRefusal::ReviewOverdue);
-        }
+        in_time(entry, today)?;
         if !entry.data_classes_allowed.contains(&class) {
             return Err(VendorRefusal::DataClass);
         }
         let ends = [baa.expires.filter(|_expires| class.is_phi()), baa.next_review];
         Ok(Approved { entry, until: ends.into_iter().flatten().min() })
     }
+}
+
+/// Whether somebody has let the entry in, and has looked at it in time.
+fn in_time(entry: &Entry, today: Date) -> Result<(), VendorRefusal> {
+    if entry.approved_on > today {
+        return Err(VendorRefusal::NotApproved);
+    }
+    if entry.baa.next_review.is_some_and(|review| review < today) {
+        return Err(VendorRefusal::ReviewOverdue);
+    }
+    Ok(())
 }
 
 /// What two entries may not both have.

@@ -12,14 +12,17 @@ use libfuzzer_sys::fuzz_target;
 use ward_edge::clock::Clock;
 use ward_edge::log::Log;
 use ward_edge::random::Pseudonyms;
+use ward_media::admission::{Admission, Opened};
 use ward_media::agent::{AgentKind, Embedded};
 use ward_media::registry::Registry;
 use ward_media::session::{Session, SessionContext};
-use ward_media::settings::MediaSettings;
+use ward_media::settings::{HandshakeMode, MediaSettings};
 use ward_policy::audit::Role;
 use ward_policy::count::Count;
+use ward_twilio::handshake::HandshakeSet;
 
 const ACCOUNT: &str = "AC00000000000000000000000000000000";
+const SIGNATURE: &str = "hT6TllFCjXqRGzPszuGWRqAQ2lY=";
 const CONNECTED: &str = r#"{"event":"connected","protocol":"Call","version":"1.0.0"}"#;
 const START: &str = r#"{"event":"start","start":{"accountSid":"AC00000000000000000000000000000000","streamSid":"MZ00000000000000000000000000000000","callSid":"CA00000000000000000000000000000000","tracks":["inbound"],"mediaFormat":{"encoding":"audio/x-mulaw","sampleRate":8000,"channels":1}},"streamSid":"MZ00000000000000000000000000000000"}"#;
 
@@ -32,6 +35,11 @@ fn context() -> Arc<SessionContext> {
                 .expect("settings"),
             agents: Box::new(Embedded::new(AgentKind::Greeter, true).unwrap()),
             registry: Arc::new(Registry::default()),
+            admission: Arc::new(Admission::new(
+                HandshakeMode::Signature,
+                HandshakeSet::parse(SIGNATURE).expect("a set"),
+                0,
+            )),
             pseudonyms: Pseudonyms::new().expect("randomness"),
             log: Log::new(Role::Media, Clock::start(), sink.into()),
         })
@@ -41,7 +49,9 @@ fn context() -> Arc<SessionContext> {
 
 fuzz_target!(|text: &str| {
     let mut now = Duration::ZERO;
-    let mut session = Session::new(context(), now);
+    let shown = context().admission.judge([SIGNATURE.as_bytes()], None, 0).expect("the signature");
+    let opened = Opened { shown, date_ms: 0, waiting: None };
+    let mut session = Session::new(context(), opened, now);
     session.on_text(now, CONNECTED, Waker::noop()).expect("connected");
     session.on_text(now, START, Waker::noop()).expect("start");
     for line in text.lines().take(64) {

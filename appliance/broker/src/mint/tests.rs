@@ -1,9 +1,11 @@
 //! Minting against a TLS server that answers whatever a test says, well or badly.
 
 use super::*;
-use crate::answer::Answering;
+use crate::answer::{Answering, Asker};
+use crate::inventory::{Given, Issued};
 use crate::keys::Keys;
 use crate::settings::BrokerSettings;
+use crate::source::Sources;
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,7 +67,9 @@ async fn minter(answer: Vec<u8>, is_kept: bool) -> Minter {
 }
 
 /// One request, head and body.
-async fn request_on(stream: &mut tokio_rustls::server::TlsStream<TcpStream>) -> Option<String> {
+async fn request_on(
+    stream: &mut tokio_rustls::server::TlsStream<tokio::net::TcpStream>,
+) -> Option<String> {
     let mut all = Vec::new();
     loop {
         let mut part = [0; 1_024];
@@ -292,9 +296,14 @@ async fn ask(registry: Registry) -> (Result<(String, Duration, bool), DialFault>
     let clock = Clock::start();
     let log = Log::new(Role::Broker, clock, writer.into());
     let keys = Keys::read(document.into()).unwrap();
-    let answering = Answering { registry, dialler: dialler(), keys, log, clock };
+    let sources = Sources::new(&registry, clock).unwrap();
+    let (given, issued) = (Given::default(), Issued::default());
+    let dialler = dialler();
+    let log_sink = None;
+    let answering =
+        Answering { registry, log_sink, dialler, keys, sources, given, issued, log, clock };
     let vendor = VendorId::parse("deepgram").unwrap();
-    let answered = answering.answer(vendor, DataClass::Audio).await.map(|answered| {
+    let answered = answering.answer(Asker::Media, vendor, DataClass::Audio).await.map(|answered| {
         let has_manner = answered.terms.manner.is_some();
         (answered.token.expose().clone(), answered.terms.token_ttl, has_manner)
     });

@@ -10,7 +10,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::{SinkExt as _, StreamExt as _};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
@@ -51,6 +51,8 @@ pub struct Script {
     pub lines: VecDeque<Line>,
     /// How long everything takes between telephone and server, each way.
     pub leg: Duration,
+    /// Name and value of each `<Parameter>` of the TwiML.
+    pub parameters: Vec<(String, String)>,
 }
 
 /// Without `hang_up_after`, a call ends at the latest after this long.
@@ -143,9 +145,12 @@ pub async fn run<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let parameters = script.parameters.iter();
+    let parameters = parameters.map(|(name, value)| (name.clone(), Value::from(value.as_str())));
     let mut caller = Caller {
         socket,
         call,
+        parameters: parameters.collect(),
         clock: Clock::start(),
         there: Leg::new(script.leg),
         back: Leg::new(script.leg),
@@ -170,6 +175,8 @@ where
 struct Caller<'a, S> {
     socket: WebSocketStream<S>,
     call: &'a Identifiers,
+    /// What comes with `start`.
+    parameters: Map<String, Value>,
     clock: Clock,
     /// Messages on their way to the server, and from it.
     there: Leg<String>,
@@ -205,7 +212,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Caller<'_, S> {
                 "callSid": call.call_sid,
                 "tracks": ["inbound"],
                 "mediaFormat": { "encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1 },
-                "customParameters": {},
+                "customParameters": self.parameters,
             },
         });
         self.note("caller → media  connected, start");

@@ -133,11 +133,20 @@ pub async fn post(
     Ok(WebhookAnswer { status: answer.status().as_u16(), body })
 }
 
-/// The URL of the only `<Stream>` of a TwiML document that connects one.
+/// The stream that a TwiML document connects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamTarget {
+    /// Where it is.
+    pub url: String,
+    /// Name and value of each `<Parameter>`, which come in `start`.
+    pub parameters: Vec<(String, String)>,
+}
+
+/// The only `<Stream>` of a TwiML document that connects one.
 ///
 /// # Errors
 /// [`Failure::Checked`] when the document does something else.
-pub fn stream_url(twiml: &str) -> Result<String, Failure> {
+pub fn stream_target(twiml: &str) -> Result<StreamTarget, Failure> {
     let refused = |what: &str| Failure::Checked(format!("the TwiML {what}"));
     let document =
         roxmltree::Document::parse(twiml).map_err(|error| refused(&error.to_string()))?;
@@ -148,8 +157,14 @@ pub fn stream_url(twiml: &str) -> Result<String, Failure> {
     if names != [Some("Response"), Some("Connect"), Some("Stream")] {
         return Err(refused("does not connect a stream"));
     }
-    let url = stream.and_then(|stream| stream.attribute("url"));
-    url.map(str::to_owned).ok_or_else(|| refused("has a stream without a URL"))
+    let stream = stream.ok_or_else(|| refused("does not connect a stream"))?;
+    let url = stream.attribute("url").ok_or_else(|| refused("has a stream without a URL"))?;
+    let parameters = stream.children().filter(|child| child.has_tag_name("Parameter"));
+    let parameters: Option<Vec<_>> = parameters
+        .map(|one| Some((one.attribute("name")?.to_owned(), one.attribute("value")?.to_owned())))
+        .collect();
+    let parameters = parameters.ok_or_else(|| refused("has a parameter without name or value"))?;
+    Ok(StreamTarget { url: url.to_owned(), parameters })
 }
 
 #[cfg(test)]
@@ -169,15 +184,20 @@ mod tests {
     #[test]
     fn only_a_connected_stream_is_dialled() {
         let twiml = r#"<?xml version="1.0"?><Response><Connect><Stream url="wss://a/b"/></Connect></Response>"#;
-        assert_eq!(stream_url(twiml).unwrap(), "wss://a/b");
+        let target = StreamTarget { url: "wss://a/b".to_owned(), parameters: Vec::new() };
+        assert_eq!(stream_target(twiml).unwrap(), target);
+        let twiml = r#"<Response><Connect><Stream url="wss://a/b"><Parameter name="n" value="v"/></Stream></Connect></Response>"#;
+        let parameters = vec![("n".to_owned(), "v".to_owned())];
+        assert_eq!(stream_target(twiml).unwrap().parameters, parameters);
         for twiml in [
             "",
             "<Response/>",
             "<Response><Hangup/></Response>",
             "<Response><Start><Stream url=\"wss://a\"/></Start></Response>",
             "<Response><Connect><Stream/></Connect></Response>",
+            "<Response><Connect><Stream url=\"wss://a\"><Parameter name=\"n\"/></Stream></Connect></Response>",
         ] {
-            assert!(stream_url(twiml).is_err(), "{twiml}");
+            assert!(stream_target(twiml).is_err(), "{twiml}");
         }
     }
 }

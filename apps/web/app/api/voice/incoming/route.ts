@@ -1,14 +1,14 @@
 // The webhook. Twilio posts here when a call comes in and gets the TwiML that connects the call to the
 // media host. Audio never comes here: this host has no WebSocket.
 //
-// Order matters: token, method, signature header, type, body, signature, schema. Each step that fails
+// Order matters: token, method, signature header, type, body, signature, schema, ticket. Each step that fails
 // answers with a fixed body and is recorded once.
 
 import { validateRequest } from 'twilio'
 
 import { answer, refuse } from '../../../../lib/answer'
 import { readBody } from '../../../../lib/body'
-import { parseForm, toParams } from '../../../../lib/form'
+import { only, parseForm, toParams } from '../../../../lib/form'
 import { SIGNATURE_CHARS } from '../../../../lib/limit'
 import { record } from '../../../../lib/log'
 import { settings } from '../../../../lib/settings'
@@ -41,7 +41,7 @@ export async function POST(request: Request): Promise<Response> {
   const fault = judge(form, { account, application })
   if (fault !== undefined) return refuse(fault)
   record({ event: 'webhook_answered', token })
-  return answer(200, 'text/xml', twiml)
+  return answer(200, 'text/xml', twiml(only(form, 'CallSid') ?? ''))
 }
 
 function wrongMethod(): Response {

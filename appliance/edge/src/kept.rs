@@ -1,0 +1,188 @@
+//! What a role keeps beyond its life: one sealed record in a place that it was handed, and that never grows.
+//!
+//! The place is a file of [`limit::KEPT_BYTES`], opened by the launcher: the operator's, or one in memory that ends with this run. The
+//! record is sealed with ChaCha20-Poly1305 (RFC 8439) under a key of the role's own, so whoever has the file has nothing, and what was
+//! changed in it is not opened. Who puts an old record back is not noticed.
+
+use std::os::fd::OwnedFd;
+
+use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::rand::{SecureRandom as _, SystemRandom};
+use rustix::io::{Errno, pread, pwrite};
+use ward_policy::audit::Role;
+use ward_policy::limit;
+use ward_policy::phi::Secret;
+
+/// A place for one record.
+pub struct Kept {
+    place: OwnedFd,
+    key: LessSafeKey,
+    role: Role,
+}
+
+/// Why there is no record, or no place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum KeptError {
+    /// The key is not [`limit::SEAL_KEY_BYTES`] in hexadecimal digits.
+    #[error("the key that seals is not 32 bytes in hexadecimal digits")]
+    Key,
+    /// The record was not sealed by this role with this key, or was changed.
+    #[error("the record cannot be opened")]
+    Unreadable,
+    /// It is longer than its place.
+    #[error("the record is longer than its place")]
+    Long,
+    /// The operating system's.
+    #[error("the operating system refused: {0}")]
+    System(#[from] Errno),
+}
+
+/// In front of the sealed bytes: their length, then the nonce.
+const HEAD_BYTES: usize = 4 + NONCE_LEN;
+
+impl Kept {
+    /// Takes a place, and the key that seals what is in it.
+    ///
+    /// # Errors
+    /// [`KeptError::Key`].
+    pub fn new(place: OwnedFd, key: &Secret<String>, role: Role) -> Result<Self, KeptError> {
+        let mut bytes = Secret::new([0; limit::SEAL_KEY_BYTES]);
+        let text = key.expose().trim_end().as_bytes();
+        if text.len() != limit::SEAL_KEY_BYTES.saturating_mul(2) {
+            return Err(KeptError::Key);
+        }
+        for (slot, pair) in bytes.expose_mut().iter_mut().zip(text.chunks_exact(2)) {
+            let [high, low] = pair else { return Err(KeptError::Key) };
+            let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|d| u8::try_from(d).ok());
+            let (high, low) = digit(*high).zip(digit(*low)).ok_or(KeptError::Key)?;
+            *slot = high << 4 | low;
+        }
+        let key = UnboundKey::new(&CHACHA20_POLY1305, bytes.expose());
+        let key = LessSafeKey::new(key.map_err(|_length| KeptError::Key)?);
+        Ok(Self { place, key, role })
+    }
+
+    /// The record; `None` when there has never been one.
+    ///
+    /// # Errors
+    /// [`KeptError::Unreadable`], [`KeptError::System`].
+    pub fn load(&self) -> Result<Option<Secret<Vec<u8>>>, KeptError> {
+        let mut all = Secret::new(vec![0; limit::KEPT_BYTES]);
+        let mut length = 0;
+        while let Some(rest) = all.expose_mut().get_mut(length..).filter(|rest| !rest.is_empty()) {
+            match pread(&self.place, rest, u64::try_from(length).unwrap_or(u64::MAX)) {
+                Ok(0) => break,
+                Ok(count) => length = length.saturating_add(count),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let (sealed, rest) = all.expose().split_first_chunk::<4>().ok_or(KeptError::Unreadable)?;
+        let sealed = usize::try_from(u32::from_be_bytes(*sealed)).unwrap_or(usize::MAX);
+        if sealed == 0 {
+            return Ok(None);
+        }
+        let (nonce, rest) = rest.split_first_chunk::<NONCE_LEN>().ok_or(KeptError::Unreadable)?;
+        let nonce = Nonce::assume_unique_for_key(*nonce);
+        let mut record = Secret::new(rest.get(..sealed).ok_or(KeptError::Unreadable)?.to_vec());
+        let opened = self.key.open_in_place(nonce, self.aad(), record.expose_mut());
+        let opened = opened.map_err(|_changed| KeptError::Unreadable)?.len();
+        record.expose_mut().truncate(opened);
+        Ok(Some(record))
+    }
+
+    /// Puts `record` in the place of what was there.
+    ///
+    /// # Errors
+    /// [`KeptError::Long`], [`KeptError::System`].
+    pub fn store(&self, record: &[u8]) -> Result<(), KeptError> {
+        let mut nonce = [0; NONCE_LEN];
+        SystemRandom::new().fill(&mut nonce).map_err(|_random| KeptError::System(Errno::IO))?;
+        let mut sealed = Secret::new(Vec::with_capacity(limit::KEPT_BYTES));
+        sealed.expose_mut().extend_from_slice(record);
+        let key = Nonce::assume_unique_for_key(nonce);
+        self.key
+            .seal_in_place_append_tag(key, self.aad(), sealed.expose_mut())
+            .map_err(|_length| KeptError::Long)?;
+        let length = u32::try_from(sealed.expose().len()).map_err(|_long| KeptError::Long)?;
+        let all = [&length.to_be_bytes()[..], &nonce, sealed.expose()].concat();
+        if all.len() > limit::KEPT_BYTES {
+            return Err(KeptError::Long);
+        }
+        let mut written = 0;
+        while let Some(rest) = all.get(written..).filter(|rest| !rest.is_empty()) {
+            match pwrite(&self.place, rest, u64::try_from(written).unwrap_or(u64::MAX)) {
+                Ok(0) => return Err(Errno::IO.into()),
+                Ok(count) => written = written.saturating_add(count),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// A record is its role's: put into another's place it is none.
+    fn aad(&self) -> Aad<&'static [u8]> {
+        Aad::from(self.role.name().as_bytes())
+    }
+}
+
+impl std::fmt::Debug for Kept {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Kept(…)")
+    }
+}
+
+const _: () = assert!(HEAD_BYTES < limit::KEPT_BYTES);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+
+    fn place() -> OwnedFd {
+        let place = memfd_create("kept", MemfdFlags::CLOEXEC).unwrap();
+        ftruncate(&place, u64::try_from(limit::KEPT_BYTES).unwrap()).unwrap();
+        place
+    }
+
+    fn kept(place: &OwnedFd, key: char, role: Role) -> Kept {
+        let key = Secret::new(String::from(key).repeat(64));
+        Kept::new(place.try_clone().unwrap(), &key, role).unwrap()
+    }
+
+    #[test]
+    fn a_record_comes_back_to_whoever_sealed_it_and_to_nobody_else() {
+        let place = place();
+        let ours = kept(&place, 'a', Role::Broker);
+        assert!(ours.load().unwrap().is_none(), "nothing was ever there");
+        for record in [&b"an account and its key"[..], b"shorter", b""] {
+            ours.store(record).unwrap();
+            assert_eq!(ours.load().unwrap().unwrap().expose(), record);
+        }
+        ours.store(b"an account and its key").unwrap();
+        for other in [kept(&place, 'b', Role::Broker), kept(&place, 'a', Role::Sign)] {
+            assert!(matches!(other.load(), Err(KeptError::Unreadable)));
+        }
+        let mut all = vec![0; limit::KEPT_BYTES];
+        pread(&place, &mut all, 0).unwrap();
+        assert!(!all.windows(7).any(|part| part == b"account"), "it is sealed");
+        pwrite(&place, &[all[20] ^ 1], 20).unwrap();
+        assert!(matches!(ours.load(), Err(KeptError::Unreadable)), "it was changed");
+    }
+
+    #[test]
+    fn a_place_does_not_grow_and_a_key_has_one_length() {
+        let place = place();
+        let ours = kept(&place, '0', Role::Sign);
+        let most = limit::KEPT_BYTES - HEAD_BYTES - CHACHA20_POLY1305.tag_len();
+        ours.store(&vec![7; most]).unwrap();
+        assert_eq!(ours.load().unwrap().unwrap().expose().len(), most);
+        assert_eq!(ours.store(&vec![7; most + 1]), Err(KeptError::Long));
+        for key in ["", "00", &"g".repeat(64), &"0".repeat(66)] {
+            let place = place.try_clone().unwrap();
+            let error = Kept::new(place, &Secret::new(key.to_owned()), Role::Sign).err();
+            assert_eq!(error, Some(KeptError::Key), "{key}");
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Renewal at two thirds of the life, or when the authority says; and calls that go on meanwhile as if nothing were.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+use ward_tests::authority::NAME;
+use ward_tests::websocket::{Stream, media};
+use ward_tests::wire::Wire;
+
+use crate::{alone, started};
+
+const FRAME: usize = 160;
+
+/// Calls that go on across a renewal.
+const CALLS: u64 = 200;
+
+/// What one call heard of what it said.
+#[derive(Debug)]
+struct Heard {
+    sent: u64,
+    /// Frames that came back as they were sent, in order.
+    whole: u64,
+    is_alive: bool,
+}
+
+/// The frame that has a number: like no other of its call.
+fn frame(number: u64) -> Vec<u8> {
+    let number = u32::try_from(number).unwrap().to_be_bytes();
+    number.iter().copied().cycle().take(FRAME).collect()
+}
+
+/// Speaks for as long as it is told to, hears its echo, and says what came back.
+fn speak(mut stream: Stream, over: &AtomicBool) -> Heard {
+    let begun = Instant::now();
+    let (mut sent, mut echo, mut is_alive) = (0_u64, Vec::new(), true);
+    let mut hear = |stream: &mut Stream, until: Instant| {
+        while let Some(left) = until.checked_duration_since(Instant::now()).filter(|l| !l.is_zero())
+        {
+            stream.set_patience(left);
+            match stream.try_next_frame() {
+                None => return true,
+                Some(Some((1, body))) => {
+                    let message: Value = serde_json::from_slice(&body).unwrap();
+                    let payload = message["media"]["payload"].as_str().unwrap_or_default();
+                    echo.extend(STANDARD.decode(payload).unwrap());
+                }
+                Some(Some((9, _))) => {}
+                Some(_) => return false,
+            }
+        }
+        true
+    };
+    while is_alive && !over.load(Ordering::Relaxed) {
+        sent += 1;
+        stream.send(&media(sent, &frame(sent)));
+        is_alive = hear(&mut stream, begun + Duration::from_millis(20 * sent));
+    }
+    // What is still on its way: the lead of play-out, and a crowded machine.
+    is_alive = is_alive && hear(&mut stream, Instant::now() + Duration::from_secs(2));
+    let mut whole = 0;
+    let mut rest = echo.as_slice();
+    for number in 1..=sent {
+        if let Some(after) = rest.strip_prefix(frame(number).as_slice()) {
+            (rest, whole) = (after, whole + 1);
+        } else if let Some(place) = rest.chunks_exact(FRAME).position(|one| one == frame(number)) {
+            // Something else came in between: the frame is there, later.
+            (rest, whole) = (&rest[(place + 1) * FRAME..], whole + 1);
+        }
+    }
+    is_alive = is_alive && stream.close() == 1000;
+    Heard { sent, whole, is_alive }
+}
+
+#[test]
+fn two_hundred_calls_go_on_across_a_renewal() {
+    let _alone = alone();
+    let (server, authority) = started(|habits| habits.life_s = 60);
+    drop(server.logs.first("certificate_issued"));
+    let config = authority.trusting();
+    let leaf = Wire::open_as(server.port, NAME, Arc::clone(&config)).shown()[0].to_vec();
+    let over = Arc::new(AtomicBool::new(false));
+    let calls: Vec<_> = (1..=CALLS)
+        .map(|number| {
+            let wire = Wire::open_as(server.port, NAME, Arc::clone(&config));
+            let (stream, over) = (Stream::started_over(wire, number), Arc::clone(&over));
+            std::thread::spawn(move || speak(stream, &over))
+        })
+        .collect();
+    // The second certificate comes while all of them speak: at two thirds of a minute, or up to three seconds earlier.
+    let until = Instant::now() + Duration::from_secs(60);
+    while server.logs.text().matches("\"event\":\"certificate_issued\"").count() < 2 {
+        assert!(Instant::now() < until, "no renewal:\n{}", server.logs.text());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    drop(server.logs.nth("certificate_set", 2));
+    // Newcomers see the new one, and go on beside the others.
+    let mut newcomer = Wire::open_as(server.port, NAME, authority.trusting());
+    assert_ne!(newcomer.shown()[0].to_vec(), leaf);
+    let mut newcomer = Stream::started_over(newcomer, CALLS + 1);
+    newcomer.proves_alive(1);
+    std::thread::sleep(Duration::from_secs(3));
+    over.store(true, Ordering::Relaxed);
+    let heard: Vec<Heard> = calls.into_iter().map(|call| call.join().unwrap()).collect();
+    assert_eq!(newcomer.close(), 1000);
+    let worst = heard.iter().map(|call| call.sent - call.whole).max().unwrap();
+    let sent: u64 = heard.iter().map(|call| call.sent).sum();
+    let whole: u64 = heard.iter().map(|call| call.whole).sum();
+    println!("{CALLS} calls, {sent} frames sent, {whole} heard, at most {worst} lost by a call");
+    let dropped = heard.iter().filter(|call| !call.is_alive).count();
+    let text = server.logs.text();
+    let ends = text.lines().filter(|line| line.contains("\"event\":\"call_ended\""));
+    let ends: Vec<&str> = ends.filter_map(|line| line.split("\"reason\"").nth(1)).collect();
+    assert_eq!(dropped, 0, "{heard:?}\n{}", ends.join("\n"));
+    assert!(worst <= 1, "{heard:?}");
+    assert!(heard.iter().all(|call| call.sent > 500), "they really spoke: {heard:?}");
+    assert!(!server.logs.text().contains("signing_failed"), "{}", server.logs.text());
+}
+
+#[test]
+fn what_the_authority_says_about_renewal_is_asked_for_and_followed() {
+    let _alone = alone();
+    let listeners = ward_tests::servers::listen_once();
+    let mut habits = crate::habits(&listeners);
+    // Two thirds of it are far away: only the authority's word can bring a renewal in this test.
+    habits.life_s = 120;
+    let authority = ward_tests::authority::Authority::start(habits);
+    authority.advise(Some((-60, 0, 3_600)));
+    let server = ward_tests::servers::Running::certified(
+        ward_policy::audit::Role::Media,
+        listeners,
+        authority.vendors(""),
+        crate::nowhere(),
+    );
+    let first = server.logs.first("certificate_issued");
+    let advised = server.logs.first("renewal_advised");
+    // "Now", and not before a tenth of the life is over.
+    let renew_in_s = advised["renew_in_s"].as_u64().unwrap();
+    assert!((9..=12).contains(&renew_in_s), "{advised}");
+    assert!(first["renew_in_s"].as_u64().unwrap() > 60, "{first}");
+    // The next one is left alone.
+    let until = Instant::now() + Duration::from_secs(15);
+    while !authority.seen().iter().any(|seen| seen.line.contains("/ari/")) {
+        assert!(Instant::now() < until, "nobody asked");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    authority.advise(Some((86_400, 90_000, 3_600)));
+    drop(server.logs.nth("certificate_issued", 2));
+    let seen = authority.seen();
+    let asked = seen.iter().find(|seen| seen.line.contains("/ari/")).unwrap();
+    let id = asked.line.split("/ari/").nth(1).unwrap();
+    assert_eq!(id.split('.').count(), 2, "key identifier and serial number: {id}");
+    let orders: Vec<_> = seen.iter().filter(|seen| seen.line.contains("/order-plz")).collect();
+    assert_eq!(orders.len(), 2);
+    assert_eq!(orders[0].payload["replaces"], Value::Null);
+    assert_eq!(orders[1].payload["replaces"], id, "it says what it replaces");
+}

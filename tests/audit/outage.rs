@@ -1,0 +1,84 @@
+//! A sink that is not there for a long time: with a spool that is large enough nothing is missing, and with one that is not,
+//! what is missing is named.
+
+use std::time::{Duration, Instant};
+
+use ward_policy::limit;
+
+use crate::load::{Load, short_calls};
+use crate::sink::{Manner, Sink};
+use crate::{alone, compare, finish, server, verify};
+
+/// For how long; `tests/run --full` has five minutes.
+fn outage() -> Duration {
+    let seconds = std::env::var("WARD_SINK_SECONDS").ok().and_then(|text| text.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(20))
+}
+
+#[test]
+fn a_sink_that_was_dead_gets_everything_when_it_is_back() {
+    let _alone = alone();
+    let sink = Sink::start();
+    let server = server(&sink, limit::LOG_SPOOL_BYTES);
+    sink.behave(Manner::Dead);
+    let (load, others) = (Load::begin(&server), Load::begin_elsewhere());
+    std::thread::sleep(outage());
+    let (felt, others) = (load.end(), others.end());
+    let before = sink.kept().lines().count();
+    let returned = Instant::now();
+    sink.behave(Manner::Keeps);
+    finish(&server, &sink);
+    let took = returned.elapsed();
+    let (there, lost) = compare(&server.logs.text(), &sink.kept());
+    println!(
+        "without a sink: {others}\ndead for {:?}: {felt}; {} of {there} records waited, all there {took:?} after it was back",
+        outage(),
+        there - before
+    );
+    assert!(felt.is_unaffected(&others), "{felt}; {others}");
+    assert!(there > before + 100 && lost == 0, "{before} {there} {lost}");
+    let (status, report) = verify(&sink.kept(), &[]);
+    assert_eq!((status, &report["boots"][0]["gaps"]), (0, &serde_json::json!([])), "{report}");
+}
+
+#[test]
+fn what_a_small_spool_has_no_room_for_is_named_twice_over() {
+    let _alone = alone();
+    let sink = Sink::start();
+    let server = server(&sink, limit::LOG_SPOOL_BYTES_MIN);
+    for outage in 1..=2 {
+        sink.behave(Manner::Dead);
+        // About 1 KiB each.
+        short_calls(&server, 100);
+        sink.behave(Manner::Keeps);
+        drop(server.logs.nth("log_gap", outage));
+    }
+    finish(&server, &sink);
+    let (written, kept) = (server.logs.text(), sink.kept());
+    let (there, lost) = compare(&written, &kept);
+    let (status, report) = verify(&kept, &[]);
+    assert_eq!(status, 0, "{report}");
+    let gaps = report["boots"][0]["gaps"].as_array().unwrap();
+    let count = |gap: &serde_json::Value| {
+        gap["last"].as_u64().unwrap() - gap["first"].as_u64().unwrap() + 1
+    };
+    let named: u64 = gaps.iter().map(count).sum();
+    println!("{there} records there, {lost} named as lost in {} gaps", gaps.len());
+    assert_eq!((gaps.len(), named), (2, u64::try_from(lost).unwrap()), "{report}");
+    assert!(lost > 100, "{lost}");
+    assert!(gaps.iter().all(|gap| gap["present"] == 0));
+    // What waited never took more than it may: each record is at least 200 bytes.
+    assert!(there < written.lines().count());
+    // Standard output lacks nothing, and says the same of the gaps.
+    let (status, report) = verify(&written, &[]);
+    assert_eq!(status, 0, "{report}");
+    let gaps = report["boots"][0]["gaps"].as_array().unwrap();
+    assert!(gaps.iter().all(|gap| gap["present"] == count(gap)), "{report}");
+    // Without the records that name them, the gaps are found.
+    let unnamed: String = kept
+        .lines()
+        .filter(|line| !line.contains("log_gap"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    assert_eq!(verify(&unnamed, &[]).0, 1);
+}
