@@ -126,3 +126,41 @@ fn an_authority_that_sends_us_elsewhere_is_not_followed() {
     let seen = authority.seen();
     assert!(seen.iter().all(|seen| seen.line == "GET /dir"), "{seen:?}");
 }
+
+/// Waits for a failure with `reason`, and sees that the broker that said so goes on.
+fn fails_and_lives(server: &Running, reason: &str) -> u64 {
+    let failed = server.logs.first("certificate_failed");
+    assert_eq!(failed["reason"], reason, "{failed}");
+    assert!(!server.logs.text().contains("role_ended"), "{}", server.logs.text());
+    failed["retry_in_s"].as_u64().unwrap()
+}
+
+#[test]
+fn a_pause_that_no_clock_can_bear_ends_nothing() {
+    let _alone = alone();
+    // In seconds: about as long as a clock can count, and longer than any.
+    for pause in ["9223372036854775807", "18446744073709551615"] {
+        let endless = refusal("/my-order/", 503, "serverInternal", "");
+        let endless = Scripted { headers: format!("Retry-After: {pause}\r\n"), ..endless };
+        let (server, authority) = started_with(vec![endless]);
+        let retry_in_s = fails_and_lives(&server, "acme_broken");
+        // A week and a day is the longest that is waited for anybody.
+        assert!(retry_in_s >= 8 * 86_400, "{retry_in_s}");
+        assert_eq!(authority.unasked(), 0);
+    }
+}
+
+#[test]
+fn a_directory_with_an_address_that_is_none_ends_nothing() {
+    let _alone = alone();
+    let listeners = listen_once();
+    let authority = Authority::start(habits(&listeners));
+    drop(listeners);
+    for address in ["", "https://acme.test/a b", "https://acme.test/caf\u{e9}", "/relative"] {
+        authority.nonces_at(address);
+        let server =
+            Running::certified(Role::Media, listen_once(), authority.vendors(""), nowhere());
+        let retry_in_s = fails_and_lives(&server, "acme_garbage");
+        assert!((45..=75).contains(&retry_in_s), "{address}: {retry_in_s}");
+    }
+}

@@ -66,6 +66,8 @@ struct Shared {
     seen: Mutex<Vec<Seen>>,
     /// The name that its directory sends everybody to instead of its own.
     elsewhere: Mutex<Option<&'static str>>,
+    /// What its directory has for the address of nonces instead of its own.
+    nonces_at: Mutex<Option<String>>,
     targets: Mutex<(u16, u16)>,
 }
 
@@ -188,6 +190,11 @@ impl Authority {
     /// Sends everybody to another host from now on.
     pub fn send_to(&self, host: &'static str) {
         *self.shared.elsewhere.lock().unwrap() = Some(host);
+    }
+
+    /// Says from now on that nonces are at `address`, whatever that is.
+    pub fn nonces_at(&self, address: &str) {
+        *self.shared.nonces_at.lock().unwrap() = Some(address.to_owned());
     }
 
     /// Every request so far.
@@ -431,8 +438,11 @@ fn answer(shared: &Shared, head: &str, body: &[u8]) -> Vec<u8> {
     let Some(end) = reply.windows(4).position(|four| four == b"\r\n\r\n") else { return reply };
     let mut said: Value = serde_json::from_slice(&reply[end + 4..]).unwrap_or_default();
     let elsewhere = shared.elsewhere.lock().unwrap().filter(|_host| path == "/dir");
+    let nonces_at = shared.nonces_at.lock().unwrap().clone().filter(|_at| path == "/dir");
     // What this Pebble does not have, or would not say.
-    if let Some(host) = elsewhere {
+    if let Some(address) = nonces_at {
+        said["newNonce"] = json!(address);
+    } else if let Some(host) = elsewhere {
         said = serde_json::from_str(&said.to_string().replace(HOST, host)).unwrap();
     } else if path == "/dir" && window.is_some() {
         said["renewalInfo"] = json!(format!("https://{HOST}:{port}/ari"));
