@@ -13,7 +13,7 @@ use ward_tests::servers::{Running, listen_once};
 use ward_tests::websocket::Stream;
 use ward_tests::wire::Wire;
 
-use crate::{alone, habits, is_trusted, nowhere, started};
+use crate::{alone, habits, is_trusted, nowhere, signal, started};
 
 /// An entry that a responder has no use for.
 const DEEPGRAM: &str = include_str!("../../policy/vendors/deepgram.toml");
@@ -73,11 +73,6 @@ fn the_authority_is_told_only_after_the_server_has_said_that_it_answers() {
     let told = second.seen().into_iter().filter(|seen| seen.line.contains("/chalZ/")).count();
     assert_eq!(told, 0, "the authority was told too early");
     signal(hanging.process(Role::Media), rustix::process::Signal::CONT);
-}
-
-fn signal(pid: u32, signal: rustix::process::Signal) {
-    let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
-    rustix::process::kill_process(pid, signal).unwrap();
 }
 
 /// A client that offers `words`, believes any certificate, and says what it was shown and which word was chosen.

@@ -158,3 +158,73 @@ fn what_the_authority_says_about_renewal_is_asked_for_and_followed() {
     assert_eq!(orders[0].payload["replaces"], Value::Null);
     assert_eq!(orders[1].payload["replaces"], id, "it says what it replaces");
 }
+
+/// The leaf that the server shows now.
+fn leaf(server: &ward_tests::servers::Running, authority: &ward_tests::authority::Authority) -> Vec<u8> {
+    Wire::open_as(server.port, NAME, authority.trusting()).shown()[0].to_vec()
+}
+
+#[test]
+fn chains_that_the_server_cannot_show_leave_the_one_that_it_shows_its_key() {
+    let _alone = alone();
+    let listeners = ward_tests::servers::listen_once();
+    let mut habits = crate::habits(&listeners);
+    habits.life_s = 180;
+    let authority = ward_tests::authority::Authority::start(habits);
+    // "Now", which is a tenth of the life after the first.
+    authority.advise(Some((-60, 0, 3_600)));
+    let server = ward_tests::servers::Running::certified(
+        ward_policy::audit::Role::Media,
+        listeners,
+        authority.vendors(""),
+        crate::nowhere(),
+    );
+    drop(server.logs.first("certificate_issued"));
+    let shown = leaf(&server, &authority);
+    authority.issue(ward_tests::authority::Strange::Critical);
+    for round in 1..=2 {
+        let until = Instant::now() + Duration::from_secs(60);
+        while server.logs.text().matches("\"event\":\"certificate_failed\"").count() < round {
+            assert!(Instant::now() < until, "no renewal:\n{}", server.logs.text());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        let failed = server.logs.nth("certificate_failed", round);
+        assert_eq!(failed["reason"], "acme_unfit", "{failed}");
+        let refused = server.logs.nth("certificate_refused", round);
+        assert_eq!(refused["reason"], "certificate_garbage", "{refused}");
+        assert_eq!(leaf(&server, &authority), shown, "round {round}");
+        if round == 1 {
+            // A broker that is started again waits a tenth of the life once more, and not a minute: the same, sooner.
+            let role = ward_policy::audit::Role::Broker;
+            let before = server.process(role);
+            crate::kill(before);
+            crate::until(Duration::from_secs(10), "broker", &server, || {
+                server.process(role) != before
+            });
+        }
+    }
+    let ordered = authority.seen().into_iter().filter(|seen| seen.line.contains("/order-plz"));
+    assert_eq!(ordered.count(), 3, "two chains were refused");
+    // Whoever is started anew is told of the good one, and has its key.
+    crate::kill(server.process(ward_policy::audit::Role::Media));
+    server.logs.wait_for_count("\"role\":\"media\",\"event\":\"started\"", 2);
+    crate::until(Duration::from_secs(20), "trust", &server, || {
+        crate::is_trusted(&server, &authority)
+    });
+    assert_eq!(leaf(&server, &authority), shown);
+}
+
+#[test]
+fn a_certificate_that_is_old_when_it_comes_is_not_asked_for_again_and_again() {
+    let _alone = alone();
+    let (server, authority) = crate::started_with(|_habits| {}, |authority| {
+        authority.issue(ward_tests::authority::Strange::Old);
+    });
+    let issued = server.logs.first("certificate_issued");
+    // Two thirds of ten years are over since years: an hour is the soonest that it is done again.
+    let renew_in_s = issued["renew_in_s"].as_u64().unwrap();
+    assert!((3_500..=3_600).contains(&renew_in_s), "{issued}");
+    std::thread::sleep(Duration::from_secs(8));
+    let ordered = authority.seen().into_iter().filter(|seen| seen.line.contains("/order-plz"));
+    assert_eq!(ordered.count(), 1, "{}", server.logs.text());
+}

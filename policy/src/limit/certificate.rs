@@ -46,6 +46,9 @@ pub const ACME_RETRY_MIN: Duration = Duration::from_secs(60);
 pub const ACME_RETRY_MAX: Duration = Duration::from_secs(6 * 60 * 60);
 /// The longest pause that an authority may ask for: it says so of rate limits that are a week long.
 pub const ACME_RETRY_ASKED_MAX: Duration = Duration::from_secs(8 * 24 * 60 * 60);
+/// How often a certificate that was issued is handed to a server that does not take it, before another is asked for: authorities limit
+/// how many they issue, and a server that is silent today is as silent to the next.
+pub const ACME_HANDED_OVER_MAX: u32 = 4;
 /// A pause is shorter or longer by up to one part in this, so that a fleet does not come all at once.
 pub const ACME_JITTER_PARTS: u32 = 4;
 /// A certificate is renewed when two thirds of its life are over, or earlier by up to one part in this of it.

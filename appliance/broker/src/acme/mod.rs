@@ -31,10 +31,15 @@ use crate::answer::{Answering, unix_s};
 use crate::inventory::One;
 use crate::settings::AcmeSettings;
 use http::Authority;
-use orders::Orders;
+use orders::{NotDone, Orders};
 use record::{Chain, Record};
 use schedule::{BackOff, Window};
 pub(crate) use servers::Servers;
+
+/// The longest sleep between two looks at the clock, in seconds.
+const LONGEST_SLEEP_S: u64 = 60;
+/// And while the server does not show what it should, in seconds.
+const NOT_SHOWN_SLEEP_S: u64 = 5;
 
 /// What asking for certificates takes.
 pub(crate) struct Acme {
@@ -44,10 +49,21 @@ pub(crate) struct Acme {
     servers: Arc<Servers>,
     kept: Kept,
     record: Record,
+    /// Whether a server has said that it shows the chain of the record.
+    is_shown: bool,
+    /// A chain that was issued and that no server shows yet.
+    pending: Option<Pending>,
     account: Option<Account>,
     answering: Arc<Answering>,
     log: Log,
     clock: Clock,
+}
+
+/// See [`Acme`].
+struct Pending {
+    chain: Chain,
+    /// How often it was handed over in vain.
+    failures: u32,
 }
 
 /// What is handed to [`Acme`], beside what every part of the broker has.
@@ -85,6 +101,8 @@ impl Acme {
             servers,
             kept,
             record,
+            is_shown: false,
+            pending: None,
             account,
             answering,
             log,
@@ -130,13 +148,22 @@ impl Acme {
         let Some(chain) = self.record.chain.clone().filter(|chain| chain.is_for(unix_s())) else {
             return self.record.chain = None;
         };
-        // A `sign` that lost the key has no use for the chain, nor has anyone else.
-        if self.orders.keep(chain.key).await.is_err()
-            || self.servers.use_chain(Instruction::Chain(chain.certificates)).await.is_err()
-        {
+        // A `sign` that lost the key has no use for the chain, nor has anyone else. One that is silent may have it: what is good for
+        // months is not thrown away for a process that is being started.
+        if self.orders.keep(chain.key).await == Err(NotDone::Refused) {
             self.record.chain = None;
+        } else {
+            self.show().await;
         }
         self.list_chain();
+    }
+
+    /// Has the chain of the record shown, if it is not yet.
+    async fn show(&mut self) {
+        let Some(chain) = self.record.chain.as_ref().filter(|_chain| !self.is_shown) else { return };
+        let chain = Instruction::Chain(chain.certificates.clone());
+        self.servers.expect(chain.clone());
+        self.is_shown = self.servers.use_chain(chain).await.is_ok();
     }
 
     /// Returns when it is time: two thirds of the life, or what the authority says where it says something.
@@ -162,8 +189,10 @@ impl Acme {
                 }
             }
             let until_s = renew_s.min(ask_s).saturating_sub(unix_s());
-            // In pieces, because a clock that was set wrong is set right while we sleep.
-            tokio::time::sleep(Duration::from_secs(until_s.clamp(1, 60))).await;
+            // In pieces, because a clock that was set wrong is set right while we sleep, and a server that was silent speaks again.
+            let longest_s = if self.is_shown { LONGEST_SLEEP_S } else { NOT_SHOWN_SLEEP_S };
+            tokio::time::sleep(Duration::from_secs(until_s.clamp(1, longest_s))).await;
+            self.show().await;
         }
     }
 
@@ -181,8 +210,43 @@ impl Acme {
         (Some(window), pause.as_secs().clamp(least, most))
     }
 
-    /// A new certificate, used and kept.
+    /// A new certificate, used and kept. One that was issued and not taken is handed over again before another is asked for.
     async fn renew(&mut self) -> Result<(), AcmeFault> {
+        if self.pending.is_none() {
+            self.pending = Some(Pending { chain: self.order_one().await?, failures: 0 });
+        }
+        self.hand_over().await
+    }
+
+    /// What is pending is shown, and only then kept: a key that is kept takes the place of an older one, and as long as nobody shows the
+    /// new chain that is the one in use.
+    async fn hand_over(&mut self) -> Result<(), AcmeFault> {
+        let Some(Pending { chain, failures }) = self.pending.take() else { return Ok(()) };
+        let told = self.servers.use_chain(Instruction::Chain(chain.certificates.clone())).await;
+        let done = match told {
+            Ok(()) => self.orders.keep(chain.key).await.map_err(AcmeFault::from),
+            Err(reason) => Err(reason),
+        };
+        if let Err(reason) = done {
+            let failures = failures.saturating_add(1);
+            if reason != AcmeFault::Unfit && failures < limit::ACME_HANDED_OVER_MAX {
+                self.pending = Some(Pending { chain, failures });
+            }
+            if told.is_ok() {
+                // A `sign` that does not keep the key has no other use for it: what was shown before is shown again.
+                self.is_shown = false;
+                self.show().await;
+            }
+            return Err(reason);
+        }
+        self.record.chain = Some(chain);
+        self.is_shown = true;
+        self.list_chain();
+        self.store();
+        Ok(())
+    }
+
+    async fn order_one(&mut self) -> Result<Chain, AcmeFault> {
         let limit = limit::ACME_ORDER_DEADLINE;
         let outcome = tokio::time::timeout(limit, Box::pin(self.issue())).await;
         let outcome = outcome.unwrap_or(Err(AcmeFault::Late));
@@ -194,13 +258,7 @@ impl Acme {
         }
         // Whatever came of it: nobody is to check a name any more.
         self.servers.end_challenge().await;
-        let chain = outcome?;
-        self.orders.keep(chain.key).await?;
-        self.servers.use_chain(Instruction::Chain(chain.certificates.clone())).await?;
-        self.record.chain = Some(chain);
-        self.list_chain();
-        self.store();
-        Ok(())
+        outcome
     }
 
     /// Has the account listed among the live credentials, if there is one.
