@@ -136,6 +136,14 @@ fn what_the_authority_says_about_renewal_is_asked_for_and_followed() {
         crate::nowhere(),
     );
     let first = server.logs.first("certificate_issued");
+    // The renewal fails at first: it is tried again after five seconds, not at another moment of the authority's.
+    let bad = || ward_tests::authority::Scripted {
+        path: "/order-plz",
+        status: 400,
+        problem: "badNonce",
+        headers: String::new(),
+    };
+    authority.script([bad(), bad(), bad()]);
     let advised = server.logs.first("renewal_advised");
     // "Now", and not before a tenth of the life is over.
     let renew_in_s = advised["renew_in_s"].as_u64().unwrap();
@@ -154,9 +162,15 @@ fn what_the_authority_says_about_renewal_is_asked_for_and_followed() {
     let id = asked.line.split("/ari/").nth(1).unwrap();
     assert_eq!(id.split('.').count(), 2, "key identifier and serial number: {id}");
     let orders: Vec<_> = seen.iter().filter(|seen| seen.line.contains("/order-plz")).collect();
-    assert_eq!(orders.len(), 2);
+    assert_eq!(orders.len(), 5, "three were scripted");
     assert_eq!(orders[0].payload["replaces"], Value::Null);
-    assert_eq!(orders[1].payload["replaces"], id, "it says what it replaces");
+    assert_eq!(orders[4].payload["replaces"], id, "it says what it replaces");
+    let again = orders[4].at - orders[3].at;
+    assert!((5..10).contains(&again.as_secs()), "{again:?}");
+    let text = server.logs.text();
+    let advice = text.split("certificate_failed").nth(1).unwrap();
+    let before_it_was_there = advice.split("certificate_issued").next().unwrap();
+    assert!(!before_it_was_there.contains("renewal_advised"), "{text}");
 }
 
 /// The leaf that the server shows now.

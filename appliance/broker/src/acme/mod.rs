@@ -33,7 +33,7 @@ use crate::settings::AcmeSettings;
 use http::Authority;
 use orders::{NotDone, Orders};
 use record::{Chain, Record};
-use schedule::{BackOff, Window};
+use schedule::{BackOff, Renewal, Window};
 pub(crate) use servers::Servers;
 
 /// The longest sleep between two looks at the clock, in seconds.
@@ -118,10 +118,11 @@ impl Acme {
         let mut back_off = BackOff::default();
         // One that was kept is used as soon as a server is there, if `sign` still has its key.
         self.use_kept().await;
+        let mut renewal = self.renewal(false);
         loop {
-            if let Some(chain) = self.record.chain.as_ref().filter(|chain| chain.is_for(unix_s())) {
-                let id = chain.id();
-                self.wait_for_renewal(id).await;
+            // After a failure there is none: it was time already.
+            if let Some(renewal) = renewal.take() {
+                self.wait_for(renewal).await;
             }
             // What was asked for before an earlier failure is over.
             self.authority.take_retry_after();
@@ -131,6 +132,7 @@ impl Acme {
             match done {
                 Ok(()) => {
                     back_off = BackOff::default();
+                    renewal = self.renewal(true);
                     self.say_issued(took);
                 }
                 Err(reason) => {
@@ -166,29 +168,26 @@ impl Acme {
         self.is_shown = self.servers.use_chain(chain).await.is_ok();
     }
 
-    /// Returns when it is time: two thirds of the life, or what the authority says where it says something.
-    async fn wait_for_renewal(&mut self, id: Option<CertificateIdentifier<'static>>) {
-        let Some(life) = self.record.chain.as_ref().map(|chain| chain.life) else { return };
-        let (ours_s, since_s) = (life.two_thirds_s(chance()), unix_s());
-        let (mut renew_s, mut ask_s) = (ours_s, unix_s());
-        let mut advised: Option<Window> = None;
-        while unix_s() < renew_s {
+    /// When the certificate of the record is renewed, if there is one.
+    fn renewal(&self, is_new: bool) -> Option<Renewal> {
+        let chain = self.record.chain.as_ref()?;
+        Some(Renewal::new(chain.life, unix_s(), is_new, chance()))
+    }
+
+    /// Returns when it is time, and asks the authority about it meanwhile.
+    async fn wait_for(&mut self, mut renewal: Renewal) {
+        let id = self.record.chain.as_ref().and_then(Chain::id);
+        let mut ask_s = unix_s();
+        while unix_s() < renewal.at_s() {
             if unix_s() >= ask_s {
                 let (window, pause_s) = self.ask_when(id.as_ref()).await;
                 ask_s = unix_s().saturating_add(pause_s);
-                // A window that did not change keeps its moment: another draw would move it about.
-                if window != advised {
-                    advised = window;
-                    let advice_s =
-                        window.and_then(|window| life.within_s(window, since_s, chance()));
-                    renew_s = advice_s.unwrap_or(ours_s);
-                    if advice_s.is_some() {
-                        let renew_in_s = u32_of(renew_s.saturating_sub(unix_s()));
-                        self.log.record(&Event::RenewalAdvised { renew_in_s });
-                    }
+                if window.is_some_and(|window| renewal.hear(window, chance())) {
+                    let renew_in_s = u32_of(renewal.at_s().saturating_sub(unix_s()));
+                    self.log.record(&Event::RenewalAdvised { renew_in_s });
                 }
             }
-            let until_s = renew_s.min(ask_s).saturating_sub(unix_s());
+            let until_s = renewal.at_s().min(ask_s).saturating_sub(unix_s());
             // In pieces, because a clock that was set wrong is set right while we sleep, and a server that was silent speaks again.
             let longest_s = if self.is_shown { LONGEST_SLEEP_S } else { NOT_SHOWN_SLEEP_S };
             tokio::time::sleep(Duration::from_secs(until_s.clamp(1, longest_s))).await;
@@ -293,9 +292,10 @@ impl Acme {
 
     fn say_issued(&self, took: Duration) {
         let Some(Chain { life, .. }) = &self.record.chain else { return };
+        let renew_s = life.two_thirds_s(0).max(life.earliest_s(unix_s(), true));
         self.log.record(&Event::CertificateIssued {
             life_s: u32_of(life.length_s()),
-            renew_in_s: u32_of(life.two_thirds_s(0).saturating_sub(unix_s())),
+            renew_in_s: u32_of(renew_s.saturating_sub(unix_s())),
             took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         });
     }
