@@ -83,6 +83,17 @@ fn an_account_that_was_revoked_is_told_and_another_is_made() {
 }
 
 #[test]
+fn an_order_that_is_not_allowed_costs_no_account() {
+    let _alone = alone();
+    let refused = refusal("/finalize-order/", 403, "unauthorized", "");
+    let (server, authority) = started_with(vec![refused]);
+    let failed = server.logs.first("certificate_failed");
+    assert_eq!(failed["reason"], "acme_rejected", "{failed}");
+    assert_eq!(authority.unasked(), 0);
+    assert_eq!(server.logs.count("acme_account_made"), 1);
+}
+
+#[test]
 fn an_authority_that_forgot_us_is_told_who_we_are_at_the_next_renewal() {
     let _alone = alone();
     let (server, mut authority) = started(|habits| habits.life_s = 24);
