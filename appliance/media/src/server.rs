@@ -202,15 +202,15 @@ impl Server {
         }
         // Only after the signature or ticket: strangers cannot use up the places of calls.
         let most = self.context.settings.calls_per_worker_max;
-        let slot = Slot::take(&self.calls, most).ok_or(Refusal::Capacity)?;
         let waiting = match shown.proof() {
-            // Those that may yet turn out to be strangers have a few of them.
+            // Those that may yet turn out to be strangers have a few of them, and take nothing before they have one.
             Proof::Nothing => {
-                let place = Slot::take(&self.unproven, limit::UNPROVEN_STREAMS_MAX);
+                let place = Slot::take(&self.unproven, unproven_max(most));
                 Some(place.ok_or(Refusal::Unproven)?)
             }
             Proof::Signature(_) | Proof::Ticket => None,
         };
+        let slot = Slot::take(&self.calls, most).ok_or(Refusal::Capacity)?;
         admission.take(&shown, now_ms)?;
         self.context.log.record(&Event::UpgradeAccepted { proof: shown.proof() });
         let upgraded = hyper::upgrade::on(request);
@@ -250,6 +250,18 @@ impl Server {
             reason => Event::Refused { status, reason },
         });
         answer
+    }
+}
+
+/// How many of `most` places strangers may have: never so many that calls have none.
+const fn unproven_max(most: usize) -> usize {
+    let part = most / limit::UNPROVEN_STREAMS_PARTS;
+    if part == 0 {
+        1
+    } else if part > limit::UNPROVEN_STREAMS_MAX {
+        limit::UNPROVEN_STREAMS_MAX
+    } else {
+        part
     }
 }
 
