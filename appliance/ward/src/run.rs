@@ -10,14 +10,12 @@ use clap::ValueEnum;
 use tokio::signal::unix::{SignalKind, signal};
 use ward_policy::audit::Role;
 use ward_policy::cell::Target;
-use ward_policy::certificate::CertificateSource;
-use ward_policy::phi::Secret;
 
 use crate::console::{Console, Failure};
 use crate::credentials;
 use crate::development_ca::{DevelopmentCa, Identity};
 use crate::launch::{self, Plan, launch, listen};
-use crate::reload::Reload;
+use crate::reload::{Files, Reload};
 use crate::report;
 use crate::settings::AllSettings;
 use crate::vendors::Vendors;
@@ -75,6 +73,14 @@ pub struct Arguments {
     exec: Option<PathBuf>,
 }
 
+impl Arguments {
+    /// The operator's certificate, if there is one.
+    fn files(&self) -> Option<Files> {
+        let files = self.tls_chain.clone().zip(self.tls_key.clone());
+        files.map(|(chain, key)| Files { chain, key })
+    }
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -120,7 +126,9 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<bool, Failure> {
     let executable = arguments.exec.clone();
     let plan =
         Plan { role, target, executable, listeners, settings, identity, acme, followed, vendors };
-    let reload = Reload::new(role, arguments.env_file.clone(), &all);
+    // Where plain HTTP is spoken, nobody would be shown it.
+    let files = if is_plain { None } else { arguments.files() };
+    let reload = Reload::new(role, arguments.env_file.clone(), files, &all);
     drop(all);
     if arguments.credentials {
         return credentials::run(plan, console);
@@ -130,12 +138,8 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<bool, Failure> {
 
 /// The operator's certificate, or one that nobody but this machine trusts.
 fn identity(arguments: &Arguments, target: Target, console: &Console) -> Result<Identity, Failure> {
-    if let (Some(chain), Some(key)) = (&arguments.tls_chain, &arguments.tls_key) {
-        let read = |path: &PathBuf| {
-            std::fs::read_to_string(path).map_err(|error| Failure::file(path, error))
-        };
-        let (chain, key) = (read(chain)?, Secret::new(read(key)?));
-        return Ok(Identity { chain, key, source: CertificateSource::Files });
+    if let Some(files) = arguments.files() {
+        return files.read();
     }
     if target == Target::Image {
         let what = "the image needs a certificate: --tls-chain and --tls-key, or ACME_CA and what goes with it";
