@@ -21,7 +21,8 @@ pub const ORDER_DEADLINE: Duration = Duration::from_secs(5);
 /// One answer of `sign`'s to an order, in bytes: a request with the longest names there may be.
 pub const ORDER_ANSWER_BYTES_MAX: usize = 4 * 1024;
 
-/// What a role keeps beyond its life, in bytes: an account and a chain, or two keys. The place is made this long and never grows.
+/// What a role keeps beyond its life, in bytes: an account and a chain, or two keys, and the same as it was before. The place is made this
+/// long and never grows.
 pub const KEPT_BYTES: usize = 64 * 1024;
 /// A key that seals what is kept, in bytes.
 pub const SEAL_KEY_BYTES: usize = 32;

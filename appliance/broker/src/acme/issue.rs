@@ -3,7 +3,7 @@
 //! What the authority says is turned into one of our reasons; none of its words goes further.
 
 use instant_acme::{
-    Account, AccountCredentials, AuthorizationStatus, ChallengeType, Error, Identifier, NewAccount,
+    Account, AuthorizationStatus, ChallengeType, Error, Identifier, NewAccount,
     NewOrder, Order, OrderStatus, Problem, RetryPolicy,
 };
 use rustls_pki_types::CertificateDer;
@@ -29,10 +29,7 @@ impl Acme {
         }
         let directory = self.authority.directory()?;
         let builder = Account::builder_with_http(Box::new(self.authority.clone()));
-        let kept = self.record.account.as_ref();
-        let kept = kept.and_then(|kept| serde_json::from_slice(kept.expose()).ok());
-        let account = if let Some(kept) = kept {
-            let kept: AccountCredentials = kept;
+        let account = if let Some(kept) = self.record.account_at(&directory) {
             builder.from_credentials(kept).await.map_err(of_account)?
         } else {
             let contact = self.settings.contact.as_deref();

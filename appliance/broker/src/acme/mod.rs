@@ -283,10 +283,12 @@ impl Acme {
         One { name, from: self.settings.ca, since_s, until_s }
     }
 
-    /// What cannot be kept is asked for again after a restart.
+    /// What cannot be kept is asked for again after a restart, and that is said.
     fn store(&self) {
-        if let Some(record) = self.record.write(&self.settings) {
-            self.kept.store(record.expose()).unwrap_or_default();
+        let record = self.record.write(&self.settings);
+        let is_kept = record.is_some_and(|record| self.kept.store(record.expose()).is_ok());
+        if !is_kept {
+            self.log.record(&Event::Finding { finding: Finding::AcmeNotKept });
         }
     }
 
