@@ -197,7 +197,8 @@ fn start_sign(key: &str) -> Result<(Child, OwnedFd, OwnedFd, Log), String> {
         socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
             .map_err(text)?;
     // A document ends with an empty line; others could follow.
-    let (mut source, document) = std::os::unix::net::UnixStream::pair().map_err(|e| e.to_string())?;
+    let (mut source, document) =
+        std::os::unix::net::UnixStream::pair().map_err(|e| e.to_string())?;
     source.write_all(format!("{}\n\n", key.trim_end()).as_bytes()).map_err(|e| e.to_string())?;
     let (mut reader, writer) = std::io::pipe().map_err(|error| error.to_string())?;
     std::thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));

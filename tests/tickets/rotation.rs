@@ -33,17 +33,17 @@ fn token(text: &str) -> AuthToken {
 }
 
 /// One `ward run`, with its settings in a file.
-struct Operated {
+pub(crate) struct Operated {
     child: Child,
     env_file: PathBuf,
-    logs: Logs,
-    port: u16,
+    pub(crate) logs: Logs,
+    pub(crate) port: u16,
     replacements: usize,
 }
 
 impl Operated {
     /// Starts `ward run` for `server` ("media" or "twiml").
-    fn start(folder: &Path, server: &str, settings: &str) -> Self {
+    pub(crate) fn start(folder: &Path, server: &str, settings: &str) -> Self {
         let file = |name: &str, text: &str| {
             let path = folder.join(format!("{server}-{name}"));
             std::fs::write(&path, text).unwrap();
@@ -79,7 +79,7 @@ impl Operated {
         self.logs.wait_for_count("s_set\",", self.replacements);
     }
 
-    fn hang_up(&self) {
+    pub(crate) fn hang_up(&self) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
         kill_process(pid, Signal::HUP).unwrap();
     }
@@ -103,7 +103,7 @@ impl Drop for Operated {
     }
 }
 
-fn folder(name: &str) -> PathBuf {
+pub(crate) fn folder(name: &str) -> PathBuf {
     let folder = root().join("target/tickets").join(name);
     drop(std::fs::remove_dir_all(&folder));
     std::fs::create_dir_all(&folder).unwrap();
@@ -112,14 +112,14 @@ fn folder(name: &str) -> PathBuf {
 
 /// What both hosts are told: the current secrets and, during a rotation, the next.
 #[derive(Clone)]
-struct Secrets {
-    tokens: Vec<String>,
-    signs_with: usize,
-    taken: Vec<usize>,
+pub(crate) struct Secrets {
+    pub(crate) tokens: Vec<String>,
+    pub(crate) signs_with: usize,
+    pub(crate) taken: Vec<usize>,
 }
 
 impl Secrets {
-    fn common(&self) -> String {
+    pub(crate) fn common(&self) -> String {
         let names = ["TWILIO_AUTH_TOKEN", "TWILIO_AUTH_TOKEN_NEXT"];
         let tokens =
             names.iter().zip(&self.tokens).map(|(name, token)| format!("{name}={token}\n"));

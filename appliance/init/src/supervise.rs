@@ -21,7 +21,9 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use ward_edge::clock::Clock;
-use ward_edge::control::{HANDSHAKE, INSTRUCTIONS, ORDERS, SERVERS, TLS_CHAIN, TLS_KEY, receive_named};
+use ward_edge::control::{
+    HANDSHAKE, INSTRUCTIONS, ORDERS, SERVERS, TLS_CHAIN, TLS_KEY, receive_named,
+};
 use ward_edge::drain::StopSignals;
 use ward_edge::handed::Handed;
 use ward_edge::log::Log;
@@ -91,7 +93,9 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<u8, StartError> {
             rustix::io::ioctl_fionbio(control, true).map_err(std::io::Error::from)?;
         }
         let control = control.map(|control| watch(control, Interest::READABLE)).transpose()?;
-        Ok(Supervisor { server, log, stop, control, replaceable, server_pid: None }.run(posts).await)
+        Ok(Supervisor { server, log, stop, control, replaceable, server_pid: None }
+            .run(posts)
+            .await)
     })
 }
 

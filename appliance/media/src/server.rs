@@ -159,7 +159,8 @@ impl VendorChannels {
 fn expect(document: &Secret<String>, admission: &Admission, log: &Log) -> bool {
     let set = HandshakeSet::parse(document.expose()).ok();
     // Without any key nobody could show what is demanded.
-    let set = set.filter(|set| !admission.demands_tickets() || !set.ticket_keys().as_slice().is_empty());
+    let set =
+        set.filter(|set| !admission.demands_tickets() || !set.ticket_keys().as_slice().is_empty());
     let Some(set) = set else {
         log.record(&Event::HandshakeValuesRefused);
         return false;

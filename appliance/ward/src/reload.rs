@@ -89,14 +89,16 @@ impl Reload {
         let fixed = all.fixed();
         let names: std::collections::BTreeSet<&String> =
             self.fixed.keys().chain(fixed.keys()).collect();
-        let mut changed = names.into_iter().filter(|name| self.fixed.get(*name) != fixed.get(*name));
+        let mut changed =
+            names.into_iter().filter(|name| self.fixed.get(*name) != fixed.get(*name));
         // What is handed over is made with them: signatures that the server's own settings do not go with would refuse every call.
         if let Some(name) = changed.next() {
             let what = "is another than at the start; it needs a restart";
             return Err(Failure::Usage(format!("{name}: {what}")));
         }
         if self.has_token && !all.has_token() {
-            let what = "TWILIO_AUTH_TOKEN: there was one, and without any every call would be refused";
+            let what =
+                "TWILIO_AUTH_TOKEN: there was one, and without any every call would be refused";
             return Err(Failure::Usage(what.to_owned()));
         }
         let identity = self.files.as_ref().map(Files::read).transpose()?;

@@ -3,8 +3,8 @@
 //! What the authority says is turned into one of our reasons; none of its words goes further.
 
 use instant_acme::{
-    Account, AuthorizationStatus, ChallengeType, Error, Identifier, NewAccount,
-    NewOrder, Order, OrderStatus, Problem, RetryPolicy,
+    Account, AuthorizationStatus, ChallengeType, Error, Identifier, NewAccount, NewOrder, Order,
+    OrderStatus, Problem, RetryPolicy,
 };
 use rustls_pki_types::CertificateDer;
 use ward_edge::instruction::Instruction;
@@ -39,7 +39,8 @@ impl Acme {
                 terms_of_service_agreed: true,
                 only_return_existing: false,
             };
-            let (account, made) = builder.create(&asked, directory, None).await.map_err(of_account)?;
+            let (account, made) =
+                builder.create(&asked, directory, None).await.map_err(of_account)?;
             self.record.keep_account(&made);
             self.list_account();
             self.store();

@@ -162,7 +162,9 @@ impl Acme {
 
     /// Has the chain of the record shown, if it is not yet.
     async fn show(&mut self) {
-        let Some(chain) = self.record.chain.as_ref().filter(|_chain| !self.is_shown) else { return };
+        let Some(chain) = self.record.chain.as_ref().filter(|_chain| !self.is_shown) else {
+            return;
+        };
         let chain = Instruction::Chain(chain.certificates.clone());
         self.servers.expect(chain.clone());
         self.is_shown = self.servers.use_chain(chain).await.is_ok();

@@ -76,8 +76,7 @@ impl Orders {
         let number = self.number.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         let bytes = order.to_bytes(number);
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-        send(self.channel.get_ref().as_fd(), &bytes, flags)
-            .map_err(|_gone| NotDone::Silent)?;
+        send(self.channel.get_ref().as_fd(), &bytes, flags).map_err(|_gone| NotDone::Silent)?;
         let answer = timeout(DEADLINE, self.answer(number)).await;
         let answer = answer.ok().flatten().ok_or(NotDone::Silent)?;
         // It answers each order: with nothing where it refuses.

@@ -201,7 +201,8 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_old_when_it_comes_is_renewed_after_a_while_and_one_that_was_kept_before_its_end() {
+    fn one_that_is_old_when_it_comes_is_renewed_after_a_while_and_one_that_was_kept_before_its_end()
+    {
         for (life, spared_s) in [
             (LIFE, limit::RENEWAL_EARLIEST_S),
             (Life { begin_s: 0, end_s: 120 }, 12),
