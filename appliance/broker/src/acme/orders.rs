@@ -133,6 +133,7 @@ mod tests {
         assert_eq!(orders.keep_once(KeyId::NONE).await, Err(NotDone::Silent));
         assert_eq!(orders.challenge([0; 32], "a.b").await, Err(NotDone::Silent));
         // A key is asked after again while nothing is said, and no more once something is.
+        answer(5, b"other");
         answer(6, KEPT);
         orders.keep(KeyId::NONE).await.unwrap();
         answer(7, b"");
