@@ -93,8 +93,9 @@ pub const SCHEMES: [u16; 9] = [
     0x0601, // rsa_pkcs1_sha512
 ];
 
-/// The shortest RSA key that is believed or used, in bits (NIST SP 800-57 part 1, 112 bits of security). Elliptic curves begin at
-/// P-256 and Ed25519.
+/// The shortest RSA key that is believed, in bits (NIST SP 800-57 part 1, 112 bits of security); elliptic curves begin at P-256 and
+/// Ed25519. Nothing here enforces it: it is what the library's checks of signatures come to, and `tests/tls/refused.rs` shows that a peer
+/// with a shorter one is refused. A key of ours must be as long, but for one bit: ring takes 2,047.
 pub const RSA_BITS_MIN: u16 = 2_048;
 
 /// What a connection is negotiated for, by its ALPN word (RFC 7301).

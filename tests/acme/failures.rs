@@ -51,19 +51,20 @@ fn nonces_that_are_never_taken_are_told_and_tried_again_soon() {
 #[test]
 fn a_rate_limit_is_kept_to() {
     let _alone = alone();
-    let limited = refusal("/order-plz", 429, "rateLimited", "Retry-After: 8\r\n");
+    // More than our own pause, so that it is this one that is kept to.
+    let limited = refusal("/order-plz", 429, "rateLimited", "Retry-After: 63\r\n");
     let (server, authority) = started_with(vec![limited]);
     let failed = server.logs.first("certificate_failed");
-    assert_eq!(
-        (&failed["reason"], &failed["retry_in_s"]),
-        (&"acme_rate_limited".into(), &8.into())
-    );
+    assert_eq!(failed["reason"], "acme_rate_limited");
+    let retry_in_s = failed["retry_in_s"].as_u64().unwrap();
+    assert!((63..=78).contains(&retry_in_s), "or a little later: {failed}");
+    std::thread::sleep(Duration::from_secs(retry_in_s));
     drop(server.logs.first("certificate_issued"));
     let seen = authority.seen();
     let orders: Vec<_> = seen.iter().filter(|seen| seen.line.contains("/order-plz")).collect();
     assert_eq!(orders.len(), 2);
     let waited = orders[1].at - orders[0].at;
-    assert!((8..20).contains(&waited.as_secs()), "{waited:?}");
+    assert!((63..90).contains(&waited.as_secs()), "{waited:?}");
 }
 
 #[test]
@@ -79,6 +80,17 @@ fn an_account_that_was_revoked_is_told_and_another_is_made() {
     let seen = authority.seen();
     let made = seen.iter().filter(|seen| seen.line.contains("/sign-me-up")).count();
     assert_eq!(made, 2, "and no third");
+}
+
+#[test]
+fn an_order_that_is_not_allowed_costs_no_account() {
+    let _alone = alone();
+    let refused = refusal("/finalize-order/", 403, "unauthorized", "");
+    let (server, authority) = started_with(vec![refused]);
+    let failed = server.logs.first("certificate_failed");
+    assert_eq!(failed["reason"], "acme_rejected", "{failed}");
+    assert_eq!(authority.unasked(), 0);
+    assert_eq!(server.logs.count("acme_account_made"), 1);
 }
 
 #[test]
@@ -125,4 +137,42 @@ fn an_authority_that_sends_us_elsewhere_is_not_followed() {
     assert_eq!(failed["reason"], "acme_host", "{failed}");
     let seen = authority.seen();
     assert!(seen.iter().all(|seen| seen.line == "GET /dir"), "{seen:?}");
+}
+
+/// Waits for a failure with `reason`, and sees that the broker that said so goes on.
+fn fails_and_lives(server: &Running, reason: &str) -> u64 {
+    let failed = server.logs.first("certificate_failed");
+    assert_eq!(failed["reason"], reason, "{failed}");
+    assert!(!server.logs.text().contains("role_ended"), "{}", server.logs.text());
+    failed["retry_in_s"].as_u64().unwrap()
+}
+
+#[test]
+fn a_pause_that_no_clock_can_bear_ends_nothing() {
+    let _alone = alone();
+    // In seconds: about as long as a clock can count, and longer than any.
+    for pause in ["9223372036854775807", "18446744073709551615"] {
+        let endless = refusal("/my-order/", 503, "serverInternal", "");
+        let endless = Scripted { headers: format!("Retry-After: {pause}\r\n"), ..endless };
+        let (server, authority) = started_with(vec![endless]);
+        let retry_in_s = fails_and_lives(&server, "acme_broken");
+        // A week and a day is the longest that is waited for anybody.
+        assert!(retry_in_s >= 8 * 86_400, "{retry_in_s}");
+        assert_eq!(authority.unasked(), 0);
+    }
+}
+
+#[test]
+fn a_directory_with_an_address_that_is_none_ends_nothing() {
+    let _alone = alone();
+    let listeners = listen_once();
+    let authority = Authority::start(habits(&listeners));
+    drop(listeners);
+    for address in ["", "https://acme.test/a b", "https://acme.test/caf\u{e9}", "/relative"] {
+        authority.nonces_at(address);
+        let server =
+            Running::certified(Role::Media, listen_once(), authority.vendors(""), nowhere());
+        let retry_in_s = fails_and_lives(&server, "acme_garbage");
+        assert!((45..=75).contains(&retry_in_s), "{address}: {retry_in_s}");
+    }
 }

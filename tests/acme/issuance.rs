@@ -13,7 +13,7 @@ use ward_tests::servers::{Running, listen_once};
 use ward_tests::websocket::Stream;
 use ward_tests::wire::Wire;
 
-use crate::{alone, habits, is_trusted, nowhere, started};
+use crate::{alone, habits, is_trusted, nowhere, signal, started};
 
 /// An entry that a responder has no use for.
 const DEEPGRAM: &str = include_str!("../../policy/vendors/deepgram.toml");
@@ -44,40 +44,70 @@ fn a_server_without_a_certificate_gets_one_and_calls_are_taken() {
 #[test]
 fn the_authority_is_told_only_after_the_server_has_said_that_it_answers() {
     let _alone = alone();
-    let (server, authority) = started(|_habits| {});
-    let log = server.logs.first("certificate_issued");
-    let text = server.logs.text();
-    let place = |event: &str| text.find(&format!("\"event\":\"{event}\"")).unwrap();
-    assert!(place("challenge_set") < place("certificate_issued"), "{log}");
-    // The first word to the challenge's address is the one that says "look".
-    let seen = authority.seen();
-    let ready = seen.iter().find(|seen| seen.line.contains("/chalZ/")).unwrap();
-    let order = seen.iter().find(|seen| seen.line.contains("/order-plz")).unwrap();
-    assert!(order.at < ready.at);
+    // What tells it to look is held up on its way: whoever looks meanwhile, as it would, gets the answer already.
+    let (server, authority) =
+        crate::started_with(|_habits| {}, |authority| authority.hold("/chalZ/", HELD));
+    told_to_look(&authority, 1);
+    let acme: &[u8] = b"acme-tls/1";
+    assert!(offer(server.port, NAME, &[acme]).is_some(), "{}", server.logs.text());
+    drop(server.logs.first("certificate_issued"));
+    assert!(offer(server.port, NAME, &[acme]).is_none(), "it is over");
     // A server that cannot be told is not looked at: the same with a media server that hangs.
     let listeners = listen_once();
     let second = Authority::start(habits(&listeners));
     // Nobody gets beyond this until the server hangs.
-    second.script(["/dir"; 1].map(|path| ward_tests::authority::Scripted {
+    second.script(["/order-plz"; 3].map(|path| ward_tests::authority::Scripted {
         path,
-        status: 503,
-        problem: "serverInternal",
-        headers: "Retry-After: 5\r\n".to_owned(),
+        status: 400,
+        problem: "badNonce",
+        headers: String::new(),
     }));
     let hanging = Running::certified(Role::Media, listeners, second.vendors(""), nowhere());
     drop(hanging.logs.first("started"));
     signal(hanging.process(Role::Media), rustix::process::Signal::STOP);
     let failed = hanging.logs.nth("certificate_failed", 1);
-    assert_eq!(failed["reason"], "acme_broken", "{failed}");
+    assert_eq!(failed["reason"], "acme_bad_nonce", "{failed}");
     hanging.logs.wait_for("acme_not_taken");
     let told = second.seen().into_iter().filter(|seen| seen.line.contains("/chalZ/")).count();
     assert_eq!(told, 0, "the authority was told too early");
     signal(hanging.process(Role::Media), rustix::process::Signal::CONT);
 }
 
-fn signal(pid: u32, signal: rustix::process::Signal) {
-    let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
-    rustix::process::kill_process(pid, signal).unwrap();
+/// How long the word that an authority should look is held up.
+const HELD: Duration = Duration::from_secs(4);
+
+/// Waits until the authority is being told to look for the `number`-th time.
+fn told_to_look(authority: &Authority, number: usize) {
+    let until = std::time::Instant::now() + Duration::from_secs(40);
+    let told = || authority.seen().iter().filter(|seen| seen.line.contains("/chalZ/")).count();
+    while told() < number {
+        assert!(std::time::Instant::now() < until, "it is not told to look");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn while_an_authority_looks_everybody_else_is_shown_the_certificate() {
+    let _alone = alone();
+    let (server, authority) = crate::started_with(
+        |habits| habits.life_s = 24,
+        |authority| authority.hold("/chalZ/", HELD),
+    );
+    drop(server.logs.first("certificate_issued"));
+    let shown = Wire::open_as(server.port, NAME, authority.trusting()).shown()[0].to_vec();
+    // Its renewal: a challenge is there, and so is a certificate.
+    told_to_look(&authority, 2);
+    let acme: &[u8] = b"acme-tls/1";
+    let (_, challenge) = offer(server.port, NAME, &[acme]).expect("the challenge");
+    assert_ne!(challenge, shown);
+    let http: &[u8] = b"http/1.1";
+    for words in [&[][..], &[http], &[http, acme], &[acme, http]] {
+        let (_, leaf) = offer(server.port, NAME, words).expect("a handshake");
+        assert_eq!(leaf, shown, "{words:?}");
+    }
+    assert!(is_trusted(&server, &authority));
+    assert!(offer(server.port, NAME, &[acme]).is_some(), "it was there all the time");
+    drop(server.logs.nth("certificate_issued", 2));
 }
 
 /// A client that offers `words`, believes any certificate, and says what it was shown and which word was chosen.

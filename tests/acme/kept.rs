@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use ward::acme::{Acme, Place};
 use ward_policy::audit::Role;
 use ward_tests::authority::{Authority, NAME};
 use ward_tests::servers::{Running, listen_once};
 use ward_tests::wire::Wire;
 
-use crate::{alone, habits, is_trusted, started, until};
+use crate::{alone, habits, is_trusted, kill, signal, started, until};
 
 fn orders(authority: &Authority) -> usize {
     authority.seen().iter().filter(|seen| seen.line.contains("/order-plz")).count()
@@ -82,11 +82,31 @@ fn broker_sign_and_server_may_die_and_the_certificate_stays() {
     std::thread::sleep(2 * ward_policy::limit::ROLE_STARTED_AFTER);
     for role in [Role::Broker, Role::Sign, Role::Media, Role::Broker] {
         let before = server.process(role);
-        let pid = Pid::from_raw(i32::try_from(before).unwrap()).unwrap();
-        kill_process(pid, Signal::KILL).unwrap();
+        kill(before);
         until(Duration::from_secs(10), role.name(), &server, || server.process(role) != before);
         until(Duration::from_secs(20), role.name(), &server, || is_trusted(&server, &authority));
         assert_eq!(shown(&server, &authority), leaf, "after {}", role.name());
     }
     assert_eq!(orders(&authority), 1, "{}", server.logs.text());
+}
+
+#[test]
+fn a_sign_that_says_nothing_for_a_while_does_not_cost_a_certificate() {
+    let _alone = alone();
+    let (server, authority) = started(|_habits| {});
+    drop(server.logs.first("certificate_issued"));
+    let leaf = shown(&server, &authority);
+    std::thread::sleep(2 * ward_policy::limit::ROLE_STARTED_AFTER);
+    // A broker that comes back while `sign` hangs asks in vain whether the key is there: longer than it waits for one answer.
+    let (sign, broker) = (server.process(Role::Sign), server.process(Role::Broker));
+    signal(sign, Signal::STOP);
+    kill(broker);
+    until(Duration::from_secs(10), "broker", &server, || server.process(Role::Broker) != broker);
+    std::thread::sleep(ward_policy::limit::ORDER_DEADLINE + Duration::from_secs(2));
+    signal(sign, Signal::CONT);
+    until(Duration::from_secs(20), "trust", &server, || is_trusted(&server, &authority));
+    // Long enough for an order, if there were one.
+    std::thread::sleep(Duration::from_secs(8));
+    assert_eq!(orders(&authority), 1, "{}", server.logs.text());
+    assert_eq!(shown(&server, &authority), leaf);
 }

@@ -10,6 +10,7 @@ mod renewal;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use ward::acme::Acme;
 use ward_policy::audit::Role;
 use ward_tests::authority::{Authority, Habits, NAME};
@@ -35,10 +36,19 @@ fn nowhere() -> Acme {
 
 /// A media server, and the authority that it asks.
 fn started(change: impl FnOnce(&mut Habits)) -> (Running, Authority) {
+    started_with(change, |_authority| {})
+}
+
+/// The same, with an authority that is told something before anybody asks it.
+fn started_with(
+    change: impl FnOnce(&mut Habits),
+    tell: impl FnOnce(&Authority),
+) -> (Running, Authority) {
     let listeners = listen_once();
     let mut habits = habits(&listeners);
     change(&mut habits);
     let authority = Authority::start(habits);
+    tell(&authority);
     let server = Running::certified(Role::Media, listeners, authority.vendors(""), nowhere());
     (server, authority)
 }
@@ -46,6 +56,16 @@ fn started(change: impl FnOnce(&mut Habits)) -> (Running, Authority) {
 /// Whether a handshake for the name ends well, with whoever trusts the authority.
 fn is_trusted(server: &Running, authority: &Authority) -> bool {
     !Wire::open_as(server.port, NAME, authority.trusting()).shown().is_empty()
+}
+
+/// Sends a process a signal.
+fn signal(pid: u32, signal: Signal) {
+    kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), signal).unwrap();
+}
+
+/// Ends a process at once.
+fn kill(pid: u32) {
+    signal(pid, Signal::KILL);
 }
 
 /// Waits until a condition holds, and how long that took.

@@ -191,17 +191,15 @@ fn call(port: u16, stop: &AtomicBool) {
 
 /// Starts the signing process as it ships, with one channel.
 fn start_sign(key: &str) -> Result<(Child, OwnedFd, OwnedFd, Log), String> {
-    use std::io::{Seek as _, Write as _};
+    use std::io::Write as _;
     let text = |error: rustix::io::Errno| error.to_string();
     let (ours, theirs) =
         socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
             .map_err(text)?;
-    let memory = rustix::fs::memfd_create("tls-key", rustix::fs::MemfdFlags::CLOEXEC);
-    let mut document = std::fs::File::from(memory.map_err(text)?);
-    document
-        .write_all(key.as_bytes())
-        .and_then(|()| document.rewind())
-        .map_err(|e| e.to_string())?;
+    // A document ends with an empty line; others could follow.
+    let (mut source, document) =
+        std::os::unix::net::UnixStream::pair().map_err(|e| e.to_string())?;
+    source.write_all(format!("{}\n\n", key.trim_end()).as_bytes()).map_err(|e| e.to_string())?;
     let (mut reader, writer) = std::io::pipe().map_err(|error| error.to_string())?;
     std::thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
     let log = Log::new(Role::Media, Clock::start(), writer.try_clone().unwrap().into());

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rcgen::{CertificateParams, CertifiedIssuer, CustomExtension, KeyPair, PublicKeyData};
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned,
 };
@@ -66,7 +67,22 @@ struct Shared {
     seen: Mutex<Vec<Seen>>,
     /// The name that its directory sends everybody to instead of its own.
     elsewhere: Mutex<Option<&'static str>>,
+    /// What its directory has for the address of nonces instead of its own.
+    nonces_at: Mutex<Option<String>>,
     targets: Mutex<(u16, u16)>,
+    /// How it issues from now on, where not as it should, and the point of the key that was asked for last.
+    strange: Mutex<(Option<Strange>, Vec<u8>)>,
+    /// How long a request whose path begins so waits before it is answered.
+    held: Mutex<Option<(&'static str, Duration)>>,
+}
+
+/// What an authority issues that is not as it should be. It is for the right key and name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strange {
+    /// With a critical extension that nobody knows: no TLS library takes it (RFC 5280 §4.2).
+    Critical,
+    /// Made years ago, with a year to go: two thirds of its life are over when it comes.
+    Old,
 }
 
 /// An answer in the authority's place, to the next request whose path begins so.
@@ -188,6 +204,21 @@ impl Authority {
     /// Sends everybody to another host from now on.
     pub fn send_to(&self, host: &'static str) {
         *self.shared.elsewhere.lock().unwrap() = Some(host);
+    }
+
+    /// Says from now on that nonces are at `address`, whatever that is.
+    pub fn nonces_at(&self, address: &str) {
+        *self.shared.nonces_at.lock().unwrap() = Some(address.to_owned());
+    }
+
+    /// Issues what is strange from now on.
+    pub fn issue(&self, strange: Strange) {
+        self.shared.strange.lock().unwrap().0 = Some(strange);
+    }
+
+    /// Answers requests whose path begins so after `pause` only.
+    pub fn hold(&self, path: &'static str, pause: Duration) {
+        *self.shared.held.lock().unwrap() = Some((path, pause));
     }
 
     /// Every request so far.
@@ -401,6 +432,13 @@ fn answer(shared: &Shared, head: &str, body: &[u8]) -> Vec<u8> {
     let payload = payload(body);
     let seen = Seen { at: Instant::now(), line, payload: payload.clone() };
     shared.seen.lock().unwrap().push(seen);
+    let held = shared.held.lock().unwrap().filter(|(held, _)| path.starts_with(held));
+    if let Some((_, pause)) = held {
+        std::thread::sleep(pause);
+    }
+    if let Some(csr) = payload["csr"].as_str() {
+        shared.strange.lock().unwrap().1 = point(&URL_SAFE_NO_PAD.decode(csr).unwrap());
+    }
     let scripted = {
         let mut script = shared.script.lock().unwrap();
         let place = script.iter().position(|one| path.starts_with(one.path));
@@ -429,10 +467,17 @@ fn answer(shared: &Shared, head: &str, body: &[u8]) -> Vec<u8> {
     let plain = head.replacen(" HTTP/1.1\r\n", " HTTP/1.0\r\n", 1);
     let reply = ask(pebble_port, &[plain.as_bytes(), body].concat());
     let Some(end) = reply.windows(4).position(|four| four == b"\r\n\r\n") else { return reply };
+    let strange = shared.strange.lock().unwrap().clone();
+    if let ((Some(how), point), true) = (strange, path.starts_with("/certZ/")) {
+        return with_body(&reply[..end], &how.certificate(point));
+    }
     let mut said: Value = serde_json::from_slice(&reply[end + 4..]).unwrap_or_default();
     let elsewhere = shared.elsewhere.lock().unwrap().filter(|_host| path == "/dir");
+    let nonces_at = shared.nonces_at.lock().unwrap().clone().filter(|_at| path == "/dir");
     // What this Pebble does not have, or would not say.
-    if let Some(host) = elsewhere {
+    if let Some(address) = nonces_at {
+        said["newNonce"] = json!(address);
+    } else if let Some(host) = elsewhere {
         said = serde_json::from_str(&said.to_string().replace(HOST, host)).unwrap();
     } else if path == "/dir" && window.is_some() {
         said["renewalInfo"] = json!(format!("https://{HOST}:{port}/ari"));
@@ -442,8 +487,12 @@ fn answer(shared: &Shared, head: &str, body: &[u8]) -> Vec<u8> {
     } else {
         return reply;
     }
-    let text = said.to_string();
-    let head = String::from_utf8_lossy(&reply[..end]);
+    with_body(&reply[..end], &said.to_string())
+}
+
+/// An answer of Pebble's with another body.
+fn with_body(head: &[u8], text: &str) -> Vec<u8> {
+    let head = String::from_utf8_lossy(head);
     let kept = head.lines().filter(|line| !line.to_ascii_lowercase().starts_with("content-length"));
     let head: String = kept.map(|line| format!("{line}\r\n")).collect();
     format!("{head}Content-Length: {}\r\n\r\n{text}", text.len()).into_bytes()
@@ -456,6 +505,49 @@ fn made(status: u16, headers: &str, kind: &str, body: &Value) -> Vec<u8> {
         text.len()
     )
     .into_bytes()
+}
+
+/// The point of the key on P-256 that a request is for: what comes after its kind, in the form in which every library writes it.
+fn point(request: &[u8]) -> Vec<u8> {
+    const KIND: [u8; 23] = [
+        0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48,
+        0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+    ];
+    let place = request.windows(KIND.len()).position(|part| part == KIND).unwrap() + KIND.len();
+    request[place..place + 65].to_vec()
+}
+
+struct Point(Vec<u8>);
+
+impl PublicKeyData for Point {
+    fn der_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn algorithm(&self) -> &'static rcgen::SignatureAlgorithm {
+        &rcgen::PKCS_ECDSA_P256_SHA256
+    }
+}
+
+impl Strange {
+    fn certificate(self, point: Vec<u8>) -> String {
+        let mut parameters = CertificateParams::new(vec![NAME.to_owned()]).unwrap();
+        match self {
+            Self::Critical => {
+                let mut unknown = CustomExtension::from_oid_content(&[1, 3, 99, 1], vec![5, 0]);
+                unknown.set_criticality(true);
+                parameters.custom_extensions.push(unknown);
+            }
+            Self::Old => {
+                let this_year = 1970 + i32::try_from(now_s() / 31_557_600).unwrap();
+                parameters.not_before = rcgen::date_time_ymd(this_year - 8, 1, 1);
+                parameters.not_after = rcgen::date_time_ymd(this_year + 2, 1, 1);
+            }
+        }
+        let issuer = KeyPair::generate().unwrap();
+        let issuer = CertifiedIssuer::self_signed(CertificateParams::default(), issuer).unwrap();
+        parameters.signed_by(&Point(point), &issuer).unwrap().pem()
+    }
 }
 
 fn now_s() -> u64 {

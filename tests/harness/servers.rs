@@ -143,6 +143,19 @@ impl Running {
         Self::start(Role::Media, more)
     }
 
+    /// The same with so many workers.
+    #[must_use]
+    pub fn media_of(workers: usize, more: &str) -> Self {
+        let listeners = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), workers).unwrap();
+        let port = listeners[0].local_addr().unwrap().port();
+        let (all, identity) = (settings(more), identity());
+        let key = identity.key.expose().clone();
+        let followed = all.followed(Role::Media).unwrap();
+        let plan = plan(Role::Media, &all, listeners, identity, followed);
+        let (server, log) = launch(plan).unwrap();
+        Self { role: Role::Media, port, logs: Logs::of_server(log), key, server }.begun()
+    }
+
     /// A variant of the media server, `tests/variants`, in the same way.
     #[must_use]
     pub fn media_variant(name: &str, more: &str) -> Self {

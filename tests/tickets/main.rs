@@ -3,6 +3,7 @@
 //! The servers are the release binaries. Each test that refuses has its control beside it: the same thing, rightful,
 //! is taken.
 
+mod certificate;
 mod desk;
 mod modes;
 mod replay;

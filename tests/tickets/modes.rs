@@ -125,3 +125,26 @@ fn strangers_take_their_own_few_places_and_those_with_proof_have_the_others() {
     drop(open(&[UNSIGNED]).unwrap());
     drop((live, strangers));
 }
+
+#[test]
+fn a_small_worker_has_places_that_no_stranger_can_take() {
+    let few = "MEDIA_HANDSHAKE=ticket\nCALLS_PER_WORKER_MAX=8\n";
+    let server =
+        ward_tests::servers::Running::media(&format!("{few}{}", crate::desk::public(&[0])));
+    crate::desk::await_open();
+    let open =
+        |changes: &[(&str, &str)]| Stream::over(Wire::open(server.port), "/rtm/voice", changes);
+    // A quarter is theirs, however many come.
+    let strangers: Vec<_> = (0..8).map(|_| open(&[UNSIGNED])).collect();
+    assert_eq!(strangers.iter().filter(|one| one.is_ok()).count(), 2);
+    for refusal in strangers.iter().filter_map(|one| one.as_ref().err()) {
+        assert_eq!(status(refusal), 503);
+    }
+    server.logs.wait_for(&named("unproven"));
+    let calls: Vec<_> =
+        (1..=6).map(|call| taken(&server, Form::Path, &ticket(call), call)).collect();
+    // The control: the worker is full now, for those with proof too.
+    assert_eq!(status(&open(&[]).unwrap_err()), 503);
+    server.logs.wait_for(&named("capacity"));
+    drop((strangers, calls));
+}

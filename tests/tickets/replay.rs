@@ -96,6 +96,41 @@ fn e06_of_many_at_once_one_is_taken() {
 }
 
 #[test]
+fn e06_what_one_worker_has_taken_every_worker_refuses() {
+    const TRIES: usize = 24;
+    for form in Form::BOTH {
+        let settings = format!("MEDIA_HANDSHAKE={}\n{}", form.mode(), crate::desk::public(&[0]));
+        let server = Running::media_of(2, &settings);
+        assert_eq!(server.logs.first("started")["workers"], 2);
+        await_open();
+        let captured = ticket(1);
+        let begin = Barrier::new(TRIES);
+        let fates: Vec<Fate> = std::thread::scope(|scope| {
+            let one = || {
+                begin.wait();
+                present(&server, form, &captured, 1)
+            };
+            let all: Vec<_> = (0..TRIES).map(|_| scope.spawn(one)).collect();
+            all.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        let live = fates.iter().filter(|fate| matches!(fate, Fate::Live(_))).count();
+        assert_eq!(live, 1, "{form:?}: {fates:?}");
+        drop(fates);
+        // The kernel deals connections out by their port: that all of these come to the worker that took it has a chance of 1 in 2^24.
+        for _ in 0..TRIES {
+            refused(&server, form, &present(&server, form, &captured, 1), "ticket_used");
+        }
+        given(&server, "ticket_used", 2 * TRIES - 1);
+        drop(taken(&server, form, &ticket(2), 2));
+        row(
+            "E06",
+            &format!("one ticket at two workers, at once and one after the other ({form:?})"),
+            "one call; every other is refused, ticket_used",
+        );
+    }
+}
+
+#[test]
 fn e06_without_tickets_a_captured_handshake_opens_a_stream() {
     // What is not met without tickets, and the control of everything above: the same bytes, twice.
     let server = Running::media("");

@@ -33,17 +33,17 @@ fn token(text: &str) -> AuthToken {
 }
 
 /// One `ward run`, with its settings in a file.
-struct Operated {
+pub(crate) struct Operated {
     child: Child,
     env_file: PathBuf,
-    logs: Logs,
-    port: u16,
+    pub(crate) logs: Logs,
+    pub(crate) port: u16,
     replacements: usize,
 }
 
 impl Operated {
     /// Starts `ward run` for `server` ("media" or "twiml").
-    fn start(folder: &Path, server: &str, settings: &str) -> Self {
+    pub(crate) fn start(folder: &Path, server: &str, settings: &str) -> Self {
         let file = |name: &str, text: &str| {
             let path = folder.join(format!("{server}-{name}"));
             std::fs::write(&path, text).unwrap();
@@ -79,7 +79,7 @@ impl Operated {
         self.logs.wait_for_count("s_set\",", self.replacements);
     }
 
-    fn hang_up(&self) {
+    pub(crate) fn hang_up(&self) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
         kill_process(pid, Signal::HUP).unwrap();
     }
@@ -103,7 +103,7 @@ impl Drop for Operated {
     }
 }
 
-fn folder(name: &str) -> PathBuf {
+pub(crate) fn folder(name: &str) -> PathBuf {
     let folder = root().join("target/tickets").join(name);
     drop(std::fs::remove_dir_all(&folder));
     std::fs::create_dir_all(&folder).unwrap();
@@ -112,14 +112,14 @@ fn folder(name: &str) -> PathBuf {
 
 /// What both hosts are told: the current secrets and, during a rotation, the next.
 #[derive(Clone)]
-struct Secrets {
-    tokens: Vec<String>,
-    signs_with: usize,
-    taken: Vec<usize>,
+pub(crate) struct Secrets {
+    pub(crate) tokens: Vec<String>,
+    pub(crate) signs_with: usize,
+    pub(crate) taken: Vec<usize>,
 }
 
 impl Secrets {
-    fn common(&self) -> String {
+    pub(crate) fn common(&self) -> String {
         let names = ["TWILIO_AUTH_TOKEN", "TWILIO_AUTH_TOKEN_NEXT"];
         let tokens =
             names.iter().zip(&self.tokens).map(|(name, token)| format!("{name}={token}\n"));
@@ -295,8 +295,8 @@ fn e57_token_and_key_are_rotated_under_a_hundred_calls_and_nobody_is_refused() {
 fn e57_a_reload_that_cannot_be_used_changes_nothing() {
     let folder = folder("unusable");
     let secrets = Secrets { tokens: vec![TOKEN.to_owned()], signs_with: 0, taken: vec![0] };
-    let media = Operated::start(&folder, "media", &secrets.media());
-    let site = Operated::start(&folder, "twiml", &secrets.twiml());
+    let mut media = Operated::start(&folder, "media", &secrets.media());
+    let mut site = Operated::start(&folder, "twiml", &secrets.twiml());
     await_open();
     for (server, good) in [(&media, secrets.media()), (&site, secrets.twiml())] {
         for wrong in [
@@ -305,7 +305,17 @@ fn e57_a_reload_that_cannot_be_used_changes_nothing() {
             good.replace("STREAM_TICKET_PUBLIC_KEYS=", "STREAM_TICKET_PUBLIC_KEYS=x")
                 .replace("STREAM_TICKET_KEY=", "STREAM_TICKET_KEY=x"),
             String::new(),
+            // Nothing is wrong with these but that the server goes by others, or that nobody would be let in.
+            good.replace(&format!("TWILIO_AUTH_TOKEN={TOKEN}\n"), ""),
+            good.replace("wss://media.example.com", "wss://other.example.com"),
+            format!("{good}MEDIA_PATH=/other\n"),
+            good.replace("MEDIA_HANDSHAKE=signature+ticket\n", "MEDIA_HANDSHAKE=signature\n")
+                .replace(&desk::public(&[0]), "")
+                .replace("STREAM_TICKET=parameter\n", "STREAM_TICKET=path\n"),
+            // Half written: the value may go on.
+            good.trim_end().to_owned(),
         ] {
+            assert_ne!(wrong, good);
             let before = server.logs.count("nothing was replaced");
             std::fs::write(&server.env_file, wrong).unwrap();
             server.hang_up();
@@ -314,6 +324,10 @@ fn e57_a_reload_that_cannot_be_used_changes_nothing() {
         assert_eq!(server.logs.count("s_set\","), 1, "{}", server.logs.text());
     }
     drop(place(site.port, media.port, 1, TOKEN).unwrap());
+    // The control: the same file with nothing wrong about it is taken.
+    for (server, good) in [(&mut media, secrets.media()), (&mut site, secrets.twiml())] {
+        server.reload(&good);
+    }
     note_seen("nothing was replaced");
     row("E57", "SIGHUP with settings that have a problem", "nothing is replaced; calls go on");
 }
@@ -381,5 +395,20 @@ fn e65_a_rotated_token_invalidates_every_handshake_that_leaked() {
         "E65",
         "the handshake in every spelling, before and after another auth token was handed over",
         "101 before, 403 signature_wrong after one reload; live calls go on, the new token's gets 101",
+    );
+}
+
+#[test]
+fn e57_a_media_server_that_demands_tickets_takes_no_document_without_a_key() {
+    let mut server = Running::media(&format!("MEDIA_HANDSHAKE=ticket\n{}", desk::public(&[0])));
+    server.expect_signatures(&[]);
+    drop(server.logs.first("handshake_values_refused"));
+    await_open();
+    let ticket = key(0).issue(&call(1), lives(30), fresh());
+    drop(desk::taken(&server, desk::Form::Path, &ticket, 1));
+    row(
+        "E57",
+        "MEDIA_HANDSHAKE=ticket, and a replacement without any public key",
+        "handshake_values_refused; the old set stays",
     );
 }

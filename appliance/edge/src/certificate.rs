@@ -1,4 +1,4 @@
-//! Which certificate a server shows, at every handshake anew; and the broker's word that it should be another.
+//! Which certificate a server shows, at every handshake anew; and the broker's or the operator's word that it should be another.
 //!
 //! The keys are `sign`'s. A certificate is used only once `sign` has said that it has its key, and only then is the broker answered: so an
 //! authority is told to look after the server answers, never before. Connections that are there already notice nothing.
@@ -22,7 +22,8 @@ use ward_policy::limit;
 use ward_policy::tls::ALPN_ACME;
 
 use crate::clock::Clock;
-use crate::handed::{Handed, read_document};
+use crate::following::follow;
+use crate::handed::Handed;
 use crate::instruction::{Instruction, Taken};
 use crate::log::Log;
 use crate::signing::{KeyId, SignChannels};
@@ -92,7 +93,7 @@ impl fmt::Debug for Certificates {
     }
 }
 
-/// Takes what was handed down: documents, or a channel over which the broker will say.
+/// Takes what was handed down: a document that may be replaced, or a channel over which the broker will say.
 ///
 /// # Errors
 /// [`StartError::Tls`] when the documents are unusable, [`StartError::Settings`] when such a source has no place on this machine,
@@ -119,24 +120,24 @@ pub fn certificates(
         let sign = SignChannels::new(channels, None, clock, log.clone());
         let sign = sign.map_err(|_silent| StartError::System)?;
         let certificates = Arc::new(Certificates::new(true));
-        let follower = Follower { certificates: Arc::clone(&certificates), sign, log: log.clone() };
+        let shown = Arc::clone(&certificates);
+        let follower = Follower { certificates: shown, sign, source, log: log.clone() };
         start_beside("certificate", move || follower.follow(&channel))?;
         return Ok(certificates);
     }
-    let pem = read_document(handed.tls_chain.take(), "tls-chain");
-    let pem = pem.map_err(|_pem| StartError::Tls)?;
-    let chain: Result<Vec<_>, _> =
-        CertificateDer::pem_slice_iter(pem.expose().as_bytes()).collect();
-    let chain = chain.map_err(|_pem| StartError::Tls)?;
-    let key = key_of(&chain).ok_or(StartError::Tls)?;
-    let sign = SignChannels::new(channels, Some(key), clock, log.clone());
+    let chain = handed.tls_chain.take().ok_or(StartError::Tls)?;
+    let sign = SignChannels::new(channels, None, clock, log.clone());
     let sign = sign.map_err(|_silent| StartError::System)?;
-    let certified = certified(chain, &sign).map_err(|_fault| StartError::Tls)?;
-    let certificates = Certificates::new(false);
-    certificates.change(|shown| shown.current = Some(certified));
-    log.holds(CredentialKind::TlsKey, 1);
-    log.record(&Event::CertificateSet { source });
-    Ok(Arc::new(certificates))
+    let certificates = Arc::new(Certificates::new(false));
+    let shown = Arc::clone(&certificates);
+    let follower = Follower { certificates: shown, sign, source, log: log.clone() };
+    // The first one now, and each that takes its place while this process lives.
+    let following = follow(chain, move |pem| follower.take_pem(pem.expose()));
+    following.map_err(|error| match error {
+        StartError::Settings => StartError::Tls,
+        other => other,
+    })?;
+    Ok(certificates)
 }
 
 fn key_of(chain: &[CertificateDer<'static>]) -> Option<KeyId> {
@@ -172,10 +173,11 @@ fn for_challenge(
     Ok(Arc::new(CertifiedKey::new(vec![certificate], Arc::new(key))))
 }
 
-/// Goes by what the broker says, for as long as this process lives.
+/// Goes by what the broker or the operator says, for as long as this process lives.
 struct Follower {
     certificates: Arc<Certificates>,
     sign: SignChannels,
+    source: CertificateSource,
     log: Log,
 }
 
@@ -202,20 +204,44 @@ impl Follower {
         }
     }
 
+    /// Shows the chain in a document of the operator's. Its key is on its way to `sign`, which is asked again until it has it.
+    fn take_pem(&self, pem: &str) -> bool {
+        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+        let mut outcome = Err(CertificateFault::Garbage);
+        if let Ok(chain) = chain {
+            outcome = self.show(chain.clone());
+            for _ in 1..limit::CERTIFICATE_TOLD_MAX {
+                if outcome != Err(CertificateFault::NoKey) {
+                    break;
+                }
+                // Nobody wakes this thread before its time, and no harm is done if somebody does.
+                std::thread::park_timeout(limit::CERTIFICATE_TOLD_PAUSE);
+                outcome = self.show(chain.clone());
+            }
+        }
+        if let Err(reason) = outcome {
+            self.log.record(&Event::CertificateRefused { reason });
+        }
+        outcome.is_ok()
+    }
+
+    fn show(&self, chain: Vec<CertificateDer<'static>>) -> Result<(), CertificateFault> {
+        let certified = certified(chain, &self.sign)?;
+        let mut is_new = true;
+        self.certificates.change(|shown| {
+            let before = shown.current.replace(Arc::clone(&certified));
+            is_new = before.is_none_or(|before| before.cert != certified.cert);
+        });
+        if is_new {
+            self.log.holds(CredentialKind::TlsKey, 1);
+            self.log.record(&Event::CertificateSet { source: self.source });
+        }
+        Ok(())
+    }
+
     fn take(&self, instruction: Option<Instruction>) -> Result<(), CertificateFault> {
         match instruction.ok_or(CertificateFault::Garbage)? {
-            Instruction::Chain(chain) => {
-                let certified = certified(chain, &self.sign)?;
-                let mut is_new = true;
-                self.certificates.change(|shown| {
-                    let before = shown.current.replace(Arc::clone(&certified));
-                    is_new = before.is_none_or(|before| before.cert != certified.cert);
-                });
-                if is_new {
-                    self.log.holds(CredentialKind::TlsKey, 1);
-                    self.log.record(&Event::CertificateSet { source: CertificateSource::Acme });
-                }
-            }
+            Instruction::Chain(chain) => self.show(chain)?,
             Instruction::Challenge { name, key, certificate } => {
                 let certified = for_challenge(certificate, key, &self.sign)?;
                 self.certificates.change(|shown| {

@@ -1,4 +1,4 @@
-//! Descriptors that the supervisor sends to a process that runs: one in each message, with one byte that says what it is.
+//! Descriptors that are sent to a process that runs, by the supervisor or to it: one in each message, with one byte that says what it is.
 
 use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -14,18 +14,17 @@ pub const ORDERS: u8 = b'o';
 /// A channel on which the broker instructs a server.
 pub const INSTRUCTIONS: u8 = b'i';
 
-/// One message: the descriptor that came with it, or `None` when there is none to be had now.
+/// From the launcher, what replaces the server's document: what handshakes are compared with, or made with.
+pub const HANDSHAKE: u8 = b'h';
+/// From the launcher, what replaces the certificate's chain.
+pub const TLS_CHAIN: u8 = b't';
+/// And its key, which comes first: `sign` has both until the next one.
+pub const TLS_KEY: u8 = b'k';
+
+/// One message: its byte, and the descriptor that came with it; `None` when there is none to be had now.
 ///
 /// # Errors
 /// [`io::ErrorKind::UnexpectedEof`] when the other end is gone.
-pub fn receive(control: BorrowedFd<'_>) -> io::Result<Option<OwnedFd>> {
-    Ok(receive_named(control)?.map(|(_, descriptor)| descriptor))
-}
-
-/// The same, with the byte.
-///
-/// # Errors
-/// As [`receive`].
 pub fn receive_named(control: BorrowedFd<'_>) -> io::Result<Option<(u8, OwnedFd)>> {
     let mut byte = [0; 1];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];

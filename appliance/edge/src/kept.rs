@@ -3,6 +3,8 @@
 //! The place is a file of [`limit::KEPT_BYTES`], opened by the launcher: the operator's, or one in memory that ends with this run. The
 //! record is sealed with ChaCha20-Poly1305 (RFC 8439) under a key of the role's own, so whoever has the file has nothing, and what was
 //! changed in it is not opened. Who puts an old record back is not noticed.
+//!
+//! The place has two halves, written in turn: a machine that stops while one is written has the record before it in the other.
 
 use std::os::fd::OwnedFd;
 
@@ -39,6 +41,9 @@ pub enum KeptError {
 
 /// In front of the sealed bytes: their length, then the nonce.
 const HEAD_BYTES: usize = 4 + NONCE_LEN;
+/// In front of the record, sealed with it: how many were kept before it.
+const NUMBER_BYTES: usize = 8;
+const HALF_BYTES: usize = limit::KEPT_BYTES / 2;
 
 impl Kept {
     /// Takes a place, and the key that seals what is in it.
@@ -62,15 +67,47 @@ impl Kept {
         Ok(Self { place, key, role })
     }
 
-    /// The record; `None` when there has never been one.
+    /// The newest record; `None` when there has never been one.
     ///
     /// # Errors
-    /// [`KeptError::Unreadable`], [`KeptError::System`].
+    /// [`KeptError::Unreadable`] when none can be opened, [`KeptError::System`].
     pub fn load(&self) -> Result<Option<Secret<Vec<u8>>>, KeptError> {
-        let mut all = Secret::new(vec![0; limit::KEPT_BYTES]);
+        Ok(self.newest()?.map(|newest| newest.record))
+    }
+
+    fn newest(&self) -> Result<Option<Newest>, KeptError> {
+        let halves = [self.half(0), self.half(1)];
+        if let Some(Err(KeptError::System(error))) =
+            halves.iter().find(|half| matches!(half, Err(KeptError::System(_))))
+        {
+            return Err((*error).into());
+        }
+        let is_unreadable = halves.iter().any(Result::is_err);
+        let there = halves.into_iter().flatten().flatten();
+        match there.max_by_key(|newest| newest.number) {
+            // One that was half written when the machine stopped is no loss: the other is what there was before.
+            Some(newest) => Ok(Some(newest)),
+            None if is_unreadable => Err(KeptError::Unreadable),
+            None => Ok(None),
+        }
+    }
+
+    /// One half of the place: `None` when nothing was ever written there.
+    fn half(&self, half: u8) -> Result<Option<Newest>, KeptError> {
+        let Some(sealed) = self.sealed(half)? else { return Ok(None) };
+        let (number, record) =
+            sealed.expose().split_first_chunk::<NUMBER_BYTES>().ok_or(KeptError::Unreadable)?;
+        let record = Secret::new(record.to_vec());
+        Ok(Some(Newest { number: u64::from_be_bytes(*number), half, record }))
+    }
+
+    fn sealed(&self, half: u8) -> Result<Option<Secret<Vec<u8>>>, KeptError> {
+        let from = offset(half);
+        let mut all = Secret::new(vec![0; HALF_BYTES]);
         let mut length = 0;
         while let Some(rest) = all.expose_mut().get_mut(length..).filter(|rest| !rest.is_empty()) {
-            match pread(&self.place, rest, u64::try_from(length).unwrap_or(u64::MAX)) {
+            let place = u64::try_from(length).unwrap_or(u64::MAX).saturating_add(from);
+            match pread(&self.place, rest, place) {
                 Ok(0) => break,
                 Ok(count) => length = length.saturating_add(count),
                 Err(Errno::INTR) => {}
@@ -91,14 +128,23 @@ impl Kept {
         Ok(Some(record))
     }
 
-    /// Puts `record` in the place of what was there.
+    /// Puts `record` in the place of the one before the newest.
     ///
     /// # Errors
     /// [`KeptError::Long`], [`KeptError::System`].
     pub fn store(&self, record: &[u8]) -> Result<(), KeptError> {
+        let newest = match self.newest() {
+            Ok(newest) => newest,
+            // What cannot be opened is nobody's any more.
+            Err(KeptError::Unreadable) => None,
+            Err(error) => return Err(error),
+        };
+        let (number, half) =
+            newest.map_or((0, 0), |newest| (newest.number.saturating_add(1), 1 - newest.half));
         let mut nonce = [0; NONCE_LEN];
         SystemRandom::new().fill(&mut nonce).map_err(|_random| KeptError::System(Errno::IO))?;
         let mut sealed = Secret::new(Vec::with_capacity(limit::KEPT_BYTES));
+        sealed.expose_mut().extend_from_slice(&number.to_be_bytes());
         sealed.expose_mut().extend_from_slice(record);
         let key = Nonce::assume_unique_for_key(nonce);
         self.key
@@ -106,12 +152,14 @@ impl Kept {
             .map_err(|_length| KeptError::Long)?;
         let length = u32::try_from(sealed.expose().len()).map_err(|_long| KeptError::Long)?;
         let all = [&length.to_be_bytes()[..], &nonce, sealed.expose()].concat();
-        if all.len() > limit::KEPT_BYTES {
+        if all.len() > HALF_BYTES {
             return Err(KeptError::Long);
         }
+        let from = offset(half);
         let mut written = 0;
         while let Some(rest) = all.get(written..).filter(|rest| !rest.is_empty()) {
-            match pwrite(&self.place, rest, u64::try_from(written).unwrap_or(u64::MAX)) {
+            let place = u64::try_from(written).unwrap_or(u64::MAX).saturating_add(from);
+            match pwrite(&self.place, rest, place) {
                 Ok(0) => return Err(Errno::IO.into()),
                 Ok(count) => written = written.saturating_add(count),
                 Err(Errno::INTR) => {}
@@ -127,13 +175,25 @@ impl Kept {
     }
 }
 
+/// A record, and where it lies.
+struct Newest {
+    number: u64,
+    half: u8,
+    record: Secret<Vec<u8>>,
+}
+
+/// Where a half begins.
+fn offset(half: u8) -> u64 {
+    u64::try_from(HALF_BYTES).unwrap_or(u64::MAX).saturating_mul(u64::from(half))
+}
+
 impl std::fmt::Debug for Kept {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Kept(…)")
     }
 }
 
-const _: () = assert!(HEAD_BYTES < limit::KEPT_BYTES);
+const _: () = assert!(HEAD_BYTES + NUMBER_BYTES < HALF_BYTES);
 
 #[cfg(test)]
 mod tests {
@@ -156,26 +216,36 @@ mod tests {
         let place = place();
         let ours = kept(&place, 'a', Role::Broker);
         assert!(ours.load().unwrap().is_none(), "nothing was ever there");
-        for record in [&b"an account and its key"[..], b"shorter", b""] {
+        for record in [&b"an account and its key"[..], b"shorter", b"", b"an account and its key"] {
             ours.store(record).unwrap();
             assert_eq!(ours.load().unwrap().unwrap().expose(), record);
         }
-        ours.store(b"an account and its key").unwrap();
         for other in [kept(&place, 'b', Role::Broker), kept(&place, 'a', Role::Sign)] {
             assert!(matches!(other.load(), Err(KeptError::Unreadable)));
         }
         let mut all = vec![0; limit::KEPT_BYTES];
         pread(&place, &mut all, 0).unwrap();
         assert!(!all.windows(7).any(|part| part == b"account"), "it is sealed");
-        pwrite(&place, &[all[20] ^ 1], 20).unwrap();
-        assert!(matches!(ours.load(), Err(KeptError::Unreadable)), "it was changed");
+        // Whatever becomes of the newest, half written perhaps: the one before it is there, and the next takes its place.
+        let newest = u64::try_from(HALF_BYTES).unwrap();
+        pwrite(&place, &[all[HALF_BYTES + 20] ^ 1], newest + 20).unwrap();
+        assert_eq!(ours.load().unwrap().unwrap().expose(), b"");
+        ours.store(b"another").unwrap();
+        assert_eq!(ours.load().unwrap().unwrap().expose(), b"another");
+        pread(&place, &mut all, 0).unwrap();
+        for half in [0, HALF_BYTES] {
+            pwrite(&place, &[all[half + 20] ^ 1], u64::try_from(half + 20).unwrap()).unwrap();
+        }
+        assert!(matches!(ours.load(), Err(KeptError::Unreadable)), "both were changed");
+        ours.store(b"anew").unwrap();
+        assert_eq!(ours.load().unwrap().unwrap().expose(), b"anew");
     }
 
     #[test]
     fn a_place_does_not_grow_and_a_key_has_one_length() {
         let place = place();
         let ours = kept(&place, '0', Role::Sign);
-        let most = limit::KEPT_BYTES - HEAD_BYTES - CHACHA20_POLY1305.tag_len();
+        let most = HALF_BYTES - HEAD_BYTES - NUMBER_BYTES - CHACHA20_POLY1305.tag_len();
         ours.store(&vec![7; most]).unwrap();
         assert_eq!(ours.load().unwrap().unwrap().expose().len(), most);
         assert_eq!(ours.store(&vec![7; most + 1]), Err(KeptError::Long));

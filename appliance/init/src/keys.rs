@@ -59,8 +59,8 @@ impl OwnKey {
 
 /// Every key there is.
 pub(crate) struct Keys {
-    /// The operator's own.
-    given: Option<Key>,
+    /// The operator's own, the newest last; the one before it may still be in use.
+    given: RwLock<Vec<Key>>,
     workshop: Option<Workshop>,
 }
 
@@ -84,9 +84,18 @@ struct MadeKeys {
 const KEYS_KEPT_MAX: usize = 2;
 
 impl Keys {
-    /// The operator's key and nothing else.
-    pub(crate) const fn given(key: Key) -> Self {
-        Self { given: Some(key), workshop: None }
+    /// None yet: the operator's are [taken](Self::take) as they come.
+    pub(crate) const fn of_operator() -> Self {
+        Self { given: RwLock::new(Vec::new()), workshop: None }
+    }
+
+    /// Takes a key of the operator's. The one before it stays until the next: the server shows its certificate until it has the new one.
+    pub(crate) fn take(&self, key: Key) {
+        let mut given = self.given.write().unwrap_or_else(PoisonError::into_inner);
+        given.retain(|known| known.id != key.id);
+        given.push(key);
+        let more = given.len().saturating_sub(KEYS_KEPT_MAX);
+        given.drain(..more);
     }
 
     /// Keys for `names`, one a line; those that were kept are there again. True when what was kept cannot be opened.
@@ -111,12 +120,13 @@ impl Keys {
         let challenge = make().ok_or(StartError::System)?;
         let made = RwLock::new(MadeKeys { challenge, certificate, next: None });
         let workshop = Some(Workshop { names, kept, made });
-        Ok((Self { given: None, workshop }, is_unreadable))
+        Ok((Self { given: RwLock::default(), workshop }, is_unreadable))
     }
 
     /// The key called `id`.
     pub(crate) fn find(&self, id: KeyId) -> Option<Key> {
-        if let Some(given) = self.given.as_ref().filter(|given| given.id == id) {
+        let given = self.given.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(given) = given.iter().find(|given| given.id == id) {
             return Some(given.clone());
         }
         let made = &self.workshop.as_ref()?.made;
@@ -164,7 +174,8 @@ impl Workshop {
             made.certificate.push(next);
             let more = made.certificate.len().saturating_sub(KEYS_KEPT_MAX);
             made.certificate.drain(..more);
-            // What cannot be kept is made again after a restart; until then it serves.
+            // What cannot be kept is made again after a restart; until then it serves. The broker's own record says so: both places are
+            // on one disk.
             self.kept.store(write(&made.certificate).expose()).unwrap_or_default();
         }
         let is_there = made.certificate.iter().any(|made| made.key.id == id);
@@ -283,18 +294,29 @@ mod tests {
         for (id, is_there) in [(ids[0], false), (ids[1], true), (ids[2], true), (pending, false)] {
             assert_eq!(again.find(id).is_some(), is_there, "{id:?}");
         }
-        rustix::io::pwrite(&place, &[0xff; 8], 30).unwrap();
+        for half in [0, u64::try_from(limit::KEPT_BYTES / 2).unwrap()] {
+            rustix::io::pwrite(&place, &[0xff; 8], half + 30).unwrap();
+        }
         let (anew, is_unreadable) = keys(&place, NAMES).unwrap();
         assert!(is_unreadable && anew.find(ids[2]).is_none());
     }
 
     #[test]
     fn without_names_nothing_is_made_and_wrong_names_are_none() {
-        let der = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap().serialize_der();
-        let given = Key::new(PrivatePkcs8KeyDer::from(der).into()).unwrap();
-        let id = given.id;
-        let given = Keys::given(given);
-        assert!(given.find(id).is_some());
+        let key = || {
+            let pair = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+            Key::new(PrivatePkcs8KeyDer::from(pair.serialize_der()).into()).unwrap()
+        };
+        let given = Keys::of_operator();
+        let keys_given = [key(), key(), key()];
+        for (number, key) in keys_given.iter().enumerate() {
+            given.take(key.clone());
+            given.take(key.clone());
+            let there = keys_given.iter().map(|key| given.find(key.id).is_some());
+            let expected = (0..3).map(|other| other <= number && number - other < 2);
+            assert!(there.eq(expected), "it and the one before, also when it is said twice");
+        }
+        let id = keys_given[2].id;
         let challenge = Order::Challenge { digest: [0; 32], name: "media.example.com".to_owned() };
         for order in [Order::Request, challenge, Order::Keep(id)] {
             assert!(given.fill(&order).is_none(), "{order:?}");

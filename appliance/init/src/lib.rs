@@ -6,7 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod chain;
-mod handshake;
+mod followed;
 mod keys;
 mod link;
 pub mod log;

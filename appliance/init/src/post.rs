@@ -20,7 +20,7 @@ use ward_policy::cell::Target;
 use ward_policy::certificate::CertificateSource;
 use ward_policy::limit;
 
-use crate::handshake::HandshakeSource;
+use crate::followed::Followed;
 use crate::link::{Link, pair};
 
 /// Where a role's program is.
@@ -62,8 +62,8 @@ pub(crate) struct Post {
     program: Program,
     target: Target,
     hands: Vec<(String, OwnedFd)>,
-    /// Where the server's document that may be replaced comes from.
-    pub(crate) handshake: Option<HandshakeSource>,
+    /// Documents of it that may be replaced, by name.
+    pub(crate) follows: Vec<(&'static str, Followed)>,
     /// A server's channels to its helpers, by name.
     pub(crate) links: Vec<(String, Link)>,
     /// A helper's channels to those whom it helps.
@@ -83,7 +83,7 @@ impl Post {
             program,
             target,
             hands: Vec::new(),
-            handshake: None,
+            follows: Vec::new(),
             links: Vec::new(),
             helps: Vec::new(),
             certificate: None,
@@ -168,8 +168,8 @@ impl Post {
     /// Descriptors that are made for this start alone.
     fn fresh(&self) -> std::io::Result<Vec<(String, OwnedFd)>> {
         let mut fresh = Vec::new();
-        if let Some(handshake) = &self.handshake {
-            fresh.push(("handshake".to_owned(), handshake.open()?));
+        for (name, followed) in &self.follows {
+            fresh.push(((*name).to_owned(), followed.open()?));
         }
         for (name, link) in &self.links {
             fresh.extend(link.for_server()?.into_iter().map(|end| (name.clone(), end)));

@@ -19,6 +19,7 @@ use rustls_pki_types::pem::PemObject as _;
 use ward_edge::cell;
 use ward_edge::clock::Clock;
 use ward_edge::control::{ORDERS, SERVERS, receive_named};
+use ward_edge::following::follow;
 use ward_edge::handed::{Handed, read_document};
 use ward_edge::kept::Kept;
 use ward_edge::log::Log;
@@ -29,6 +30,7 @@ use ward_edge::start::{StartError, exit_code};
 use ward_edge::worker::start_beside;
 use ward_policy::audit::{Event, Finding, Role};
 use ward_policy::limit;
+use ward_policy::phi::Secret;
 use ward_sys::process::leave;
 
 use crate::keys::{Key, Keys};
@@ -47,6 +49,14 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<Infallible, StartErr
     let entered = cell::enter(Role::Sign, target, &handed, &[], &log)?;
     let (keys, is_unreadable) = keys(&mut handed)?;
     let keys = Arc::new(keys);
+    if let Some(source) = handed.tls_key.take() {
+        let given = Arc::clone(&keys);
+        let following = follow(source, move |pem| take_key(&given, pem));
+        following.map_err(|error| match error {
+            StartError::Settings => StartError::Tls,
+            other => other,
+        })?;
+    }
     let control = handed.control.take().ok_or(StartError::Handed)?;
     let queue = Arc::new(Queue::default());
     handed.sign.into_iter().for_each(|channel| queue.put(Channel::Server(channel)));
@@ -83,7 +93,7 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<Infallible, StartErr
     leave(0)
 }
 
-/// The operator's key, or those that are made here; and whether what was kept of them cannot be opened.
+/// Where keys are made here, those that were kept; and whether what was kept of them cannot be opened. The operator's come by themselves.
 fn keys(handed: &mut Handed) -> Result<(Keys, bool), StartError> {
     if let Some(names) = handed.names.take() {
         let names = read_document(Some(names), "names").map_err(|_names| StartError::Handed)?;
@@ -92,11 +102,17 @@ fn keys(handed: &mut Handed) -> Result<(Keys, bool), StartError> {
         let kept = Kept::new(place, &seal, Role::Sign).map_err(|_key| StartError::Settings)?;
         return Keys::for_names(names.expose(), kept);
     }
-    let pem = read_document(handed.tls_key.take(), "tls-key").map_err(|_pem| StartError::Tls)?;
+    if handed.tls_key.is_none() {
+        return Err(StartError::Tls);
+    }
+    Ok((Keys::of_operator(), false))
+}
+
+/// Takes a key of the operator's, at the start and whenever there is another; false when it is none, and then the last one stays.
+fn take_key(keys: &Keys, pem: &Secret<String>) -> bool {
     let der = PrivateKeyDer::from_pem_slice(pem.expose().as_bytes());
-    drop(pem);
-    let key = Key::new(der.map_err(|_der| StartError::Tls)?).ok_or(StartError::Tls)?;
-    Ok((Keys::given(key), false))
+    let key = der.ok().and_then(Key::new);
+    key.map(|key| keys.take(key)).is_some()
 }
 
 /// A channel, and who is at its other end.

@@ -21,7 +21,9 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use ward_edge::clock::Clock;
-use ward_edge::control::{INSTRUCTIONS, ORDERS, SERVERS, receive};
+use ward_edge::control::{
+    HANDSHAKE, INSTRUCTIONS, ORDERS, SERVERS, TLS_CHAIN, TLS_KEY, receive_named,
+};
 use ward_edge::drain::StopSignals;
 use ward_edge::handed::Handed;
 use ward_edge::log::Log;
@@ -34,7 +36,7 @@ use ward_sys::cell::guard;
 use ward_sys::process::end_with;
 use ward_sys::readiness::watch;
 
-use crate::handshake::HandshakeSource;
+use crate::followed::Followed;
 use crate::link::{Link, lasting_pair};
 use crate::post::{End, Post, Program, Started};
 
@@ -78,8 +80,12 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<u8, StartError> {
     }
     guard().map_err(|_layer| StartError::Cell)?;
     let control = handed.control.take();
-    let handshake = handed.handshake.take().map(HandshakeSource::new);
-    let posts = posts(server, &program, target, handed, handshake.clone(), pipes)?;
+    let replaceable = Replaceable {
+        handshake: handed.handshake.take().map(Followed::new),
+        tls_key: handed.tls_key.take().map(Followed::new),
+        tls_chain: handed.tls_chain.take().map(Followed::new),
+    };
+    let posts = posts(server, &program, target, handed, &replaceable, pipes)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let stop = StopSignals::watch()?;
@@ -87,8 +93,29 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<u8, StartError> {
             rustix::io::ioctl_fionbio(control, true).map_err(std::io::Error::from)?;
         }
         let control = control.map(|control| watch(control, Interest::READABLE)).transpose()?;
-        Ok(Supervisor { server, log, stop, control, handshake, server_pid: None }.run(posts).await)
+        Ok(Supervisor { server, log, stop, control, replaceable, server_pid: None }
+            .run(posts)
+            .await)
     })
+}
+
+/// What the launcher may send another of.
+struct Replaceable {
+    handshake: Option<Followed>,
+    tls_key: Option<Followed>,
+    tls_chain: Option<Followed>,
+}
+
+impl Replaceable {
+    /// The document that a message of the launcher's is about.
+    const fn named(&self, kind: u8) -> Option<&Followed> {
+        match kind {
+            HANDSHAKE => self.handshake.as_ref(),
+            TLS_KEY => self.tls_key.as_ref(),
+            TLS_CHAIN => self.tls_chain.as_ref(),
+            _ => None,
+        }
+    }
 }
 
 /// One pipe a role: nobody writes in another's name.
@@ -117,7 +144,7 @@ fn posts(
     program: &Program,
     target: Target,
     handed: Handed,
-    handshake: Option<HandshakeSource>,
+    replaceable: &Replaceable,
     mut pipes: Pipes,
 ) -> Result<Vec<Post>, StartError> {
     let mut posts = Vec::new();
@@ -141,8 +168,9 @@ fn posts(
             post.hand("kept", handed.sign_kept.ok_or(StartError::Handed)?);
             post.hand("seal", handed.sign_seal.ok_or(StartError::Handed)?);
         } else {
-            post.hand("tls-key", handed.tls_key.ok_or(StartError::Handed)?);
-            of_server.hand("tls-chain", handed.tls_chain.ok_or(StartError::Handed)?);
+            let (key, chain) = (replaceable.tls_key.clone(), replaceable.tls_chain.clone());
+            post.follows.push(("tls-key", key.ok_or(StartError::Handed)?));
+            of_server.follows.push(("tls-chain", chain.ok_or(StartError::Handed)?));
         }
         // One channel a worker, so that nobody waits for another's signature; one for whoever asks what keys there are; and the
         // broker's.
@@ -181,7 +209,7 @@ fn posts(
     for listener in handed.listeners {
         of_server.hand("listener", listener.into());
     }
-    of_server.handshake = handshake;
+    of_server.follows.extend(replaceable.handshake.clone().map(|one| ("handshake", one)));
     of_log.hand("sink", handed.sink.ok_or(StartError::Handed)?);
     for (role, reader) in pipes.0 {
         of_log.hand(&format!("from-{}", role.name()), reader);
@@ -196,7 +224,7 @@ struct Supervisor {
     log: Log,
     stop: StopSignals,
     control: Option<AsyncFd<OwnedFd>>,
-    handshake: Option<HandshakeSource>,
+    replaceable: Replaceable,
     server_pid: Option<u32>,
 }
 
@@ -296,13 +324,13 @@ impl Supervisor {
         }
     }
 
-    /// One message of the launcher: what replaces the server's document, unread.
+    /// One message of the launcher: what replaces a document, unread.
     fn take_control(&mut self) {
         let Some(control) = &self.control else { return };
-        match receive(control.get_ref().as_fd()) {
-            Ok(Some(document)) => {
-                if let Some(handshake) = &self.handshake {
-                    handshake.replace(document);
+        match receive_named(control.get_ref().as_fd()) {
+            Ok(Some((kind, document))) => {
+                if let Some(followed) = self.replaceable.named(kind) {
+                    followed.replace(document);
                 }
             }
             Ok(None) => {}

@@ -96,6 +96,12 @@ impl Admission {
         self.mode == HandshakeMode::Ticket
     }
 
+    /// Whether no call is taken without a ticket.
+    #[must_use]
+    pub fn demands_tickets(&self) -> bool {
+        self.mode != HandshakeMode::Signature
+    }
+
     /// Judges an upgrade at `now_ms` by its signature headers and the `ticket` in its path. Nothing is used up.
     ///
     /// # Errors

@@ -157,7 +157,11 @@ impl VendorChannels {
 
 /// Takes a document of what handshakes are compared with, if it can be used.
 fn expect(document: &Secret<String>, admission: &Admission, log: &Log) -> bool {
-    let Ok(set) = HandshakeSet::parse(document.expose()) else {
+    let set = HandshakeSet::parse(document.expose()).ok();
+    // Without any key nobody could show what is demanded.
+    let set =
+        set.filter(|set| !admission.demands_tickets() || !set.ticket_keys().as_slice().is_empty());
+    let Some(set) = set else {
         log.record(&Event::HandshakeValuesRefused);
         return false;
     };
@@ -202,15 +206,15 @@ impl Server {
         }
         // Only after the signature or ticket: strangers cannot use up the places of calls.
         let most = self.context.settings.calls_per_worker_max;
-        let slot = Slot::take(&self.calls, most).ok_or(Refusal::Capacity)?;
         let waiting = match shown.proof() {
-            // Those that may yet turn out to be strangers have a few of them.
+            // Those that may yet turn out to be strangers have a few of them, and take nothing before they have one.
             Proof::Nothing => {
-                let place = Slot::take(&self.unproven, limit::UNPROVEN_STREAMS_MAX);
+                let place = Slot::take(&self.unproven, unproven_max(most));
                 Some(place.ok_or(Refusal::Unproven)?)
             }
             Proof::Signature(_) | Proof::Ticket => None,
         };
+        let slot = Slot::take(&self.calls, most).ok_or(Refusal::Capacity)?;
         admission.take(&shown, now_ms)?;
         self.context.log.record(&Event::UpgradeAccepted { proof: shown.proof() });
         let upgraded = hyper::upgrade::on(request);
@@ -250,6 +254,18 @@ impl Server {
             reason => Event::Refused { status, reason },
         });
         answer
+    }
+}
+
+/// How many of `most` places strangers may have: never so many that calls have none.
+const fn unproven_max(most: usize) -> usize {
+    let part = most / limit::UNPROVEN_STREAMS_PARTS;
+    if part == 0 {
+        1
+    } else if part > limit::UNPROVEN_STREAMS_MAX {
+        limit::UNPROVEN_STREAMS_MAX
+    } else {
+        part
     }
 }
 

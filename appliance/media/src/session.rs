@@ -398,7 +398,8 @@ impl Session {
         if !start.parameters.is_acceptable() {
             return Err(CallEnd::BadParameters);
         }
-        // Last: what is refused for another reason uses no ticket up.
+        // Last: what is refused for what it says itself uses no ticket up. The place comes after it all the same, and a second stream of a
+        // live call has used its ticket: asked before it, the registry would give a silent call's place to who has none.
         let (age, admission) = (self.age(now), &self.context.admission);
         let ticket = self.opened.admit(admission, start.ticket.as_deref(), &call_sid, age)?;
         self.go_live(now, &call_sid, stream_sid, ticket, waker)

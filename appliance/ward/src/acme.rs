@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use ring::hkdf::{HKDF_SHA256, KeyType, Salt};
 use ring::rand::{SecureRandom as _, SystemRandom};
-use rustix::fs::{MemfdFlags, OFlags, memfd_create};
+use rustix::fs::{FlockOperation, MemfdFlags, OFlags, flock, memfd_create};
 use ward_policy::audit::Role;
 use ward_policy::limit;
 use ward_policy::phi::Secret;
@@ -107,6 +107,10 @@ fn open(path: &Path, length: u64) -> std::io::Result<OwnedFd> {
     // A name that leads elsewhere is not ours.
     let no_link = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
     let file = options.custom_flags(no_link).open(path)?;
+    // For as long as any process of this run has it: two runs would each write over what the other keeps.
+    flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|_locked| {
+        std::io::Error::new(std::io::ErrorKind::ResourceBusy, "another run keeps its keys here")
+    })?;
     let is_new = file.metadata()?.len() == 0;
     file.set_len(length)?;
     if is_new {
@@ -168,7 +172,11 @@ mod tests {
             file.write_all_at(b"kept", 0).unwrap();
             assert!(path.exists());
         }
-        assert_eq!(acme.handed().unwrap().len(), 5);
+        let held = acme.handed().unwrap();
+        assert_eq!(held.len(), 5);
+        assert!(acme.handed().is_err(), "another run has it");
+        drop(held);
+        drop(acme.handed().unwrap());
         let elsewhere = folder.join("elsewhere");
         std::fs::write(&elsewhere, b"").unwrap();
         std::fs::remove_file(folder.join("sign.sealed")).unwrap();

@@ -19,9 +19,11 @@ use rustix::net::{
     SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, sendmsg,
 };
 use rustix::process::{Pid, Signal, kill_process};
+use ward_edge::control::{HANDSHAKE, TLS_CHAIN, TLS_KEY};
 use ward_policy::audit::Role;
 use ward_policy::cell::Target;
 use ward_policy::certificate::CertificateSource;
+use ward_policy::limit;
 use ward_policy::phi::Secret;
 
 use crate::acme::Acme;
@@ -133,13 +135,28 @@ impl Replacer {
     /// # Errors
     /// [`Failure::Checked`] when the supervisor is gone.
     pub fn replace(&self, followed: &Secret<String>) -> Result<(), Failure> {
-        let document = [followed_document(followed)?];
+        self.send(HANDSHAKE, followed_document(followed.expose())?)
+    }
+
+    /// Replaces certificate and key. They must belong together.
+    ///
+    /// # Errors
+    /// As [`Self::replace`].
+    pub fn replace_identity(&self, identity: &Identity) -> Result<(), Failure> {
+        let chain = followed_document(&identity.chain)?;
+        // The key first: a server shows a certificate once `sign` says that it has its key.
+        self.send(TLS_KEY, followed_document(identity.key.expose())?)?;
+        self.send(TLS_CHAIN, chain)
+    }
+
+    fn send(&self, kind: u8, document: OwnedFd) -> Result<(), Failure> {
+        let document = [document];
         let document = document.each_ref().map(AsFd::as_fd);
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);
         ancillary.push(SendAncillaryMessage::ScmRights(&document));
         let flags = SendFlags::NOSIGNAL;
-        let sent = sendmsg(&self.0, &[IoSlice::new(b"h")], &mut ancillary, flags);
+        let sent = sendmsg(&self.0, &[IoSlice::new(&[kind])], &mut ancillary, flags);
         sent.map(drop).map_err(|error| failure(error.into()))
     }
 }
@@ -170,8 +187,8 @@ pub fn launch(plan: Plan) -> Result<(Server, LogLines), Failure> {
         (None, None) => None,
     };
     if let Some(identity) = plan.identity {
-        handed.push(("tls-chain", document("tls-chain", &identity.chain)?));
-        handed.push(("tls-key", document("tls-key", identity.key.expose())?));
+        handed.push(("tls-chain", followed_document(&identity.chain)?));
+        handed.push(("tls-key", followed_document(identity.key.expose())?));
     }
     if let Some(acme) = plan.acme.filter(|_acme| certificate == Some(CertificateSource::Acme)) {
         handed.extend(acme.handed()?);
@@ -185,7 +202,7 @@ pub fn launch(plan: Plan) -> Result<(Server, LogLines), Failure> {
         handed.push(("vendor-keys", keys));
         handed.push(("broker-settings", document("broker-settings", &vendors.settings)?));
     }
-    handed.push(("handshake", followed_document(&plan.followed)?));
+    handed.push(("handshake", followed_document(plan.followed.expose())?));
     handed.extend(plan.listeners.into_iter().map(|listener| ("listener", listener.into())));
     let supervisor = start(role, plan.target, plan.executable.as_deref(), certificate, &handed)?;
     let (lines, processes) = LogLines::of(reader);
@@ -396,10 +413,17 @@ pub(crate) fn document(name: &str, text: &str) -> Result<OwnedFd, Failure> {
     Ok(file.into())
 }
 
-/// A document as a server follows it: up to an empty line.
-fn followed_document(followed: &Secret<String>) -> Result<OwnedFd, Failure> {
-    let mut text = Secret::new(String::with_capacity(followed.expose().len().saturating_add(1)));
-    text.expose_mut().push_str(followed.expose());
+/// A document as a process follows it: lines up to an empty one, which therefore cannot stand in it.
+fn followed_document(followed: &str) -> Result<OwnedFd, Failure> {
+    let mut text = Secret::new(String::with_capacity(followed.len().saturating_add(2)));
+    for line in followed.lines().map(str::trim_end).filter(|line| !line.is_empty()) {
+        text.expose_mut().push_str(line);
+        text.expose_mut().push('\n');
+    }
+    if text.expose().len() >= limit::DOCUMENT_BYTES_MAX {
+        let most = limit::DOCUMENT_BYTES_MAX;
+        return Err(Failure::Usage(format!("what is handed over is longer than {most} bytes")));
+    }
     text.expose_mut().push('\n');
     document("followed", text.expose())
 }

@@ -15,6 +15,7 @@ pub mod development_ca;
 pub mod acme;
 pub mod log_lines;
 pub mod launch;
+mod reload;
 pub mod run;
 pub mod credentials;
 pub mod stage;

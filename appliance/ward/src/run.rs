@@ -1,7 +1,6 @@
 //! `ward run`: one server in the foreground, its log on standard output. It changes no line of it.
 //!
-//! On SIGHUP it reads the settings again and gives the server what may be replaced while it runs: auth tokens, the
-//! ticket key, what handshakes are compared with. Settings with a problem change nothing; neither does any other setting.
+//! On SIGHUP it hands over what may be replaced while the server runs: `reload.rs`.
 
 use std::io::{Write as _, stdout};
 use std::net::SocketAddr;
@@ -11,13 +10,12 @@ use clap::ValueEnum;
 use tokio::signal::unix::{SignalKind, signal};
 use ward_policy::audit::Role;
 use ward_policy::cell::Target;
-use ward_policy::certificate::CertificateSource;
-use ward_policy::phi::Secret;
 
 use crate::console::{Console, Failure};
 use crate::credentials;
 use crate::development_ca::{DevelopmentCa, Identity};
 use crate::launch::{self, Plan, launch, listen};
+use crate::reload::{Files, Reload};
 use crate::report;
 use crate::settings::AllSettings;
 use crate::vendors::Vendors;
@@ -75,6 +73,14 @@ pub struct Arguments {
     exec: Option<PathBuf>,
 }
 
+impl Arguments {
+    /// The operator's certificate, if there is one.
+    fn files(&self) -> Option<Files> {
+        let files = self.tls_chain.clone().zip(self.tls_key.clone());
+        files.map(|(chain, key)| Files { chain, key })
+    }
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -120,21 +126,20 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<bool, Failure> {
     let executable = arguments.exec.clone();
     let plan =
         Plan { role, target, executable, listeners, settings, identity, acme, followed, vendors };
+    // Where plain HTTP is spoken, nobody would be shown it.
+    let files = if is_plain { None } else { arguments.files() };
+    let reload = Reload::new(role, arguments.env_file.clone(), files, &all);
     drop(all);
     if arguments.credentials {
         return credentials::run(plan, console);
     }
-    relay(plan, arguments.env_file.clone(), *console)
+    relay(plan, reload, *console)
 }
 
 /// The operator's certificate, or one that nobody but this machine trusts.
 fn identity(arguments: &Arguments, target: Target, console: &Console) -> Result<Identity, Failure> {
-    if let (Some(chain), Some(key)) = (&arguments.tls_chain, &arguments.tls_key) {
-        let read = |path: &PathBuf| {
-            std::fs::read_to_string(path).map_err(|error| Failure::file(path, error))
-        };
-        let (chain, key) = (read(chain)?, Secret::new(read(key)?));
-        return Ok(Identity { chain, key, source: CertificateSource::Files });
+    if let Some(files) = arguments.files() {
+        return files.read();
     }
     if target == Target::Image {
         let what = "the image needs a certificate: --tls-chain and --tls-key, or ACME_CA and what goes with it";
@@ -150,20 +155,15 @@ fn identity(arguments: &Arguments, target: Target, console: &Console) -> Result<
 }
 
 /// Starts the server, passes signals on, and copies its log until it ends.
-fn relay(plan: Plan, env_file: Option<PathBuf>, console: Console) -> Result<bool, Failure> {
+fn relay(plan: Plan, mut reload: Reload, console: Console) -> Result<bool, Failure> {
     let role = plan.role;
     let (mut server, log) = launch(plan)?;
     let (id, replacer) = (server.supervisor(), server.replacer()?);
-    let reload = move || {
-        // Read whole before anything is replaced: a file that is half written is one with a problem.
-        let replaced = AllSettings::gather(env_file.as_deref())
-            .and_then(|all| replacer.replace(&all.checked(role)?));
-        match replaced {
-            Ok(()) => console.progress("read again: auth tokens and ticket keys were handed over"),
-            Err(failure) => console.progress(&format!("nothing was replaced: {failure}")),
-        }
+    let mut reload = move || match reload.run(&replacer) {
+        Ok(()) => console.progress("read again: what may be replaced was handed over"),
+        Err(failure) => console.progress(&format!("nothing was replaced: {failure}")),
     };
-    let watch = std::thread::spawn(move || pass_signals_to(id, &reload));
+    let watch = std::thread::spawn(move || pass_signals_to(id, &mut reload));
     let mut has_started = false;
     for line in log {
         has_started |= line.is_event("started") && line.role == role;
@@ -175,7 +175,7 @@ fn relay(plan: Plan, env_file: Option<PathBuf>, console: Console) -> Result<bool
     ended.map(|()| has_started)
 }
 
-fn pass_signals_to(id: u32, reload: &dyn Fn()) {
+fn pass_signals_to(id: u32, reload: &mut dyn FnMut()) {
     use rustix::process::{Pid, Signal, kill_process};
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
         return;

@@ -92,6 +92,18 @@ impl AllSettings {
     /// # Errors
     /// [`Failure::Usage`] when `env_file` cannot be read.
     pub fn gather(env_file: Option<&Path>) -> Result<Self, Failure> {
+        Self::gather_from(env_file, false)
+    }
+
+    /// The same, of a file that may be written meanwhile: one whose last line has no end is half there.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`] for that too.
+    pub fn gather_whole(env_file: Option<&Path>) -> Result<Self, Failure> {
+        Self::gather_from(env_file, true)
+    }
+
+    fn gather_from(env_file: Option<&Path>, must_be_whole: bool) -> Result<Self, Failure> {
         let mut all = Self::default();
         for name in names() {
             all.gather_variable(name);
@@ -101,10 +113,29 @@ impl AllSettings {
         }
         if let Some(path) = env_file {
             let text = std::fs::read_to_string(path).map_err(|error| Failure::file(path, error))?;
+            if must_be_whole && !text.ends_with('\n') {
+                let what = "its last line has no end: it is half written";
+                return Err(Failure::Usage(format!("{}: {what}", path.display())));
+            }
             all.gather_file(&text);
         }
         all.read_token_files();
         Ok(all)
+    }
+
+    /// Everything that stays as it is while a server runs, by name.
+    #[must_use]
+    pub fn fixed(&self) -> BTreeMap<String, String> {
+        let is_fixed = |name: &str| !TWIML_SECRETS.contains(&name) && name != PUBLIC_KEYS;
+        let fixed = self.values.iter().filter(|(name, _)| is_fixed(name));
+        fixed.map(|(name, value)| (name.clone(), value.expose().clone())).collect()
+    }
+
+    /// Whether there is an auth token, current or next.
+    #[must_use]
+    pub fn has_token(&self) -> bool {
+        let names = ["TWILIO_AUTH_TOKEN", "TWILIO_AUTH_TOKEN_NEXT"];
+        names.iter().any(|name| self.values.contains_key(*name))
     }
 
     /// Settings from a document alone, for a run that nothing outside may change.
@@ -433,6 +464,19 @@ mod tests {
         let followed = |role| all.followed(role).unwrap().expose().clone();
         assert!(followed(Role::Twiml).contains(key) && !followed(Role::Twiml).contains(public));
         assert!(followed(Role::Media).contains(public) && !followed(Role::Media).contains(key));
+    }
+
+    #[test]
+    fn what_a_reload_may_change_is_credentials_alone() {
+        let of = |more: &str| AllSettings::from_document(&format!("{BOTH}{more}")).fixed();
+        let plain = of("");
+        assert_eq!(plain["MEDIA_WSS_URL"], "wss://media.example.com");
+        assert!(!format!("{plain:?}").contains("12345"), "no token is among it");
+        let keys = "STREAM_TICKET_KEY=x\nSTREAM_TICKET_PUBLIC_KEYS=y\nTWILIO_AUTH_TOKEN_NEXT=z\n";
+        assert_eq!(of(keys), plain);
+        for more in ["MEDIA_PATH=/other\n", "MEDIA_HANDSHAKE=ticket\n", "LOG_SINK=sink\n"] {
+            assert_ne!(of(more), plain, "{more}");
+        }
     }
 
     #[test]

@@ -21,7 +21,8 @@ pub const ORDER_DEADLINE: Duration = Duration::from_secs(5);
 /// One answer of `sign`'s to an order, in bytes: a request with the longest names there may be.
 pub const ORDER_ANSWER_BYTES_MAX: usize = 4 * 1024;
 
-/// What a role keeps beyond its life, in bytes: an account and a chain, or two keys. The place is made this long and never grows.
+/// What a role keeps beyond its life, in bytes: an account and a chain, or two keys, and the same as it was before. The place is made this
+/// long and never grows.
 pub const KEPT_BYTES: usize = 64 * 1024;
 /// A key that seals what is kept, in bytes.
 pub const SEAL_KEY_BYTES: usize = 32;
@@ -44,17 +45,25 @@ pub const ACME_RETRY_SOON: Duration = Duration::from_secs(5);
 pub const ACME_RETRY_MIN: Duration = Duration::from_secs(60);
 /// The longest pause of our own.
 pub const ACME_RETRY_MAX: Duration = Duration::from_secs(6 * 60 * 60);
-/// The longest pause that an authority may ask for: it says so of rate limits that are a week long.
+/// The longest pause that an authority may ask for: it says so of rate limits that are a week long. It may ask for more than ours, and
+/// never for less.
 pub const ACME_RETRY_ASKED_MAX: Duration = Duration::from_secs(8 * 24 * 60 * 60);
+/// How often a certificate that was issued is handed to a server that does not take it, before another is asked for: authorities limit
+/// how many they issue, and a server that is silent today is as silent to the next.
+pub const ACME_HANDED_OVER_MAX: u32 = 4;
 /// A pause is shorter or longer by up to one part in this, so that a fleet does not come all at once.
 pub const ACME_JITTER_PARTS: u32 = 4;
 /// A certificate is renewed when two thirds of its life are over, or earlier by up to one part in this of it.
 pub const RENEWAL_JITTER_PARTS: u64 = 20;
-/// Nobody's word makes us renew before one part in this of a certificate's life is over, or an hour: an authority that always says
-/// "now" would have us ask without end.
+/// Nothing makes us renew before one part in this of a certificate's life has passed since it came, or an hour: an authority that always
+/// says "now", or issues what is old already, would have us ask without end.
 pub const RENEWAL_EARLIEST_PARTS: u64 = 10;
 /// See [`RENEWAL_EARLIEST_PARTS`], in seconds.
 pub const RENEWAL_EARLIEST_S: u64 = 60 * 60;
+/// And at least so many seconds, however short its life.
+pub const RENEWAL_EARLIEST_MIN_S: u64 = 5;
+/// The authority's word does not put a renewal off until less than one part in this of the life is left: what fails is tried again.
+pub const RENEWAL_LATEST_PARTS: u64 = 10;
 /// How often the authority is asked when to renew, at most (RFC 9773 §4.3.3), in seconds.
 pub const RENEWAL_INFO_PAUSE_MIN_S: u64 = 60;
 /// And at least, in seconds.

@@ -20,6 +20,8 @@ pub const TICKET_KEYS_MAX: usize = 4;
 /// Streams of one worker that have shown neither signature nor ticket yet, and have [`super::START_DEADLINE`] to show
 /// the latter: strangers can take these places and no others.
 pub const UNPROVEN_STREAMS_MAX: usize = 64;
+/// And no more than one part in this of a worker's calls, but one: a small worker is not a stranger's to fill.
+pub const UNPROVEN_STREAMS_PARTS: usize = 4;
 
 // The figures agree with each other, or nothing compiles.
 const _: () = {

@@ -1,16 +1,18 @@
 //! What an authority is asked over: one connection a request, to hosts of its entry alone.
 //!
 //! The client library makes the requests and reads the answers; it opens nothing and resolves nothing. It follows no redirect.
+//! It believes some things of an answer that need not be so, and ends the process where they are not: those are judged here first.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use hyper::header::{HOST, HeaderMap, HeaderValue, RETRY_AFTER};
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
+use serde_json::Value;
 use tokio::time::timeout;
 use ward_edge::wiped::wiped;
 use ward_policy::fault::{AcmeFault, DialFault};
@@ -84,26 +86,56 @@ impl Authority {
         let is_plain_get = request.method() == Method::GET;
         let request = plain(request, host).ok_or(AcmeFault::Garbage)?;
         let answer = exchange::ask(&self.answering.dialler, host, roots, request, LIMITS).await;
-        let Answer { status, headers, body } = answer.map_err(fault)?;
-        self.note(status, &headers);
+        let Answer { status, mut headers, body } = answer.map_err(fault)?;
+        let pause = tame_pause(&mut headers, unix_s());
+        self.note(status, pause);
         if is_plain_get {
             refused(status)?;
+            self.judge_directory(&body)?;
         }
         let (mut parts, ()) = Response::new(()).into_parts();
         (parts.status, parts.headers) = (status, headers);
         Ok(BytesResponse { parts, body: Box::new(body) })
     }
 
+    /// Judges where a directory would send us. The library takes it for granted that these are addresses; what is none would end the
+    /// process. An answer that is no directory has none of them.
+    fn judge_directory(&self, body: &[u8]) -> Result<(), AcmeFault> {
+        let Ok(said) = serde_json::from_slice::<Value>(body) else { return Ok(()) };
+        for name in ["newNonce", "newAccount", "newOrder", "renewalInfo"] {
+            let Some(address) = said.get(name).and_then(Value::as_str) else { continue };
+            let address: Uri = address.parse().map_err(|_none| AcmeFault::Garbage)?;
+            self.host(&address)?;
+        }
+        Ok(())
+    }
+
     /// Keeps what a refusal says about when to come again.
-    fn note(&self, status: StatusCode, headers: &HeaderMap) {
+    fn note(&self, status: StatusCode, pause: Option<Duration>) {
         let is_refused = [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE];
-        let field = headers.get(RETRY_AFTER).filter(|_| is_refused.contains(&status));
-        let seconds = field.and_then(|field| field.to_str().ok()?.trim().parse().ok());
-        if let Some(seconds) = seconds {
+        if let Some(pause) = pause.filter(|_| is_refused.contains(&status)) {
             let mut asked = self.retry_after.lock().unwrap_or_else(PoisonError::into_inner);
-            *asked = Some(Duration::from_secs(seconds));
+            *asked = Some(pause);
         }
     }
+}
+
+/// Makes what an answer says about when to come again a number of seconds that arithmetic on times can bear, or takes it out: the library
+/// adds it to the time of day. It may be a number or a date (RFC 9110 §10.2.3).
+fn tame_pause(headers: &mut HeaderMap, now_s: u64) -> Option<Duration> {
+    let text = headers.remove(RETRY_AFTER)?;
+    let text = text.to_str().ok()?.trim();
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let seconds = if is_number {
+        // More digits than a number has: later than any.
+        text.parse().unwrap_or(u64::MAX)
+    } else {
+        let date: SystemTime = httpdate::parse_http_date(text).ok()?;
+        date.duration_since(UNIX_EPOCH).ok()?.as_secs().saturating_sub(now_s)
+    };
+    let pause = Duration::from_secs(seconds).min(limit::ACME_RETRY_ASKED_MAX);
+    headers.insert(RETRY_AFTER, HeaderValue::from(pause.as_secs()));
+    Some(pause)
 }
 
 /// What is taken of an answer.
@@ -152,5 +184,36 @@ impl HttpClient for Authority {
             .await;
             outcome.map_err(|reason| Error::Other(Box::new(Failed(reason))))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_is_a_number_that_can_be_added_to_a_time_or_is_not_there() {
+        let most = limit::ACME_RETRY_ASKED_MAX;
+        for (said, expected) in [
+            ("0", Some(Duration::ZERO)),
+            (" 120 ", Some(Duration::from_secs(120))),
+            ("9223372036854775807", Some(most)),
+            ("99999999999999999999999999", Some(most)),
+            ("Thu, 01 Jan 1970 01:00:00 GMT", Some(Duration::from_secs(3_000))),
+            ("Thu, 01 Jan 1970 00:00:01 GMT", Some(Duration::ZERO)),
+            ("Fri, 31 Dec 9999 23:59:59 GMT", Some(most)),
+            ("", None),
+            ("-1", None),
+            ("+5", None),
+            ("soon", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.append(RETRY_AFTER, HeaderValue::from_static(said));
+            headers.append(RETRY_AFTER, HeaderValue::from_static("9223372036854775807"));
+            assert_eq!(tame_pause(&mut headers, 600), expected, "{said}");
+            let left: Vec<_> = headers.get_all(RETRY_AFTER).iter().collect();
+            let expected = expected.map(|pause| HeaderValue::from(pause.as_secs()));
+            assert_eq!(left, expected.iter().collect::<Vec<_>>(), "{said}");
+        }
     }
 }

@@ -3,8 +3,8 @@
 //! What the authority says is turned into one of our reasons; none of its words goes further.
 
 use instant_acme::{
-    Account, AccountCredentials, AuthorizationStatus, ChallengeType, Error, Identifier, NewAccount,
-    NewOrder, Order, OrderStatus, Problem, RetryPolicy,
+    Account, AuthorizationStatus, ChallengeType, Error, Identifier, NewAccount, NewOrder, Order,
+    OrderStatus, Problem, RetryPolicy,
 };
 use rustls_pki_types::CertificateDer;
 use ward_edge::instruction::Instruction;
@@ -29,11 +29,8 @@ impl Acme {
         }
         let directory = self.authority.directory()?;
         let builder = Account::builder_with_http(Box::new(self.authority.clone()));
-        let kept = self.record.account.as_ref();
-        let kept = kept.and_then(|kept| serde_json::from_slice(kept.expose()).ok());
-        let account = if let Some(kept) = kept {
-            let kept: AccountCredentials = kept;
-            builder.from_credentials(kept).await.map_err(reason)?
+        let account = if let Some(kept) = self.record.account_at(&directory) {
+            builder.from_credentials(kept).await.map_err(of_account)?
         } else {
             let contact = self.settings.contact.as_deref();
             let asked = NewAccount {
@@ -42,7 +39,8 @@ impl Acme {
                 terms_of_service_agreed: true,
                 only_return_existing: false,
             };
-            let (account, made) = builder.create(&asked, directory, None).await.map_err(reason)?;
+            let (account, made) =
+                builder.create(&asked, directory, None).await.map_err(of_account)?;
             self.record.keep_account(&made);
             self.list_account();
             self.store();
@@ -83,10 +81,10 @@ impl Acme {
                 // It does not want to know, forgot it, or has seen it replaced already: it need not be told.
                 Err(Error::Unsupported(_) | Error::Other(_)) => {}
                 Err(Error::Api(problem)) if is(&problem, "alreadyReplaced") => {}
-                Err(error) => return Err(reason(error)),
+                Err(error) => return Err(of_account(error)),
             }
         }
-        account.new_order(&NewOrder::new(identifiers)).await.map_err(reason)
+        account.new_order(&NewOrder::new(identifiers)).await.map_err(of_account)
     }
 
     async fn answer_challenges(&self, order: &mut Order) -> Result<(), AcmeFault> {
@@ -125,6 +123,15 @@ fn checked(error: Error) -> AcmeFault {
     }
 }
 
+/// The same for what is asked with the account alone: who is not allowed that has none any more (RFC 8555 §7.3.6). Everywhere else the word
+/// is about the order, and an account is not thrown away for it.
+fn of_account(error: Error) -> AcmeFault {
+    match error {
+        Error::Api(problem) if is(&problem, "unauthorized") => AcmeFault::Account,
+        error => reason(error),
+    }
+}
+
 fn reason(error: Error) -> AcmeFault {
     match error {
         Error::Api(problem) => of_problem(&problem),
@@ -147,8 +154,6 @@ fn of_problem(problem: &Problem) -> AcmeFault {
         ("rateLimited", AcmeFault::RateLimited),
         ("badNonce", AcmeFault::BadNonce),
         ("accountDoesNotExist", AcmeFault::Account),
-        // Of an account that was deactivated or revoked (§7.3.6).
-        ("unauthorized", AcmeFault::Account),
         ("serverInternal", AcmeFault::Broken),
     ] {
         if is(problem, name) {
@@ -178,7 +183,7 @@ mod tests {
             ("rateLimited", 429, AcmeFault::RateLimited, AcmeFault::RateLimited),
             ("badNonce", 400, AcmeFault::BadNonce, AcmeFault::BadNonce),
             ("accountDoesNotExist", 400, AcmeFault::Account, AcmeFault::Validation),
-            ("unauthorized", 403, AcmeFault::Account, AcmeFault::Validation),
+            ("unauthorized", 403, AcmeFault::Rejected, AcmeFault::Validation),
             ("serverInternal", 500, AcmeFault::Broken, AcmeFault::Broken),
             ("connection", 400, AcmeFault::Rejected, AcmeFault::Validation),
             ("rejectedIdentifier", 400, AcmeFault::Rejected, AcmeFault::Validation),
@@ -188,6 +193,8 @@ mod tests {
             assert_eq!(reason(problem(kind, status)), expected, "{kind}");
             assert_eq!(checked(problem(kind, status)), while_checked, "{kind}");
         }
+        assert_eq!(of_account(problem("unauthorized", 403)), AcmeFault::Account);
+        assert_eq!(of_account(problem("rateLimited", 429)), AcmeFault::RateLimited);
         assert_eq!(reason(Error::Timeout(None)), AcmeFault::Late);
         assert_eq!(reason(Error::Other(Box::new(Failed(AcmeFault::Host)))), AcmeFault::Host);
         assert_eq!(reason(Error::Str("no order URL found")), AcmeFault::Garbage);

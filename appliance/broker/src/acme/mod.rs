@@ -31,10 +31,15 @@ use crate::answer::{Answering, unix_s};
 use crate::inventory::One;
 use crate::settings::AcmeSettings;
 use http::Authority;
-use orders::Orders;
+use orders::{NotDone, Orders};
 use record::{Chain, Record};
-use schedule::{BackOff, Window};
+use schedule::{BackOff, Renewal, Window};
 pub(crate) use servers::Servers;
+
+/// The longest sleep between two looks at the clock, in seconds.
+const LONGEST_SLEEP_S: u64 = 60;
+/// And while the server does not show what it should, in seconds.
+const NOT_SHOWN_SLEEP_S: u64 = 5;
 
 /// What asking for certificates takes.
 pub(crate) struct Acme {
@@ -44,10 +49,21 @@ pub(crate) struct Acme {
     servers: Arc<Servers>,
     kept: Kept,
     record: Record,
+    /// Whether a server has said that it shows the chain of the record.
+    is_shown: bool,
+    /// A chain that was issued and that no server shows yet.
+    pending: Option<Pending>,
     account: Option<Account>,
     answering: Arc<Answering>,
     log: Log,
     clock: Clock,
+}
+
+/// See [`Acme`].
+struct Pending {
+    chain: Chain,
+    /// How often it was handed over in vain.
+    failures: u32,
 }
 
 /// What is handed to [`Acme`], beside what every part of the broker has.
@@ -85,6 +101,8 @@ impl Acme {
             servers,
             kept,
             record,
+            is_shown: false,
+            pending: None,
             account,
             answering,
             log,
@@ -100,10 +118,11 @@ impl Acme {
         let mut back_off = BackOff::default();
         // One that was kept is used as soon as a server is there, if `sign` still has its key.
         self.use_kept().await;
+        let mut renewal = self.renewal(false);
         loop {
-            if let Some(chain) = self.record.chain.as_ref().filter(|chain| chain.is_for(unix_s())) {
-                let id = chain.id();
-                self.wait_for_renewal(id).await;
+            // After a failure there is none: it was time already.
+            if let Some(renewal) = renewal.take() {
+                self.wait_for(renewal).await;
             }
             // What was asked for before an earlier failure is over.
             self.authority.take_retry_after();
@@ -113,6 +132,7 @@ impl Acme {
             match done {
                 Ok(()) => {
                     back_off = BackOff::default();
+                    renewal = self.renewal(true);
                     self.say_issued(took);
                 }
                 Err(reason) => {
@@ -130,40 +150,50 @@ impl Acme {
         let Some(chain) = self.record.chain.clone().filter(|chain| chain.is_for(unix_s())) else {
             return self.record.chain = None;
         };
-        // A `sign` that lost the key has no use for the chain, nor has anyone else.
-        if self.orders.keep(chain.key).await.is_err()
-            || self.servers.use_chain(Instruction::Chain(chain.certificates)).await.is_err()
-        {
+        // A `sign` that lost the key has no use for the chain, nor has anyone else. One that is silent may have it: what is good for
+        // months is not thrown away for a process that is being started.
+        if self.orders.keep(chain.key).await == Err(NotDone::Refused) {
             self.record.chain = None;
+        } else {
+            self.show().await;
         }
         self.list_chain();
     }
 
-    /// Returns when it is time: two thirds of the life, or what the authority says where it says something.
-    async fn wait_for_renewal(&mut self, id: Option<CertificateIdentifier<'static>>) {
-        let Some(life) = self.record.chain.as_ref().map(|chain| chain.life) else { return };
-        let (ours_s, since_s) = (life.two_thirds_s(chance()), unix_s());
-        let (mut renew_s, mut ask_s) = (ours_s, unix_s());
-        let mut advised: Option<Window> = None;
-        while unix_s() < renew_s {
+    /// Has the chain of the record shown, if it is not yet.
+    async fn show(&mut self) {
+        let Some(chain) = self.record.chain.as_ref().filter(|_chain| !self.is_shown) else {
+            return;
+        };
+        let chain = Instruction::Chain(chain.certificates.clone());
+        self.servers.expect(chain.clone());
+        self.is_shown = self.servers.use_chain(chain).await.is_ok();
+    }
+
+    /// When the certificate of the record is renewed, if there is one.
+    fn renewal(&self, is_new: bool) -> Option<Renewal> {
+        let chain = self.record.chain.as_ref()?;
+        Some(Renewal::new(chain.life, unix_s(), is_new, chance()))
+    }
+
+    /// Returns when it is time, and asks the authority about it meanwhile.
+    async fn wait_for(&mut self, mut renewal: Renewal) {
+        let id = self.record.chain.as_ref().and_then(Chain::id);
+        let mut ask_s = unix_s();
+        while unix_s() < renewal.at_s() {
             if unix_s() >= ask_s {
                 let (window, pause_s) = self.ask_when(id.as_ref()).await;
                 ask_s = unix_s().saturating_add(pause_s);
-                // A window that did not change keeps its moment: another draw would move it about.
-                if window != advised {
-                    advised = window;
-                    let advice_s =
-                        window.and_then(|window| life.within_s(window, since_s, chance()));
-                    renew_s = advice_s.unwrap_or(ours_s);
-                    if advice_s.is_some() {
-                        let renew_in_s = u32_of(renew_s.saturating_sub(unix_s()));
-                        self.log.record(&Event::RenewalAdvised { renew_in_s });
-                    }
+                if window.is_some_and(|window| renewal.hear(window, chance())) {
+                    let renew_in_s = u32_of(renewal.at_s().saturating_sub(unix_s()));
+                    self.log.record(&Event::RenewalAdvised { renew_in_s });
                 }
             }
-            let until_s = renew_s.min(ask_s).saturating_sub(unix_s());
-            // In pieces, because a clock that was set wrong is set right while we sleep.
-            tokio::time::sleep(Duration::from_secs(until_s.clamp(1, 60))).await;
+            let until_s = renewal.at_s().min(ask_s).saturating_sub(unix_s());
+            // In pieces, because a clock that was set wrong is set right while we sleep, and a server that was silent speaks again.
+            let longest_s = if self.is_shown { LONGEST_SLEEP_S } else { NOT_SHOWN_SLEEP_S };
+            tokio::time::sleep(Duration::from_secs(until_s.clamp(1, longest_s))).await;
+            self.show().await;
         }
     }
 
@@ -181,8 +211,43 @@ impl Acme {
         (Some(window), pause.as_secs().clamp(least, most))
     }
 
-    /// A new certificate, used and kept.
+    /// A new certificate, used and kept. One that was issued and not taken is handed over again before another is asked for.
     async fn renew(&mut self) -> Result<(), AcmeFault> {
+        if self.pending.is_none() {
+            self.pending = Some(Pending { chain: self.order_one().await?, failures: 0 });
+        }
+        self.hand_over().await
+    }
+
+    /// What is pending is shown, and only then kept: a key that is kept takes the place of an older one, and as long as nobody shows the
+    /// new chain that is the one in use.
+    async fn hand_over(&mut self) -> Result<(), AcmeFault> {
+        let Some(Pending { chain, failures }) = self.pending.take() else { return Ok(()) };
+        let told = self.servers.use_chain(Instruction::Chain(chain.certificates.clone())).await;
+        let done = match told {
+            Ok(()) => self.orders.keep(chain.key).await.map_err(AcmeFault::from),
+            Err(reason) => Err(reason),
+        };
+        if let Err(reason) = done {
+            let failures = failures.saturating_add(1);
+            if reason != AcmeFault::Unfit && failures < limit::ACME_HANDED_OVER_MAX {
+                self.pending = Some(Pending { chain, failures });
+            }
+            if told.is_ok() {
+                // A `sign` that does not keep the key has no other use for it: what was shown before is shown again.
+                self.is_shown = false;
+                self.show().await;
+            }
+            return Err(reason);
+        }
+        self.record.chain = Some(chain);
+        self.is_shown = true;
+        self.list_chain();
+        self.store();
+        Ok(())
+    }
+
+    async fn order_one(&mut self) -> Result<Chain, AcmeFault> {
         let limit = limit::ACME_ORDER_DEADLINE;
         let outcome = tokio::time::timeout(limit, Box::pin(self.issue())).await;
         let outcome = outcome.unwrap_or(Err(AcmeFault::Late));
@@ -194,13 +259,7 @@ impl Acme {
         }
         // Whatever came of it: nobody is to check a name any more.
         self.servers.end_challenge().await;
-        let chain = outcome?;
-        self.orders.keep(chain.key).await?;
-        self.servers.use_chain(Instruction::Chain(chain.certificates.clone())).await?;
-        self.record.chain = Some(chain);
-        self.list_chain();
-        self.store();
-        Ok(())
+        outcome
     }
 
     /// Has the account listed among the live credentials, if there is one.
@@ -226,18 +285,21 @@ impl Acme {
         One { name, from: self.settings.ca, since_s, until_s }
     }
 
-    /// What cannot be kept is asked for again after a restart.
+    /// What cannot be kept is asked for again after a restart, and that is said.
     fn store(&self) {
-        if let Some(record) = self.record.write(&self.settings) {
-            self.kept.store(record.expose()).unwrap_or_default();
+        let record = self.record.write(&self.settings);
+        let is_kept = record.is_some_and(|record| self.kept.store(record.expose()).is_ok());
+        if !is_kept {
+            self.log.record(&Event::Finding { finding: Finding::AcmeNotKept });
         }
     }
 
     fn say_issued(&self, took: Duration) {
         let Some(Chain { life, .. }) = &self.record.chain else { return };
+        let renew_s = life.two_thirds_s(0).max(life.earliest_s(unix_s(), true));
         self.log.record(&Event::CertificateIssued {
             life_s: u32_of(life.length_s()),
-            renew_in_s: u32_of(life.two_thirds_s(0).saturating_sub(unix_s())),
+            renew_in_s: u32_of(renew_s.saturating_sub(unix_s())),
             took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         });
     }

@@ -16,6 +16,21 @@ use ward_policy::fault::AcmeFault;
 use ward_policy::limit;
 use ward_sys::readiness::watch;
 
+/// Why `sign` did not do what was ordered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NotDone {
+    /// It said so: it has no such name or key.
+    Refused,
+    /// It said nothing in time, or nothing that can be used. It may be about to be started again.
+    Silent,
+}
+
+impl From<NotDone> for AcmeFault {
+    fn from(_reason: NotDone) -> Self {
+        Self::SignSilent
+    }
+}
+
 pub(super) struct Orders {
     channel: AsyncFd<OwnedFd>,
     number: AtomicU64,
@@ -29,31 +44,43 @@ impl Orders {
     }
 
     /// A new key, and a request for a certificate for it.
-    pub(super) async fn request(&self) -> Result<Made, AcmeFault> {
+    pub(super) async fn request(&self) -> Result<Made, NotDone> {
         let answer = self.ask(&Order::Request).await?;
-        Made::parse(&answer).ok_or(AcmeFault::SignSilent)
+        Made::parse(&answer).ok_or(NotDone::Silent)
     }
 
     /// A challenge's certificate.
-    pub(super) async fn challenge(&self, digest: [u8; 32], name: &str) -> Result<Made, AcmeFault> {
+    pub(super) async fn challenge(&self, digest: [u8; 32], name: &str) -> Result<Made, NotDone> {
         let answer = self.ask(&Order::Challenge { digest, name: name.to_owned() }).await?;
-        Made::parse(&answer).ok_or(AcmeFault::SignSilent)
+        Made::parse(&answer).ok_or(NotDone::Silent)
     }
 
-    /// Has the key kept.
-    pub(super) async fn keep(&self, key: KeyId) -> Result<(), AcmeFault> {
+    /// Has the key kept. One that is silent is asked again: it may be about to be started.
+    pub(super) async fn keep(&self, key: KeyId) -> Result<(), NotDone> {
+        for _ in 1..limit::CERTIFICATE_TOLD_MAX {
+            let done = self.keep_once(key).await;
+            if done != Err(NotDone::Silent) {
+                return done;
+            }
+            tokio::time::sleep(limit::CERTIFICATE_TOLD_PAUSE).await;
+        }
+        self.keep_once(key).await
+    }
+
+    async fn keep_once(&self, key: KeyId) -> Result<(), NotDone> {
         let answer = self.ask(&Order::Keep(key)).await?;
-        if answer == KEPT { Ok(()) } else { Err(AcmeFault::SignSilent) }
+        if answer == KEPT { Ok(()) } else { Err(NotDone::Silent) }
     }
 
-    async fn ask(&self, order: &Order) -> Result<Vec<u8>, AcmeFault> {
+    async fn ask(&self, order: &Order) -> Result<Vec<u8>, NotDone> {
         let number = self.number.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         let bytes = order.to_bytes(number);
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-        send(self.channel.get_ref().as_fd(), &bytes, flags)
-            .map_err(|_gone| AcmeFault::SignSilent)?;
+        send(self.channel.get_ref().as_fd(), &bytes, flags).map_err(|_gone| NotDone::Silent)?;
         let answer = timeout(DEADLINE, self.answer(number)).await;
-        answer.ok().flatten().filter(|answer| !answer.is_empty()).ok_or(AcmeFault::SignSilent)
+        let answer = answer.ok().flatten().ok_or(NotDone::Silent)?;
+        // It answers each order: with nothing where it refuses.
+        if answer.is_empty() { Err(NotDone::Refused) } else { Ok(answer) }
     }
 
     /// The answer to question `number`; `None` when the channel is broken.
@@ -101,11 +128,19 @@ mod tests {
         orders.keep(KeyId::NONE).await.unwrap();
         // A refusal is empty; another word than the one that is due is none either.
         answer(2, b"");
-        assert_eq!(orders.request().await, Err(AcmeFault::SignSilent));
+        assert_eq!(orders.request().await, Err(NotDone::Refused));
         answer(3, b"other");
-        assert_eq!(orders.keep(KeyId::NONE).await, Err(AcmeFault::SignSilent));
-        assert_eq!(orders.challenge([0; 32], "a.b").await, Err(AcmeFault::SignSilent));
+        assert_eq!(orders.keep_once(KeyId::NONE).await, Err(NotDone::Silent));
+        assert_eq!(orders.challenge([0; 32], "a.b").await, Err(NotDone::Silent));
+        // A key is asked after again while nothing is said, and no more once something is.
+        answer(5, b"other");
+        answer(6, KEPT);
+        orders.keep(KeyId::NONE).await.unwrap();
+        answer(7, b"");
+        assert_eq!(orders.keep(KeyId::NONE).await, Err(NotDone::Refused));
+        assert_eq!(orders.keep(KeyId::NONE).await, Err(NotDone::Silent), "three times");
+        assert_eq!(orders.number.load(Ordering::Relaxed), 10);
         drop(theirs);
-        assert_eq!(orders.request().await, Err(AcmeFault::SignSilent));
+        assert_eq!(orders.request().await, Err(NotDone::Silent));
     }
 }

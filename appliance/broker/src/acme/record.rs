@@ -104,6 +104,13 @@ impl Record {
         serde_json::to_vec(&record).ok().map(Secret::new)
     }
 
+    /// The account, if it is one of the authority at `directory`: its entry may have come to mean another.
+    pub(super) fn account_at(&self, directory: &str) -> Option<AccountCredentials> {
+        let account: Value = serde_json::from_slice(self.account.as_ref()?.expose()).ok()?;
+        let is_there = account["directory"] == directory;
+        is_there.then(|| serde_json::from_value(account).ok()).flatten()
+    }
+
     pub(super) fn keep_account(&mut self, account: &AccountCredentials) {
         self.account = serde_json::to_vec(account).ok().map(Secret::new);
     }
@@ -177,5 +184,16 @@ mod tests {
             Record::read(bytes.expose(), &settings("ca", &["other.example.com"])).unwrap();
         assert!(renamed.account.is_some() && renamed.chain.is_none());
         assert!(Record::read(b"nonsense", &ours).is_none());
+    }
+
+    #[test]
+    fn an_account_is_one_of_the_directory_where_it_was_made() {
+        let at = "https://ca.example/dir";
+        let account = json!({ "id": "https://ca.example/1", "key_pkcs8": "AAAA", "directory": at });
+        let account = Some(Secret::new(account.to_string().into_bytes()));
+        let record = Record { account, chain: None };
+        assert!(record.account_at(at).is_some());
+        assert!(record.account_at("https://ca.example/staging").is_none());
+        assert!(Record::default().account_at(at).is_none());
     }
 }

@@ -13,7 +13,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use ward_edge::instruction::{Instruction, Taken};
-use ward_policy::fault::AcmeFault;
+use ward_policy::fault::{AcmeFault, CertificateFault};
 use ward_policy::limit;
 use ward_sys::readiness::watch;
 
@@ -24,8 +24,8 @@ pub(crate) struct Servers(Mutex<State>);
 struct State {
     channel: Option<Arc<AsyncFd<OwnedFd>>>,
     number: u64,
-    waiting: BTreeMap<u64, oneshot::Sender<bool>>,
-    /// What a server that comes is told.
+    waiting: BTreeMap<u64, oneshot::Sender<Result<(), CertificateFault>>>,
+    /// What a server that comes is told: nothing that no server has taken yet.
     chain: Option<Instruction>,
 }
 
@@ -40,32 +40,46 @@ impl Servers {
     /// The operating system's.
     pub(crate) fn take(self: &Arc<Self>, channel: OwnedFd) -> std::io::Result<()> {
         let channel = Arc::new(watch(channel, Interest::READABLE)?);
-        let chain = {
+        {
             let mut state = self.lock();
             state.channel = Some(Arc::clone(&channel));
             // Whoever waits for the one before waits in vain.
             state.waiting.clear();
-            state.chain.clone()
-        };
+        }
         let this = Arc::clone(self);
         tokio::spawn(async move { this.listen(&channel).await });
-        if let Some(chain) = chain {
-            let this = Arc::clone(self);
-            // One that takes it says so; one that does not has said why.
-            tokio::spawn(async move { this.tell_patiently(&chain).await.unwrap_or_default() });
-        }
+        let this = Arc::clone(self);
+        // One that takes it says so; one that does not has said why.
+        tokio::spawn(async move { this.tell_current().await });
         Ok(())
     }
 
-    /// Has a chain shown, from now on and by every server that comes.
+    /// Has every server that comes told of a chain that is known to be good.
+    pub(super) fn expect(&self, chain: Instruction) {
+        self.lock().chain = Some(chain);
+    }
+
+    /// Has a chain shown, and once it is by every server that comes. `Unfit` when the server can make nothing of it, and never will.
     pub(super) async fn use_chain(&self, chain: Instruction) -> Result<(), AcmeFault> {
-        self.lock().chain = Some(chain.clone());
-        self.tell_patiently(&chain).await
+        self.tell_patiently(&chain).await?;
+        self.expect(chain);
+        Ok(())
     }
 
     /// Has a challenge answered.
     pub(super) async fn answer(&self, challenge: Instruction) -> Result<(), AcmeFault> {
-        self.tell_patiently(&challenge).await
+        self.tell_patiently(&challenge).await.map_err(|_reason| AcmeFault::NotTaken)
+    }
+
+    /// Tells a server that came what is shown; read anew each time, because that may change meanwhile.
+    async fn tell_current(&self) {
+        for _ in 0..limit::CERTIFICATE_TOLD_MAX {
+            let Some(chain) = self.lock().chain.clone() else { return };
+            if self.tell(&chain).await != Err(AcmeFault::NotTaken) {
+                return;
+            }
+            tokio::time::sleep(limit::CERTIFICATE_TOLD_PAUSE).await;
+        }
     }
 
     /// Has no challenge answered any more. A server that does not hear it answers one that nobody asks about.
@@ -76,8 +90,9 @@ impl Servers {
     /// A server may be about to start, and `sign` crowded.
     async fn tell_patiently(&self, instruction: &Instruction) -> Result<(), AcmeFault> {
         for _ in 1..limit::CERTIFICATE_TOLD_MAX {
-            if self.tell(instruction).await.is_ok() {
-                return Ok(());
+            let told = self.tell(instruction).await;
+            if told != Err(AcmeFault::NotTaken) {
+                return told;
             }
             tokio::time::sleep(limit::CERTIFICATE_TOLD_PAUSE).await;
         }
@@ -101,7 +116,9 @@ impl Servers {
             taken
         };
         match timeout(limit::CERTIFICATE_TAKEN_DEADLINE, taken).await {
-            Ok(Ok(true)) => Ok(()),
+            Ok(Ok(Ok(()))) => Ok(()),
+            Ok(Ok(Err(CertificateFault::Garbage))) => Err(AcmeFault::Unfit),
+            // Too late, another server by now, or one whose `sign` did not have the key when it asked.
             _ => Err(not_taken),
         }
     }
@@ -119,7 +136,7 @@ impl Servers {
                     let Some(taken) = buffer.get(..length).and_then(Taken::parse) else { continue };
                     if let Some(sender) = self.lock().waiting.remove(&taken.number) {
                         // Nobody there: it took too long.
-                        sender.send(taken.outcome.is_ok()).unwrap_or_default();
+                        sender.send(taken.outcome).unwrap_or_default();
                     }
                 }
                 Err(Errno::AGAIN) => ready.clear_ready(),
@@ -135,7 +152,6 @@ mod tests {
     use super::*;
     use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
     use rustls_pki_types::CertificateDer;
-    use ward_policy::fault::CertificateFault;
 
     fn pair() -> (OwnedFd, OwnedFd) {
         let flags = SocketFlags::CLOEXEC;
@@ -180,6 +196,29 @@ mod tests {
         servers.take(ours).unwrap();
         let said = tokio::task::spawn_blocking(move || playing.join().unwrap()).await.unwrap();
         assert_eq!(said, [chain(1)], "without being asked");
+    }
+
+    #[tokio::test]
+    async fn a_chain_that_was_refused_is_told_to_nobody_who_comes() {
+        let servers = Arc::new(Servers::default());
+        let (ours, theirs) = pair();
+        let playing = play(theirs, Ok(()), 1);
+        servers.take(ours).unwrap();
+        servers.use_chain(chain(1)).await.unwrap();
+        drop(playing.join().unwrap());
+        let (ours, theirs) = pair();
+        // Told of the first when it comes, and of the second afterwards: it makes nothing of either.
+        let playing = play(theirs, Err(CertificateFault::Garbage), 2);
+        servers.take(ours).unwrap();
+        tokio::task::yield_now().await;
+        assert_eq!(servers.use_chain(chain(2)).await, Err(AcmeFault::Unfit));
+        let said = tokio::task::spawn_blocking(move || playing.join().unwrap()).await.unwrap();
+        assert!(said.contains(&chain(2)), "it was tried");
+        let (ours, theirs) = pair();
+        let playing = play(theirs, Ok(()), 1);
+        servers.take(ours).unwrap();
+        let said = tokio::task::spawn_blocking(move || playing.join().unwrap()).await.unwrap();
+        assert_eq!(said, [chain(1)]);
     }
 
     #[tokio::test]
