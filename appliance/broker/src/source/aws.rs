@@ -82,7 +82,7 @@ impl Aws {
         let request = self.request(context, &wanted.path).ok_or(SourceFault::Expired)?;
         let answer = context.ask(request).await?;
         if !answer.status.is_success() {
-            return Err(refused(&answer, unix_s()));
+            return Err(refused(&answer, unix_s(), self.ahead_s));
         }
         let mut answer: Json = serde_json::from_slice(&answer.body).map_err(|_shape| GARBAGE)?;
         let Some(Json::String(text)) = answer.get_mut("SecretString").map(Json::take) else {
@@ -250,8 +250,9 @@ const fn corrected(now_s: u64, ahead_s: i64) -> u64 {
     now_s.saturating_add_signed(ahead_s)
 }
 
-/// What an answer that is no success means: AWS's error type stands in its body, or in a header.
-fn refused(answer: &Answer, now_s: u64) -> Refused {
+/// What an answer that is no success means: AWS's error type stands in its body, or in a header. `used_s` is by how many seconds
+/// the request was dated before our clock.
+fn refused(answer: &Answer, now_s: u64, used_s: i64) -> Refused {
     let body: Json = serde_json::from_slice(&answer.body).unwrap_or_default();
     let header = answer.headers.get("x-amzn-errortype").and_then(|value| value.to_str().ok());
     let kind = body.get("__type").and_then(Json::as_str).or(header).unwrap_or_default();
@@ -261,8 +262,10 @@ fn refused(answer: &Answer, now_s: u64) -> Refused {
     let status = answer.status.as_u16();
     let of_clock = ["InvalidSignatureException", "SignatureDoesNotMatch", "RequestTimeTooSkewed"];
     if of_clock.contains(&kind) || kind.starts_with("RequestExpired") {
-        let ahead = ahead_s(answer, now_s);
-        let ahead_s = ahead.filter(|ahead| ahead.unsigned_abs() > limit::CLOCK_SKEW_MAX_S);
+        // What was refused was dated by our clock as it was put right before: either may have been set since.
+        let is_off =
+            |ahead: &i64| ahead.saturating_sub(used_s).unsigned_abs() > limit::CLOCK_SKEW_MAX_S;
+        let ahead_s = ahead_s(answer, now_s).filter(is_off);
         let fault = if ahead_s.is_some() { SourceFault::Clock } else { SourceFault::Refused };
         return Refused { fault, ahead_s };
     }
@@ -322,14 +325,16 @@ mod tests {
 
     #[test]
     fn an_error_is_known_by_its_type_and_a_clock_by_the_date_of_the_answer() {
-        let check = |status: u16, body: &str, date: Option<&str>| {
+        let check_by = |used_s: i64, status: u16, body: &str, date: Option<&str>| {
             let mut headers = HeaderMap::new();
             if let Some(date) = date {
                 headers.insert(DATE, date.parse().unwrap());
             }
             let status = StatusCode::from_u16(status).unwrap();
-            refused(&Answer { status, headers, body: Bytes::from(body.to_owned()) }, 784_111_777)
+            let answer = Answer { status, headers, body: Bytes::from(body.to_owned()) };
+            refused(&answer, 784_111_777, used_s)
         };
+        let check = |status, body: &str, date| check_by(0, status, body, date);
         for (status, kind, fault) in [
             (400, "ThrottlingException", SourceFault::Throttled),
             (429, "", SourceFault::Throttled),
@@ -353,6 +358,19 @@ mod tests {
         assert_eq!(later, Refused { fault: SourceFault::Clock, ahead_s: Some(3_600) });
         let before = check(400, skewed, Some("Sun, 06 Nov 1994 07:49:37 GMT"));
         assert_eq!(before.ahead_s, Some(-3_600));
+        // A correction that has become wrong is put right too, to none at all if that is what is right.
+        for (used_s, date, ahead_s) in [
+            (3_600, "Sun, 06 Nov 1994 08:49:37 GMT", Some(0)),
+            (-3_600, "Sun, 06 Nov 1994 08:49:37 GMT", Some(0)),
+            (-3_600, "Sun, 06 Nov 1994 08:50:07 GMT", Some(30)),
+            (3_600, "Sun, 06 Nov 1994 07:49:37 GMT", Some(-3_600)),
+            (3_600, "Sun, 06 Nov 1994 09:49:37 GMT", None),
+            (3_600, "Sun, 06 Nov 1994 09:50:30 GMT", None),
+            (i64::MIN, "Sun, 06 Nov 1994 08:49:37 GMT", Some(0)),
+        ] {
+            let found = check_by(used_s, 400, skewed, Some(date)).ahead_s;
+            assert_eq!(found, ahead_s, "{used_s} {date}");
+        }
         assert_eq!((corrected(10, -3), corrected(10, 3)), (7, 13));
     }
 }
