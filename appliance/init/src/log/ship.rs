@@ -23,6 +23,7 @@ use ward_policy::vendor_id::VendorId;
 use ward_sys::secret::{SecretPlace, SecretPool};
 
 use super::answer::{Answer, Verdict};
+use super::batch::Batch;
 use super::connection::{Connection, Flow};
 use super::spool::Spool;
 
@@ -42,6 +43,8 @@ pub(super) struct Shipper {
     wanted_pause: Option<Duration>,
     /// Before this no request is sent that is not full.
     next_at: Duration,
+    /// How much goes into one.
+    batch: Batch,
     /// How long the last connection took, if it has not been said.
     unsaid: Option<Duration>,
     /// Whether anything has failed since a record was taken, or none has been taken yet.
@@ -68,8 +71,9 @@ struct Post {
     bytes: Vec<u8>,
     /// How much of it TLS has taken.
     taken: usize,
-    /// How many records are in it.
+    /// How many records are in it, and their bytes.
     records: usize,
+    body_bytes: usize,
     answer: Answer,
     until: Duration,
 }
@@ -94,6 +98,7 @@ impl Shipper {
             pause: limit::SINK_PAUSE_MIN,
             wanted_pause: None,
             next_at: Duration::ZERO,
+            batch: Batch::new(),
             unsaid: None,
             is_down: true,
         })
@@ -121,7 +126,8 @@ impl Shipper {
         }
     }
 
-    /// Whether something may still arrive without the broker.
+    /// Whether something may still arrive without the broker, which has ended when this is asked: there is no other connection than
+    /// the one that is there.
     pub(super) const fn has_hope(&self) -> bool {
         match self.state {
             State::Resting { .. } | State::Asking { .. } => false,
@@ -261,15 +267,16 @@ impl Shipper {
             drop(connection);
             return self.ask(now);
         }
-        let is_time = now >= self.next_at || spool.bytes() >= limit::SINK_BATCH_BYTES_MAX;
+        let is_time = now >= self.next_at || spool.bytes() >= self.batch.bytes();
         if spool.is_empty() || !is_time {
             return Ok(State::Ready(connection));
         }
         let mut body = Vec::new();
-        let records = spool.copy_oldest(limit::SINK_BATCH_BYTES_MAX, &mut body);
+        let records = spool.copy_oldest(self.batch.bytes(), &mut body);
         let bytes = self.request(connection.token(), &body);
         let until = now.saturating_add(limit::SINK_ANSWER_DEADLINE);
-        let post = Post { bytes, taken: 0, records, answer: Answer::default(), until };
+        let (answer, body_bytes) = (Answer::default(), body.len());
+        let post = Post { bytes, taken: 0, records, body_bytes, answer, until };
         self.go_on(connection, post, now, spool)
     }
 
@@ -319,6 +326,8 @@ impl Shipper {
             }
         }
         if now >= post.until {
+            // Less may be answered in time.
+            self.batch.is_too_much(post.body_bytes, post.records);
             return Err(SinkFault::Late);
         }
         Ok(State::Posting(connection, post))
@@ -333,14 +342,19 @@ impl Shipper {
         now: Duration,
         spool: &mut Spool,
     ) -> Result<State, SinkFault> {
-        let Verdict { outcome, is_kept, pause } = verdict;
+        let Verdict { outcome, is_kept, pause, is_too_long } = verdict;
         self.wanted_pause = pause;
+        if is_too_long && self.batch.is_too_much(post.body_bytes, post.records) {
+            // Something else is tried: there is nothing to wait for.
+            self.pause = limit::SINK_PAUSE_MIN;
+        }
         outcome?;
         // Nobody can have what has not been sent.
         if post.taken < post.bytes.len() || !connection.is_flushed() {
             return Err(SinkFault::Garbage);
         }
         spool.forget(post.records);
+        self.batch.is_taken();
         self.is_down = false;
         self.pause = limit::SINK_PAUSE_MIN;
         self.next_at = now.saturating_add(limit::SINK_BATCH_PAUSE);
