@@ -40,6 +40,8 @@ pub const SINK_PAUSE_MIN: Duration = Duration::from_millis(500);
 pub const SINK_PAUSE_MAX: Duration = Duration::from_secs(15);
 /// A connection is given back so long before its time is over.
 pub const SINK_LIFE_SLACK: Duration = Duration::from_secs(15);
+/// Connections to the sink at one time: `log` has one, and those before it end at once.
+pub const SINK_CONNECTIONS_MAX: usize = 4;
 /// What is still waiting when everyone else has ended may take this long to arrive.
 pub const SINK_FLUSH_DEADLINE: Duration = Duration::from_secs(3);
 /// What the broker and the launcher say about the log sink, in bytes of JSON.

@@ -45,6 +45,8 @@ pub(super) struct Shipper {
     next_at: Duration,
     /// How much goes into one.
     batch: Batch,
+    /// Whether the sink has refused the credential that came with the last connection.
+    is_refused: bool,
     /// How long the last connection took, if it has not been said.
     unsaid: Option<Duration>,
     /// Whether anything has failed since a record was taken, or none has been taken yet.
@@ -99,6 +101,7 @@ impl Shipper {
             wanted_pause: None,
             next_at: Duration::ZERO,
             batch: Batch::new(),
+            is_refused: false,
             unsaid: None,
             is_down: true,
         })
@@ -149,6 +152,7 @@ impl Shipper {
             Err(reason) => {
                 self.rest(now);
                 self.is_down = true;
+                self.is_refused |= reason == SinkFault::Unauthorized;
                 let (vendor, waiting) = (self.vendor, spool.waiting());
                 return Some(Event::SinkFailed { vendor, reason, waiting });
             }
@@ -206,7 +210,9 @@ impl Shipper {
         // A number is never 0, and a process does not live for 2^64 questions.
         self.number = self.number.wrapping_add(1).max(1);
         let (number, class) = (self.number, DataClass::None);
-        let question = Question::Dial { number, class, vendor: self.vendor }.to_bytes();
+        // Said until a credential is taken: the source may not have had another the first time.
+        let (vendor, is_refused) = (self.vendor, self.is_refused);
+        let question = Question::Dial { number, class, vendor, is_refused }.to_bytes();
         let asked = rustix::io::write(&self.broker, &question);
         asked.map_err(|_gone| SinkFault::Unreachable)?;
         Ok(State::Asking { since: now, token })
@@ -356,6 +362,7 @@ impl Shipper {
         spool.forget(post.records);
         self.batch.is_taken();
         self.is_down = false;
+        self.is_refused = false;
         self.pause = limit::SINK_PAUSE_MIN;
         self.next_at = now.saturating_add(limit::SINK_BATCH_PAUSE);
         if is_kept { Ok(State::Ready(connection)) } else { Ok(State::Resting { until: now }) }
