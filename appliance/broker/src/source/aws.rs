@@ -9,6 +9,7 @@ use http_body_util::Full;
 use hyper::Request;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
 use serde_json::{Value as Json, json};
+use tokio::time::timeout;
 use ward_edge::random::chance;
 use ward_policy::credential::CredentialKind;
 use ward_policy::date::Date;
@@ -23,6 +24,7 @@ use crate::answer::unix_s;
 use crate::exchange::{Answer, secret_field};
 use crate::sigv4::{Credentials, ToSign, amz_date, authorization};
 
+#[derive(Clone)]
 pub(super) struct Aws {
     region: String,
     /// The entry of the metadata service.
@@ -52,7 +54,9 @@ impl Aws {
         let mut mended = None;
         loop {
             let error = match self.try_once(context, wanted).await {
-                Ok(value) => return Ok(Fetched { value, ttl: None, lease: None, mended }),
+                Ok(value) => {
+                    return Ok(Fetched { value: Some(value), ttl: None, lease: None, mended });
+                }
                 Err(error) => error,
             };
             // Each is put right once: what fails again is somebody else's to mend.
@@ -109,11 +113,13 @@ impl Aws {
         if is_there && context.now() < self.renew_at {
             return Ok(());
         }
-        match self.role(context).await {
+        // All three requests in one: the fetch that they are for has to end in time too.
+        let asked = timeout(limit::METADATA_DEADLINE, Box::pin(self.role(context))).await;
+        match asked.unwrap_or(Err(SourceFault::Late)) {
             Ok(()) => Ok(()),
             // Those that are there are good until their end.
             Err(_fault) if is_there => {
-                self.renew_at = context.now().saturating_add(limit::SOURCE_PAUSE_MIN);
+                self.renew_at = context.again_at();
                 Ok(())
             }
             Err(fault) => Err(fault),
@@ -246,7 +252,7 @@ impl From<Refused> for SourceFault {
 }
 
 /// Seconds since 1970 by the clock of whoever is `ahead_s` before us.
-const fn corrected(now_s: u64, ahead_s: i64) -> u64 {
+pub(super) const fn corrected(now_s: u64, ahead_s: i64) -> u64 {
     now_s.saturating_add_signed(ahead_s)
 }
 
@@ -283,7 +289,7 @@ fn refused(answer: &Answer, now_s: u64, used_s: i64) -> Refused {
 }
 
 /// `2017-05-17T15:09:54Z`, in seconds since 1970.
-fn parse_time(text: &str) -> Option<u64> {
+pub(super) fn parse_time(text: &str) -> Option<u64> {
     let (day, time) = text.strip_suffix('Z')?.split_once('T')?;
     let days = Date::from_days(0).days_until(Date::parse(day).ok()?);
     let mut seconds = 0_u64;
