@@ -182,3 +182,24 @@ fn an_entry_that_is_not_let_in_today_is_not_dialled() {
     assert_eq!(bench.sources.seen("metadata", "PUT /latest/api/token"), 0);
     assert_eq!((bench.sources.seen("aws", "requests"), bench.sources.seen("vault", "400")), (0, 0));
 }
+
+#[test]
+fn a_metadata_service_that_is_slow_does_not_hide_a_session_that_is_good() {
+    let key = fresh_key();
+    let mut bench = Bench::new(&key);
+    bench.sources.keep("aws", "prod/ward/minted", &key);
+    bench.sources.tell("aws", "set", json!({ "life_s": 30 }));
+    let server = bench.serve(entries(6), None, "minted:audio");
+    let (_, mut at) = await_fetch(&server, 0, "minted");
+    // Each of its three answers is in time, and all of them are not.
+    bench.sources.fault("metadata", Some("slow"));
+    let asked = bench.sources.seen("metadata", "PUT /latest/api/token");
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(28);
+    while bench.sources.seen("metadata", "PUT /latest/api/token") == asked {
+        assert!(std::time::Instant::now() < until, "nobody has asked for a role");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    (_, at) = await_fetch(&server, at.max(lines(&server)), "minted");
+    let log: String = server.logs.text().lines().take(at).collect();
+    assert!(!log.contains("source_failed"), "{log}");
+}
