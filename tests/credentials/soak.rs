@@ -1,8 +1,10 @@
 //! What media never has: a secret that lasts, or a vendor's token whose time is over. Its memory is searched at random moments of a run in
 //! which everything is rotated: vendors' keys, what sources are logged in to with, Twilio's token, the key of tickets.
 //!
-//! The token of a live call is found in each of them, so that the scan is known to see.
+//! What it is told and may not keep, the handshake signatures that it expects and the one that each call shows, is gone after a second. The
+//! token of a live call is found in each of them, so that the scan is known to see.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -11,8 +13,9 @@ use serde_json::json;
 use ward_policy::phi::Secret;
 use ward_tests::memory::{Needles, Scan, scan};
 use ward_tests::random::{fresh, fresh_text};
-use ward_tests::servers::Running;
+use ward_tests::servers::{HANDSHAKE, Running, settings};
 use ward_tests::websocket::Stream;
+use ward_twilio::signature::Signature;
 use ward_twilio::ticket::TicketKey;
 
 use crate::bench::{
@@ -49,6 +52,13 @@ impl Twilio {
     fn fresh() -> Self {
         let token = fresh_text(b"0123456789abcdef", 32);
         Self { token, ticket_key: STANDARD.encode(fresh::<32>()) }
+    }
+
+    /// What media is told to expect, in the form that Twilio sends.
+    fn handshakes(&self) -> Vec<String> {
+        let setting = format!("TWILIO_AUTH_TOKEN={}", self.token);
+        let values = settings(&setting).handshake_values().unwrap();
+        values.iter().map(Signature::to_base64).collect()
     }
 
     fn settings(&self) -> String {
@@ -111,6 +121,8 @@ fn soak(media: &str, length: Duration) -> Found {
     lasting.add("what a Vault is logged in to with", [secret_id]);
     let mut keys = vec![first];
     let mut tokens: Vec<(String, Instant)> = Vec::new();
+    // Handshake signatures, and when media heard of them.
+    let mut told: Vec<(String, Instant)> = Vec::new();
     let mut calls = Vec::new();
     let mut found = Found { scans: Vec::new(), seeing: 0, kinds: Vec::new(), expired: 0 };
     let (begun, mut number) = (Instant::now(), 0);
@@ -127,6 +139,7 @@ fn soak(media: &str, length: Duration) -> Found {
             twilio = Twilio::fresh();
             let at = lines(&server);
             server.follow(&twilio.settings());
+            told.extend(twilio.handshakes().into_iter().map(|value| (value, Instant::now())));
             let is_set = |line: &serde_json::Value| line["event"] == "handshake_values_set";
             drop(await_event(&server, at, "handshake_values_set", is_set));
         }
@@ -135,18 +148,27 @@ fn soak(media: &str, length: Duration) -> Found {
         lasting.add("the key of tickets", [twilio.ticket_key.clone()]);
         calls.push(begin(&server, number));
         let now = Instant::now();
+        told.push((HANDSHAKE.to_owned(), now));
         let minted = bench.minter.minted();
         tokens.extend(minted.into_iter().skip(tokens.len()).map(|token| (token, now)));
-        std::thread::sleep(Duration::from_millis(u64::from(fresh::<1>()[0]) * 6));
+        std::thread::sleep(Duration::from_millis(u64::from(fresh::<1>()[0]) * 8));
         collect(&mut bench, &mut lasting);
         let at = Instant::now();
         let is_over = |since: &Instant| at.saturating_duration_since(*since) > TOKEN_LIFE + SLACK;
         let over = tokens.iter().filter(|(_, since)| is_over(since));
         let over: Vec<(&str, &str)> = over.map(|(one, _)| ("an expired token", &**one)).collect();
         found.expired = over.len();
+        // The last time counts: the same signature comes with each call.
+        let is_late = |value: &str| {
+            let last = told.iter().rfind(|(known, _)| known == value).map(|(_, since)| *since);
+            last.is_some_and(|last| at.saturating_duration_since(last) > SLACK)
+        };
+        let told: Vec<&str> = told.iter().map(|(value, _)| value.as_str()).collect();
+        let told: BTreeSet<&str> = told.into_iter().filter(|value| is_late(value)).collect();
+        let told = told.into_iter().map(|value| ("a handshake", value));
         let current = tokens.iter().rev().take(2).map(|(one, _)| ("current", one.as_str()));
         let never = lasting.0.iter().map(|(name, value)| (*name, value.as_str()));
-        let needles: Vec<(&str, &str)> = never.chain(over).chain(current).collect();
+        let needles: Vec<(&str, &str)> = never.chain(over).chain(told).chain(current).collect();
         let seen = scan(server.id(), &Needles::texts(&needles));
         found.seeing += usize::from(seen.has("current"));
         found.scans.push(seen);
@@ -201,7 +223,7 @@ fn media_never_has_a_secret_that_lasts_or_a_token_that_is_over() {
 }
 
 #[test]
-fn with_an_allocator_that_wipes_nothing_expired_tokens_are_found_in_media() {
+fn with_an_allocator_that_wipes_nothing_what_media_was_told_is_found_in_it() {
     let found = soak("ward-media-unwiped", Duration::from_secs(16));
     let pieces: usize = found.scans.iter().map(|seen| wrong(seen).len()).sum();
     println!("{pieces} pieces in {} scans", found.scans.len());
