@@ -53,6 +53,7 @@ struct Found {
 }
 
 /// Rotates everything for `length`; scans at random moments.
+#[expect(clippy::too_many_lines, reason = "one run, from its first rotation to its last scan")]
 fn soak(broker: &str, length: Duration) -> Found {
     let first = fresh_key();
     let mut bench = Bench::new(&first);

@@ -96,6 +96,7 @@ fn collect(bench: &mut Bench, lasting: &mut Lasting) {
     lasting.add("a leased key", bench.sources.list("vault", "leased"));
 }
 
+#[expect(clippy::too_many_lines, reason = "one run, from its first rotation to its last scan")]
 fn soak(media: &str, length: Duration) -> Found {
     let (first, mut twilio) = (fresh_key(), Twilio::fresh());
     let mut bench = Bench::new(&first);

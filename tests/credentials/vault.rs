@@ -196,7 +196,7 @@ fn a_lease_of_what_is_not_taken_is_given_back() {
     all.push(signing("leased", "vault", "speech/creds/ward", "/another", 3_600));
     let server = bench.serve(all, None, "leased:audio");
     let (_, after) = await_failure(&server, 0, "vault", "source_absent");
-    let mut given_back = |bench: &mut Bench, least: u64| {
+    let given_back = |bench: &mut Bench, least: u64| {
         let until = std::time::Instant::now() + std::time::Duration::from_secs(5);
         while bench.sources.seen("vault", "revoked") < least {
             assert!(std::time::Instant::now() < until, "nothing is given back");

@@ -312,10 +312,8 @@ mod tests {
             text.lines().find(|line| line.starts_with(name)).unwrap().to_owned()
         };
         let block = |text: &str, name: &str| {
-            let from = text.find(name).unwrap();
-            let rest = &text[from + name.len()..];
-            let to = rest.find("\n[").map_or(text.len(), |to| from + name.len() + to);
-            text[from..to].to_owned()
+            let (_, rest) = text.split_once(name).unwrap();
+            format!("{name}{}", rest.split_once("\n[").unwrap().0)
         };
         // Both under one name and one agreement, which is what the rule about vendors goes by.
         let sink = LOG_SINK
