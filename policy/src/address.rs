@@ -46,6 +46,9 @@ pub fn is_public(address: IpAddr) -> bool {
 const METADATA: &[IpAddr] = &[
     IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+    // Where EKS gives a pod its role's credentials, and Google's metadata server.
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23)),
+    IpAddr::V6(Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)),
     IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
     IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
     IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
@@ -61,6 +64,8 @@ const PRIVATE: &[(Ipv4Addr, u32)] = &[
 /// Whether `address` is a metadata service's, or link-local, where they are.
 #[must_use]
 pub fn is_metadata(address: IpAddr) -> bool {
+    // Written as an IPv6 address it is dialled all the same.
+    let address = address.to_canonical();
     let is_link_local = match address {
         IpAddr::V4(address) => address.is_link_local(),
         IpAddr::V6(address) => (address.segments()[0] & 0xffc0) == 0xfe80,
@@ -114,6 +119,12 @@ mod tests {
             ("192.168.0.1", true, false),
             ("fd12::1", true, false),
             ("fd00:ec2::254", false, true),
+            ("fd00:ec2::23", false, true),
+            ("fd20:ce::254", false, true),
+            ("fd20:ce::255", true, false),
+            ("::ffff:169.254.169.254", false, true),
+            ("::ffff:100.100.100.200", false, true),
+            ("::ffff:10.1.2.3", false, false),
             ("169.254.169.254", false, true),
             ("169.254.170.2", false, true),
             ("168.63.129.16", false, true),

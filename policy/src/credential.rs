@@ -5,7 +5,9 @@
 pub enum CredentialKind {
     /// A vendor's key that lasts: the broker's.
     VendorKey,
-    /// What the broker logs in to a source of keys with, for a while.
+    /// What the broker asks a source of keys for a session with: it lasts, and every key of the source can be had with it.
+    SourceSecret,
+    /// What the broker is logged in to a source of keys with, for a while.
     SourceSession,
     /// A vendor's tokens that were given to media and are still good.
     VendorToken,
@@ -23,8 +25,9 @@ pub enum CredentialKind {
 
 impl CredentialKind {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::VendorKey,
+        Self::SourceSecret,
         Self::SourceSession,
         Self::VendorToken,
         Self::TlsKey,
@@ -39,6 +42,7 @@ impl CredentialKind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::VendorKey => "vendor-key",
+            Self::SourceSecret => "source-secret",
             Self::SourceSession => "source-session",
             Self::VendorToken => "vendor-token",
             Self::TlsKey => "tls-key",

@@ -15,7 +15,7 @@ use crate::{alone, catch_up, compare, finish, place, server, verify};
 const WHILE: Duration = Duration::from_secs(3);
 
 /// Every manner, with the reason that the log gives for not getting through, if it does not.
-const MANNERS: [(Manner, Option<&str>); 16] = [
+const MANNERS: [(Manner, Option<&str>); 17] = [
     (Manner::Keeps, None),
     (Manner::Slow(Duration::from_millis(800)), None),
     (Manner::OneByOne, None),
@@ -31,6 +31,7 @@ const MANNERS: [(Manner, Option<&str>); 16] = [
     (Manner::Status(503), Some("sink_busy")),
     (Manner::WrongName, Some("sink_tls")),
     (Manner::SelfSigned, Some("sink_tls")),
+    (Manner::Tickets, Some("sink_garbage")),
     // Longer than it misbehaves here: the deadlines are 3 s and 10 s.
     (Manner::Mute, Some("sink_closed")),
 ];

@@ -7,7 +7,7 @@ use ward_policy::limit;
 
 use crate::load::{Load, short_calls};
 use crate::sink::{Manner, Sink};
-use crate::{alone, compare, finish, server, verify};
+use crate::{PATIENCE, alone, compare, finish, server, verify};
 
 /// For how long; `tests/run --full` has five minutes.
 fn outage() -> Duration {
@@ -39,6 +39,44 @@ fn a_sink_that_was_dead_gets_everything_when_it_is_back() {
     assert!(there > before + 100 && lost == 0, "{before} {there} {lost}");
     let (status, report) = verify(&sink.kept(), &[]);
     assert_eq!((status, &report["boots"][0]["gaps"]), (0, &serde_json::json!([])), "{report}");
+}
+
+/// Waits until everything that was written while the sink was dead is there, while it takes no more at once than `manner` says.
+fn catches_up_with(manner: Manner, reason: &str) {
+    let _alone = alone();
+    let sink = Sink::start();
+    let server = server(&sink, limit::LOG_SPOOL_BYTES);
+    sink.behave(Manner::Dead);
+    // More than a full request of a sink that takes 12 KiB a second may take.
+    while server.logs.text().len() - sink.kept().len() < 160 * 1024 {
+        short_calls(&server, 10);
+    }
+    let written = server.logs.text();
+    let last = written.lines().rfind(|line| line.contains("call_ended")).unwrap().to_owned();
+    let waiting = written.len() - sink.kept().len();
+    let returned = Instant::now();
+    sink.behave(manner);
+    let is_there = sink.wait_kept(PATIENCE, |kept| kept.contains(&last));
+    assert!(is_there, "{manner:?} {}", server.logs.text());
+    println!("{manner:?}: {waiting} bytes there {:?} after it was back", returned.elapsed());
+    // It would not have taken it at once.
+    let reason = format!("\"reason\":\"{reason}\"");
+    assert!(server.logs.text().contains(&reason), "{}", server.logs.text());
+    sink.behave(Manner::Keeps);
+    finish(&server, &sink);
+    let (_, lost) = compare(&server.logs.text(), &sink.kept());
+    assert_eq!((lost, verify(&sink.kept(), &[]).0), (0, 0));
+}
+
+#[test]
+fn a_sink_that_takes_short_bodies_only_gets_everything_that_waited() {
+    catches_up_with(Manner::Short(4 * 1024), "sink_rejected");
+}
+
+#[test]
+fn a_sink_that_is_too_slow_for_a_full_request_gets_everything_that_waited() {
+    // What waits would take it longer than a request may.
+    catches_up_with(Manner::Drags(12 * 1024), "sink_late");
 }
 
 #[test]

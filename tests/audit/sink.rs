@@ -46,6 +46,12 @@ pub(crate) enum Manner {
     KeepsAndCuts,
     /// Closes the connection after each answer.
     OneByOne,
+    /// Takes no body that is longer than so many bytes.
+    Short(usize),
+    /// Takes a second for so many bytes of records, and keeps them if somebody still waits for its answer.
+    Drags(usize),
+    /// Greets with tickets without end, and says nothing else.
+    Tickets,
     /// Its certificate is another's.
     WrongName,
     /// Its certificate is right but for who signed it.
@@ -229,6 +235,11 @@ date = "2026-01-01"
             Manner::SelfSigned => Certificate::OtherCa,
             _ => Certificate::Right,
         });
+        let mut config = config;
+        if began == Manner::Tickets {
+            // Some 4 MiB, all of it as TLS has it.
+            Arc::make_mut(&mut config).send_tls13_tickets = 40_000;
+        }
         let mut stream = StreamOwned::new(ServerConnection::new(config).ok()?, stream);
         loop {
             let (head, body) = self.request(&mut stream, began)?;
@@ -250,7 +261,8 @@ date = "2026-01-01"
     /// Reads some bytes, however long they take; `None` when the connection is over or nobody is to be there.
     fn some(&self, stream: &mut Stream, buffer: &mut [u8], began: Manner) -> Option<usize> {
         // What a connection begins with is not changed while it lasts: another one is needed.
-        const OF_THE_BEGINNING: [Manner; 3] = [Manner::Mute, Manner::WrongName, Manner::SelfSigned];
+        const OF_THE_BEGINNING: [Manner; 4] =
+            [Manner::Mute, Manner::WrongName, Manner::SelfSigned, Manner::Tickets];
         loop {
             let now = self.manner();
             if now == Manner::Dead || (now != began && OF_THE_BEGINNING.contains(&now)) {
@@ -331,6 +343,21 @@ date = "2026-01-01"
                 self.keep(body);
                 stream.write_all(TAKEN).ok()
             }
+            Manner::Short(bytes) if body.len() > bytes => {
+                stream.write_all(b"HTTP/1.1 413 No\r\ncontent-length: 0\r\n\r\n").ok()
+            }
+            Manner::Short(_) => {
+                self.keep(body);
+                stream.write_all(TAKEN).ok()
+            }
+            Manner::Drags(bytes) => {
+                let millis = u64::try_from(body.len() * 1_000 / bytes).unwrap();
+                std::thread::sleep(Duration::from_millis(millis));
+                // Whoever waits for an answer says nothing: what is there to be read is that nobody does.
+                stream.sock.peek(&mut [0]).is_err().then_some(())?;
+                self.keep(body);
+                stream.write_all(TAKEN).ok()
+            }
             Manner::Slow(delay) => {
                 std::thread::sleep(delay);
                 self.keep(body);
@@ -365,7 +392,7 @@ date = "2026-01-01"
                 self.keep(body);
                 None
             }
-            Manner::Silent | Manner::Mute => self.rest(manner),
+            Manner::Silent | Manner::Mute | Manner::Tickets => self.rest(manner),
             Manner::Dead => None,
         }
     }

@@ -108,6 +108,34 @@ fn every_single_mutation_of_a_copy_is_found() {
 }
 
 #[test]
+fn no_range_is_hidden_by_a_record_that_names_it_as_lost_and_was_appended() {
+    let _alone = alone();
+    let mut copy = copy();
+    // A boot that goes on: whoever appends to one that is closed is found at once.
+    copy.pop();
+    let last = Digest::parse(&sha256(copy.last().unwrap())).unwrap();
+    let boot = crate::place(std::str::from_utf8(&copy[0]).unwrap()).0;
+    let (mut tried, nothing) = (0, "0".repeat(64));
+    for from in 0..copy.len() - 1 {
+        for to in from..copy.len() - 1 {
+            let before = from.checked_sub(1).map_or(nothing.clone(), |one| sha256(&copy[one]));
+            let forged = format!(
+                "{{\"boot\":\"{boot}\",\"seq\":{},\"prev\":\"{last}\",\"at_ms\":1,\"role\":\"log\",\"event\":\"log_gap\",\
+                 \"first\":{from},\"last\":{to},\"reason\":\"spool_full\",\"before\":\"{before}\"}}",
+                copy.len()
+            );
+            let rest = copy.iter().take(from).chain(copy.iter().skip(to + 1)).map(Vec::as_slice);
+            let judged = judge(&rest.chain([forged.as_bytes()]), last);
+            assert_eq!(judged, (1, 1), "{from} to {to}");
+            tried += 1;
+        }
+    }
+    assert!(tried > 400, "{tried}");
+    // The control: nothing is dropped, and nothing is named.
+    assert_eq!(judge(&copy.iter().map(Vec::as_slice), last), (3, 0));
+}
+
+#[test]
 fn the_tool_says_what_was_done_and_where() {
     let _alone = alone();
     let copy = copy();
@@ -144,6 +172,10 @@ fn the_tool_says_what_was_done_and_where() {
     let behind = report["boots"][0]["digest"].as_str().unwrap();
     assert_eq!(verify(&text(&copy[12..]), &[]).0, 1);
     assert_eq!(verify(&text(&copy[12..]), &["--after", behind]).0, 0);
+    // What was verified has to be there, or the next part behind it: the digest of a record that was left out is found.
+    assert_eq!(verify(&text(&copy[13..]), &["--after", behind]).0, 1);
+    let (status, report) = verify(&text(&copy), &["--after", &"5".repeat(64)]);
+    assert_eq!((status, &report["flaws"][0]["kind"]), (1, &"not_there".into()), "{report}");
     // Wrong usage.
     let wrong = std::process::Command::new(ward_tests::binaries::release("ward"))
         .args(["audit", "verify", "/nowhere"])

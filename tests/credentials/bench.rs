@@ -166,10 +166,20 @@ impl Bench {
         executable: Option<PathBuf>,
         wanted: &str,
     ) -> Running {
+        self.serve_with_settings(entries, keys, executable, &format!("MEDIA_VENDORS={wanted}\n"))
+    }
+
+    pub(crate) fn serve_with_settings(
+        &mut self,
+        entries: Vec<(String, String)>,
+        keys: &str,
+        executable: Option<PathBuf>,
+        more: &str,
+    ) -> Running {
         let settings = format!("BROKER_NAMESERVERS=127.0.0.1:{NAME_SERVER_PORT}\n");
         let keys = Secret::new(keys.to_owned());
         let vendors = Vendors { registry: entries, keys, settings };
-        Running::media_with(vendors, executable, &format!("MEDIA_VENDORS={wanted}\n"))
+        Running::media_with(vendors, executable, more)
     }
 }
 

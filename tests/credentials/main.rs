@@ -9,4 +9,5 @@ mod aws;
 mod vault;
 mod rotation;
 mod memory;
+mod soak;
 mod inventory;

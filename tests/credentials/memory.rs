@@ -15,22 +15,35 @@ use crate::bench::{
     Bench, all_infrastructure, await_event, await_fetch, fresh_key, keyed, keyed_at, lines, signing,
 };
 
-/// A folder with the servers as they ship, but for the broker, which is the variant called `broker`.
-fn servers(broker: &str) -> PathBuf {
-    let broker = variant(broker);
-    let shipped: &Path = broker.parent().unwrap();
-    let folder = shipped.join("with").join(broker.file_name().unwrap());
-    std::fs::create_dir_all(&folder).unwrap();
-    for (name, from) in [
-        ("ward-init", shipped.join("ward-init")),
-        ("ward-media", shipped.join("ward-media")),
-        ("ward-broker", broker),
-    ] {
-        let to = folder.join(name);
-        drop(std::fs::remove_file(&to));
-        std::fs::hard_link(from, to).unwrap();
+/// Servers as they ship, but for those of which the variant of that name is taken.
+pub(crate) struct Servers<'s> {
+    pub(crate) media: &'s str,
+    pub(crate) broker: &'s str,
+}
+
+impl Servers<'_> {
+    /// The media server, in a folder with the others.
+    pub(crate) fn media(&self) -> PathBuf {
+        let Self { media, broker } = self;
+        let shipped = variant("ward-media-searchable");
+        let shipped: &Path = shipped.parent().unwrap();
+        let folder = shipped.join("with").join(format!("{media}-{broker}"));
+        std::fs::create_dir_all(&folder).unwrap();
+        for (name, from) in
+            [("ward-init", "ward-init"), ("ward-media", media), ("ward-broker", broker)]
+        {
+            let to = folder.join(name);
+            drop(std::fs::remove_file(&to));
+            std::fs::hard_link(shipped.join(from), to).unwrap();
+        }
+        folder.join("ward-media")
     }
-    folder.join("ward-media")
+}
+
+/// For how long everything is rotated; `tests/run --full` has ten minutes.
+pub(crate) fn length() -> Duration {
+    let seconds = std::env::var("WARD_SOAK_SECONDS").ok().and_then(|text| text.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(30))
 }
 
 /// What one scan found of what must be gone, and whether what is good was found.
@@ -40,13 +53,18 @@ struct Found {
 }
 
 /// Rotates everything for `length`; scans at random moments.
+#[expect(clippy::too_many_lines, reason = "one run, from its first rotation to its last scan")]
 fn soak(broker: &str, length: Duration) -> Found {
     let first = fresh_key();
     let mut bench = Bench::new(&first);
     bench.sources.keep("vault", "ward/minted", &first);
     bench.sources.keep("aws", "ward/minted", &first);
     // Short lives for what is logged in with, too.
-    bench.sources.tell("vault", "set", json!({ "token_ttl_s": 4, "renewable": false }));
+    let short_lived = json!({ "token_ttl_s": 4, "renewable": false, "lease_ttl_s": 3 });
+    bench.sources.tell("vault", "set", short_lived);
+    // One that is over and has no successor.
+    let ending = fresh_key();
+    bench.sources.keep("vault", "ward/ending", &ending);
     bench.sources.tell("aws", "set", json!({ "life_s": 6 }));
     let mut all = all_infrastructure();
     let (path, field) = ("secret/data/ward/minted", "/data/key");
@@ -55,11 +73,19 @@ fn soak(broker: &str, length: Duration) -> Found {
     // Whoever mints with this key never answers: the key is in a request that hangs.
     all.push(keyed_at("hanging", "vault", path, field, 2, "/late"));
     all.push(signing("signed", "vault", path, field, 2));
-    let wanted = "minted:audio other:audio hanging:audio signed:audio";
-    let server = bench.serve(all, Some(servers(broker)), wanted);
-    for vendor in ["minted", "other", "hanging", "signed"] {
+    all.push(signing("leased", "vault", "speech/creds/ward", "/key", 3_600));
+    all.push(signing("ending", "vault", "secret/data/ward/ending", field, 2));
+    let wanted = "minted:audio other:audio hanging:audio signed:audio leased:audio";
+    let executable = Servers { media: "ward-media", broker }.media();
+    let server = bench.serve(all, Some(executable), wanted);
+    for vendor in ["minted", "other", "hanging", "signed", "leased", "ending"] {
         drop(await_fetch(&server, 0, vendor));
     }
+    bench.sources.tell("vault", "delete", json!({ "name": "ward/ending" }));
+    let is_over = |line: &serde_json::Value| {
+        line["event"] == "credential_expired" && line["vendor"] == "ending"
+    };
+    drop(await_event(&server, 0, "credential_expired", is_over));
     let (mut keys, mut found) = (vec![first], Found { old: Vec::new(), has_current: true });
     // They stay, so that what hangs does so for as long as it may.
     let mut streams = Vec::new();
@@ -86,6 +112,11 @@ fn soak(broker: &str, length: Duration) -> Found {
             ["vault", "aws"].map(|source| bench.sources.list(source, "sessions")).into();
         let mut old: Vec<(String, &str)> = Vec::new();
         old.extend(keys.iter().map(|key| ("an old key".to_owned(), key.as_str())));
+        old.push(("an old key".to_owned(), ending.as_str()));
+        // The last is in use, and the one before may have been replaced just now.
+        let leased = bench.sources.list("vault", "leased");
+        let replaced = leased.iter().take(leased.len().saturating_sub(2));
+        old.extend(replaced.map(|key| ("an old key".to_owned(), key.as_str())));
         for all in &sessions {
             // Two may be younger than a second.
             let over = all.len().saturating_sub(2);
@@ -106,7 +137,17 @@ fn soak(broker: &str, length: Duration) -> Found {
     // The calls that waited for the one that hangs had the others all the while.
     let (failed, _) = await_event(&server, 0, "mint_late", |line| line["event"] == "vendor_failed");
     assert_eq!((&failed["vendor"], &failed["reason"]), (&"hanging".into(), &"mint_late".into()));
-    assert!(!server.logs.text().contains("source_failed"), "{}", server.logs.text());
+    let text = server.logs.text();
+    let failed = text.lines().filter(|line| line.contains("source_failed"));
+    for line in failed {
+        assert!(line.contains("\"vendor\":\"ending\""), "{line}");
+    }
+    let leased = bench.sources.list("vault", "leased").len();
+    println!(
+        "{number} rounds, {leased} leases, {} given back",
+        bench.sources.seen("vault", "revoked")
+    );
+    assert!(leased > 3);
     found
 }
 
@@ -116,7 +157,7 @@ fn old(found: &Scan) -> usize {
 
 #[test]
 fn nothing_of_a_key_is_left_in_the_broker_a_second_after_it_was_replaced() {
-    let found = soak("ward-broker-searchable", Duration::from_secs(30));
+    let found = soak("ward-broker-searchable", length());
     assert!(found.has_current, "the scan does not see what is there");
     println!("{} scans", found.old.len());
     for seen in &found.old {

@@ -62,6 +62,8 @@ class Standin:
                 length = int(self.headers.get("content-length") or 0)
                 body = self.rfile.read(length)
                 fault = standin.fault
+                if fault == "slow":
+                    time.sleep(1.9)
                 if fault == "hang":
                     standin.count("hung")
                     time.sleep(30)
@@ -286,6 +288,8 @@ class Vault(Standin):
         self.tokens, self.secrets, self.leases = {}, {}, {}
         self.token_ttl_s, self.token_max_s, self.lease_ttl_s, self.renewable = 60, 3_600, 30, True
         self.sealed = False
+        self.leased, self.lease_value, self.deletion_time, self.v1_lease_s = [], "leased-", "", 0
+        self.hangs_at = None
 
     def jwt(self, life_s):
         encode = lambda value: base64.urlsafe_b64encode(value).rstrip(b"=")
@@ -328,6 +332,9 @@ class Vault(Standin):
 
     def answer(self, method, path, headers, body):
         self.count(f"{method} {path}")
+        if self.hangs_at is not None and path.startswith(self.hangs_at):
+            self.count("hung")
+            time.sleep(30)
         if headers.get("host") != self.host or headers.get("x-vault-request") != "true":
             return self.errors(400, "not a request of ours")
         if self.namespace is not None and headers.get("x-vault-namespace") != self.namespace:
@@ -365,10 +372,16 @@ class Vault(Standin):
             if known is None:
                 return self.errors(404)
             return self.envelope(data={"data": known["value"], "metadata": {
-                "created_time": "2026-01-01T00:00:00.000000000Z", "custom_metadata": None, "deletion_time": "",
+                "created_time": "2026-01-01T00:00:00.000000000Z", "custom_metadata": None, "deletion_time": self.deletion_time,
                 "destroyed": False, "version": known["version"]}})
+        if method == "GET" and path.startswith("/v1/old/"):
+            # KV 1: no lease, and when to come again.
+            known = self.secrets.get(path.removeprefix("/v1/old/"))
+            return self.errors(404) if known is None else self.envelope(
+                lease_duration=self.v1_lease_s, data=known["value"])
         if method == "GET" and path == "/v1/speech/creds/ward":
-            key = "leased-" + secrets.token_hex(20)
+            key = self.lease_value + secrets.token_hex(20)
+            self.leased.append(key)
             lease = "speech/creds/ward/" + secrets.token_hex(12)
             self.leases[lease] = {"key": key, "until": time.time() + self.lease_ttl_s, "token": token}
             return self.envelope(lease_id=lease, renewable=True, lease_duration=self.lease_ttl_s, data={"key": key})
@@ -431,6 +444,11 @@ def obey(standins, command):
         return which.moto_refuses()
     elif do == "leases":
         return which.live_leases()
+    elif do == "leased":
+        return which.leased
+    elif do == "delete_at":
+        at = datetime.datetime.fromtimestamp(time.time() + command["in_s"], datetime.timezone.utc)
+        which.deletion_time = at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     elif do == "jwt":
         return which.jwt(command["life_s"])
     elif do == "secret_id":

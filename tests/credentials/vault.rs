@@ -170,3 +170,83 @@ fn a_json_web_token_logs_in_and_a_wrong_or_late_secret_does_not() {
     await_failure(&server, 0, "vault", "source_refused");
     assert_eq!(bench.sources.seen("vault", "POST /v1/auth/jwt/login"), before);
 }
+
+#[test]
+fn a_lease_that_cannot_be_given_back_holds_up_no_key() {
+    let mut bench = Bench::new("nothing");
+    bench.sources.tell("vault", "set", json!({ "lease_ttl_s": 3 }));
+    bench.sources.tell("vault", "set", json!({ "hangs_at": "/v1/sys/leases/revoke" }));
+    let mut all = all_infrastructure();
+    all.push(signing("leased", "vault", "speech/creds/ward", "/key", 3_600));
+    let server = bench.serve(all, None, "leased:audio");
+    let (_, mut at) = await_fetch(&server, 0, "leased");
+    let begun = std::time::Instant::now();
+    while begun.elapsed().as_secs() < 9 {
+        (_, at) = await_fetch(&server, at, "leased");
+    }
+    assert!(bench.sources.seen("vault", "hung") >= 2);
+    let log = server.logs.text();
+    assert!(!log.contains("credential_expired") && !log.contains("source_failed"), "{log}");
+}
+
+#[test]
+fn a_lease_of_what_is_not_taken_is_given_back() {
+    let mut bench = Bench::new("nothing");
+    let mut all = all_infrastructure();
+    all.push(signing("leased", "vault", "speech/creds/ward", "/another", 3_600));
+    let server = bench.serve(all, None, "leased:audio");
+    let (_, after) = await_failure(&server, 0, "vault", "source_absent");
+    let given_back = |bench: &mut Bench, least: u64| {
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(5);
+        while bench.sources.seen("vault", "revoked") < least {
+            assert!(std::time::Instant::now() < until, "nothing is given back");
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    };
+    given_back(&mut bench, 1);
+    drop((server, after));
+    // The right place, and what cannot stand in a header.
+    bench.sources.tell("vault", "set", json!({ "lease_value": "two lines\n" }));
+    let mut all = all_infrastructure();
+    all.push(signing("leased", "vault", "speech/creds/ward", "/key", 3_600));
+    let before = bench.sources.seen("vault", "revoked");
+    let server = bench.serve(all, None, "leased:audio");
+    await_failure(&server, 0, "vault", "source_garbage");
+    given_back(&mut bench, before + 1);
+}
+
+#[test]
+fn a_log_in_that_hangs_does_not_hide_a_token_that_is_good() {
+    let key = fresh_key();
+    let mut bench = Bench::new(&key);
+    bench.sources.keep("vault", "ward/minted", &key);
+    bench.sources.tell("vault", "set", json!({ "token_ttl_s": 30, "renewable": false }));
+    let server = bench.serve(entries(6), None, "minted:audio");
+    let (_, mut at) = await_fetch(&server, 0, "minted");
+    bench.sources.tell("vault", "set", json!({ "hangs_at": "/v1/auth/" }));
+    // Until it was time to log in again, and somebody has tried.
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(28);
+    while bench.sources.seen("vault", "hung") == 0 {
+        assert!(std::time::Instant::now() < until, "nobody has tried to log in");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    (_, at) = await_fetch(&server, at.max(lines(&server)), "minted");
+    let log: String = server.logs.text().lines().take(at).collect();
+    assert!(!log.contains("source_failed"), "{log}");
+}
+
+#[test]
+fn a_secret_is_kept_no_longer_than_its_engine_says() {
+    let key = fresh_key();
+    let mut bench = Bench::new(&key);
+    bench.sources.keep("vault", "ward/minted", &key);
+    bench.sources.tell("vault", "set", json!({ "v1_lease_s": 20 }));
+    bench.sources.tell("vault", "delete_at", json!({ "in_s": 40 }));
+    let mut all = entries(600);
+    all.push(keyed("other", "vault", "old/ward/minted", "/key", 600));
+    all.push(keyed("third", "vault", "old/ward/minted", "/key", 5));
+    let server = bench.serve(all, None, "minted:audio");
+    let ttl_s = |vendor: &str| await_fetch(&server, 0, vendor).0["ttl_s"].as_u64().unwrap();
+    assert_eq!((ttl_s("other"), ttl_s("third")), (20, 5));
+    assert!((35..=40).contains(&ttl_s("minted")), "{}", server.logs.text());
+}

@@ -72,7 +72,7 @@ pub fn serve(arguments: impl Iterator<Item = String>) -> Result<(), String> {
     let mut granted = None;
     for (number, (vendor, class)) in (1..).zip(ASKED) {
         let vendor = VendorId::parse(vendor).map_err(|error| error.to_string())?;
-        let question = Question::Dial { number, class, vendor };
+        let question = Question::Dial { number, class, vendor, is_refused: false };
         send(&channel, &question.to_bytes(), SendFlags::NOSIGNAL).map_err(text)?;
         let mut token = tokens.place().ok_or("no place for a token")?;
         let answer = loop {

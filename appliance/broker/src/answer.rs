@@ -14,6 +14,7 @@ use ward_policy::date::Date;
 use ward_policy::fault::{DialFault, VendorEnd};
 use ward_policy::limit;
 use ward_policy::phi::Secret;
+use ward_policy::redact::Pseudonym;
 use ward_policy::vendor::{
     Approved, CredentialClass, Entry, Host, Mint, Purpose, Registry, VendorRole,
 };
@@ -84,6 +85,14 @@ impl Key<'_> {
         }
     }
 
+    /// What it is called, if it is of a source.
+    fn name(&self) -> Option<Pseudonym> {
+        match self {
+            Self::Lasting(_) => None,
+            Self::Stored(value) => Some(value.name),
+        }
+    }
+
     /// Returns when it was replaced, and whoever uses it has had some time to end.
     async fn replaced(&self) {
         match self {
@@ -96,12 +105,23 @@ impl Key<'_> {
     }
 }
 
+/// What is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted {
+    pub(crate) vendor: VendorId,
+    pub(crate) class: DataClass,
+    /// Whether the credential that was given last was refused.
+    pub(crate) is_refused: bool,
+}
+
 /// What is given to media, before it is sent.
 pub(crate) struct Answered {
     pub(crate) connection: tokio::net::TcpStream,
     pub(crate) terms: Terms,
     pub(crate) token: Secret<String>,
     pub(crate) term: Term,
+    /// Whether `token` is one, with an end of its own: neither nothing nor a key.
+    pub(crate) is_token: bool,
 }
 
 const DAY_S: u64 = 86_400;
@@ -122,8 +142,7 @@ impl Answering {
     pub(crate) async fn answer(
         &self,
         asker: Asker,
-        vendor: VendorId,
-        class: DataClass,
+        Wanted { vendor, class, is_refused }: Wanted,
     ) -> Result<Answered, DialFault> {
         let now_s = unix_s();
         let today = day_of(now_s);
@@ -131,6 +150,10 @@ impl Answering {
         let approved = approved(&self.registry, self.log_sink, asker, wanted, today)?;
         let entry = approved.entry();
         let host = entry.host(Purpose::Data).ok_or(DialFault::NoHost)?;
+        // Media has no say in when a source is asked: its vendors refuse to mint, and that is seen here.
+        if asker == Asker::Log && is_refused {
+            self.renew(vendor).await;
+        }
         // Before anybody is dialled: what cannot be used need not be opened.
         let credential = self.credential(entry, host, vendor, now_s).await?;
         let term = term(&approved, now_s);
@@ -150,7 +173,9 @@ impl Answering {
             roots_pem: entry.roots_pem.clone().unwrap_or_default(),
             manner: entry.manner(),
         };
-        Ok(Answered { connection, terms, token: minted.token, term })
+        let is_token =
+            !terms.token_ttl.is_zero() && entry.credential.class != CredentialClass::StaticKey;
+        Ok(Answered { connection, terms, token: minted.token, term, is_token })
     }
 
     async fn mint(&self, vendor: VendorId, to_mint: ToMint<'_>) -> Result<Minted, DialFault> {
@@ -181,15 +206,27 @@ impl Answering {
                 minted = Box::pin(mint(&self.dialler, asked)) => Some(minted),
                 () = key.replaced() => None,
             };
-            let another = match (minted, &key) {
-                (Some(Err(DialFault::MintRefused)), Key::Stored(value)) if may_be_refused => {
+            let name = key.name();
+            // Nobody holds a key while it waits for another: it may be replaced meanwhile, and is to be gone then.
+            drop(key);
+            let another = match (minted, name) {
+                (Some(Err(DialFault::MintRefused)), Some(name)) if may_be_refused => {
                     may_be_refused = false;
-                    self.sources.another(vendor, value).await.ok_or(DialFault::MintRefused)?
+                    self.sources.another(vendor, name).await.ok_or(DialFault::MintRefused)?
                 }
                 (Some(minted), _) => return minted,
                 (None, _) => self.sources.key(vendor).await.ok_or(DialFault::NoCredential)?,
             };
             key = Key::Stored(another);
+        }
+    }
+
+    /// Has the source of the vendor's key asked whether it has another, if the key is of a source.
+    async fn renew(&self, vendor: VendorId) {
+        let refused = self.sources.values.of(vendor).map(|value| value.name);
+        if let Some(refused) = refused {
+            // Without another the one that is there is tried again.
+            drop(self.sources.another(vendor, refused).await);
         }
     }
 

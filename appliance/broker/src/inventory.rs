@@ -15,6 +15,7 @@ use ward_policy::audit::Event;
 use ward_policy::credential::CredentialKind;
 use ward_policy::limit;
 use ward_policy::redact::Pseudonym;
+use ward_policy::vendor::Registry;
 use ward_policy::vendor_id::VendorId;
 
 use crate::answer::{Answering, unix_s};
@@ -134,7 +135,7 @@ fn list(answering: &Answering) {
     // Those of the document are as old as the process, and have no end that it knows of.
     lines.extend(answering.keys.all_ids().map(|(id, key)| {
         let name = answering.sources.values.name(key);
-        one(name, CredentialKind::VendorKey, id, Duration::ZERO, None)
+        one(name, kind_of(&answering.registry, id), id, Duration::ZERO, None)
     }));
     lines.extend(answering.sources.values.all().into_iter().map(|(id, value)| {
         one(Some(value.name), value.kind, id, value.since, Some(value.until()))
@@ -146,9 +147,29 @@ fn list(answering: &Answering) {
     answering.log.record(&Event::CredentialsListed { lines });
 }
 
+/// What a key of the document is: under the id of a source, what is shown to that source.
+fn kind_of(registry: &Registry, id: VendorId) -> CredentialKind {
+    let entry = registry.entries().iter().find(|entry| entry.id == id.as_str());
+    match entry.and_then(|entry| entry.store.as_ref()) {
+        Some(_store) => CredentialKind::SourceSecret,
+        None => CredentialKind::VendorKey,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_source_is_asked_with_is_no_vendors_key() {
+        let vault = include_str!("../../../policy/infrastructure/vault.toml");
+        let vendor = include_str!("../../../policy/vendors/deepgram.toml");
+        let registry = Registry::parse([("a", vault), ("b", vendor)]).unwrap();
+        let kind = |id| kind_of(&registry, VendorId::parse(id).unwrap());
+        assert_eq!(kind("vault"), CredentialKind::SourceSecret);
+        assert_eq!(kind("deepgram"), CredentialKind::VendorKey);
+        assert_eq!(kind("nobody"), CredentialKind::VendorKey);
+    }
 
     #[test]
     fn tokens_are_counted_until_they_end() {

@@ -21,6 +21,8 @@ use ward_policy::limit;
 use ward_policy::vendor_id::VendorId;
 use ward_sys::readiness::watch;
 
+use crate::answer::Asker;
+
 /// How long a connection may live, and why it ends then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Term {
@@ -30,22 +32,26 @@ pub(crate) struct Term {
 
 /// Every connection that is out.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Live(Arc<AtomicUsize>);
+pub(crate) struct Live {
+    media: Arc<AtomicUsize>,
+    /// Places of its own: media, which may have been taken over, does not keep the log from its sink.
+    log: Arc<AtomicUsize>,
+}
 
 /// One connection's place among them.
 #[derive(Debug)]
 pub(crate) struct Place(Arc<AtomicUsize>);
 
 impl Live {
-    /// A place for one more.
-    pub(crate) fn place(&self) -> Result<Place, DialFault> {
-        let taken = self.0.fetch_add(1, Ordering::Relaxed);
-        let place = Place(Arc::clone(&self.0));
-        if taken < limit::VENDOR_CONNECTIONS_MAX {
-            Ok(place)
-        } else {
-            Err(DialFault::TooManyConnections)
-        }
+    /// A place for one more of `asker`'s.
+    pub(crate) fn place(&self, asker: Asker) -> Result<Place, DialFault> {
+        let (all, most) = match asker {
+            Asker::Media => (&self.media, limit::VENDOR_CONNECTIONS_MAX),
+            Asker::Log => (&self.log, limit::SINK_CONNECTIONS_MAX),
+        };
+        let taken = all.fetch_add(1, Ordering::Relaxed);
+        let place = Place(Arc::clone(all));
+        if taken < most { Ok(place) } else { Err(DialFault::TooManyConnections) }
     }
 }
 
@@ -115,6 +121,19 @@ pub(crate) async fn hold(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn media_does_not_keep_the_log_from_its_sink() {
+        let live = Live::default();
+        let most = limit::VENDOR_CONNECTIONS_MAX;
+        let all: Vec<Place> = (0..most).map(|_| live.place(Asker::Media).unwrap()).collect();
+        assert!(live.place(Asker::Media).is_err());
+        let sinks: Vec<Place> =
+            (0..limit::SINK_CONNECTIONS_MAX).map(|_| live.place(Asker::Log).unwrap()).collect();
+        assert!(live.place(Asker::Log).is_err(), "it has an end too");
+        drop((all, sinks));
+        assert!(live.place(Asker::Media).is_ok() && live.place(Asker::Log).is_ok());
+    }
     use std::io::{Read as _, Write as _};
     use ward_edge::clock::Clock;
     use ward_policy::audit::Role;

@@ -22,7 +22,6 @@ use ward_edge::panic::{Strategy, install};
 use ward_edge::start::{StartError, exit_code};
 use ward_policy::audit::{Event, Finding, Role};
 use ward_policy::cell::Target;
-use ward_policy::data_class::DataClass;
 use ward_policy::fault::{DialFault, VendorEnd};
 use ward_policy::limit;
 use ward_policy::vendor::{Entry, Registry, Store, VendorRole};
@@ -31,7 +30,7 @@ use ward_sys::process::leave;
 use ward_sys::readiness::watch;
 
 use crate::acme::{self, Acme, Servers};
-use crate::answer::{Answered, Answering, Asker};
+use crate::answer::{Answered, Answering, Asker, Wanted};
 use crate::dial::Dialler;
 use crate::inventory::{self, Given, Issued};
 use crate::keys::Keys;
@@ -250,12 +249,13 @@ impl Channel {
                     };
                     self.refuse(number, None, DialFault::TooManyQuestions);
                 }
-                Some(Question::Dial { number, class, vendor }) => {
+                Some(Question::Dial { number, class, vendor, is_refused }) => {
                     // Whoever asks faster than is dialled waits in the channel.
                     let Ok(permit) = Arc::clone(&dials).acquire_owned().await else { break };
                     // From here on it can be ended, the dialling too.
                     let ended = self.enter(number);
-                    tokio::spawn(Arc::clone(&self).dial(number, class, vendor, ended, permit));
+                    let wanted = Wanted { vendor, class, is_refused };
+                    tokio::spawn(Arc::clone(&self).dial(number, wanted, ended, permit));
                 }
                 None => self.refuse(0, None, DialFault::BadQuestion),
             }
@@ -312,15 +312,14 @@ impl Channel {
     async fn dial(
         self: Arc<Self>,
         number: u64,
-        class: DataClass,
-        vendor: VendorId,
+        wanted: Wanted,
         mut ended: oneshot::Receiver<VendorEnd>,
         dialling: OwnedSemaphorePermit,
     ) {
-        let began = self.shared.clock.now();
+        let (began, vendor) = (self.shared.clock.now(), wanted.vendor);
         let outcome = async {
-            let place = self.shared.live.place()?;
-            Ok((self.shared.answering.answer(self.asker, vendor, class).await?, place))
+            let place = self.shared.live.place(self.asker)?;
+            Ok((self.shared.answering.answer(self.asker, wanted).await?, place))
         };
         let outcome = tokio::select! {
             outcome = outcome => outcome,
@@ -334,7 +333,7 @@ impl Channel {
                 return self.refuse(number, Some(vendor), reason);
             }
         };
-        let Answered { connection, terms, token, term } = answered;
+        let Answered { connection, terms, token, term, is_token } = answered;
         // Before anybody has it: what cannot be cut is not given.
         let Some(connection) = Held::new(connection) else {
             self.lent().remove(&number);
@@ -351,7 +350,8 @@ impl Channel {
             let (vendor, reason) = (Some(vendor), DialFault::TooManyQuestions);
             return log.record(&Event::VendorRefused { vendor, reason });
         }
-        if !terms.token_ttl.is_zero() {
+        // A key that is given as it is stands in the list as a key.
+        if is_token {
             self.shared.answering.given.note(vendor, self.shared.clock.now(), terms.token_ttl);
         }
         // The log says itself when its sink comes and goes: a record for every connection would be one more to send.

@@ -37,21 +37,28 @@ pub enum Question {
         class: DataClass,
         /// Whose connection.
         vendor: VendorId,
+        /// Whether the credential that was granted last was refused: another is wanted, if there is one by now.
+        is_refused: bool,
     },
 }
 
 /// In the place of a class of data: done with.
 const DONE: u8 = u8::MAX;
 
+/// Beside the class: the last credential was refused.
+const REFUSED: u8 = 0x80;
+
 impl Question {
-    /// Eight bytes of number, one of the class's place in its list or 255 for done with, the vendor's id.
+    /// Eight bytes of number, one of the class's place in its list, with the highest bit set after a refusal, or 255 for done with,
+    /// the vendor's id.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         match self {
             Self::Done { number } => [&number.to_be_bytes()[..], &[DONE]].concat(),
-            Self::Dial { number, class, vendor } => {
+            Self::Dial { number, class, vendor, is_refused } => {
                 let place = DataClass::ALL.iter().position(|one| one == class).unwrap_or_default();
                 let place = u8::try_from(place).unwrap_or_default();
+                let place = if *is_refused { place | REFUSED } else { place };
                 [&number.to_be_bytes()[..], &[place], vendor.as_str().as_bytes()].concat()
             }
         }
@@ -66,9 +73,10 @@ impl Question {
         if *class == DONE {
             return vendor.is_empty().then_some(Self::Done { number });
         }
-        let class = *DataClass::ALL.get(usize::from(*class))?;
+        let is_refused = class & REFUSED != 0;
+        let class = *DataClass::ALL.get(usize::from(class & !REFUSED))?;
         let vendor = std::str::from_utf8(vendor).ok()?;
-        Some(Self::Dial { number, class, vendor: VendorId::parse(vendor).ok()? })
+        Some(Self::Dial { number, class, vendor: VendorId::parse(vendor).ok()?, is_refused })
     }
 }
 

@@ -32,6 +32,7 @@ use ship::Shipper;
 use spool::{Gap, Spool};
 
 mod answer;
+mod batch;
 mod connection;
 mod ship;
 mod spool;

@@ -119,7 +119,8 @@ impl Broker {
         }
         let (sender, answer) = oneshot::channel();
         let waiting = self.enter(sender);
-        let question = Question::Dial { number: waiting.number, class, vendor }.to_bytes();
+        let question =
+            Question::Dial { number: waiting.number, class, vendor, is_refused: false }.to_bytes();
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
         // A channel that is full of questions is one that nobody reads.
         send(self.channel.get_ref(), &question, flags).map_err(|_full| DialFault::BrokerSilent)?;

@@ -1,7 +1,7 @@
 //! `ward run SERVER --credentials`: starts the server as it would be run, waits until each process has listed its live
 //! credentials, shows the list, and ends it.
 //!
-//! It shows names and times; no process tells it a value. Times are by this machine's clock.
+//! A key that its source has not given is named, and the list is not whole. It shows names and times; no process tells it a value. Times are by this machine's clock.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use ward_policy::audit::Role;
 use ward_policy::date::Date;
+use ward_policy::vendor::Registry;
 
 use crate::console::{Console, Failure};
 use crate::launch::{Plan, launch};
@@ -18,6 +19,8 @@ use crate::launch::{Plan, launch};
 /// # Errors
 /// [`Failure`] when the server cannot be started, or ends before everybody has told.
 pub fn run(plan: Plan, console: &Console) -> Result<bool, Failure> {
+    // Those whose place the registry names: of the others nobody knows whether they are to be there.
+    let stored = plan.vendors.as_ref().map(|vendors| stored(&vendors.registry)).unwrap_or_default();
     let mut awaited: BTreeSet<&str> = BTreeSet::from([plan.role.name()]);
     if plan.vendors.is_some() {
         awaited.insert(Role::Broker.name());
@@ -45,8 +48,23 @@ pub fn run(plan: Plan, console: &Console) -> Result<bool, Failure> {
     }
     server.stop(Duration::from_secs(2));
     let text: Vec<String> = listed.iter().map(row).collect();
+    let is_there =
+        |id: &str| listed.iter().any(|one| one["class"] == "vendor-key" && one["audience"] == id);
+    let missing: Vec<&String> = stored.iter().filter(|id| !is_there(id)).collect();
+    for id in &missing {
+        console.progress(&format!("there is no key of {id}: its source has not given one"));
+    }
     console.result(&json!({ "credentials": listed }), &text.join("\n"));
-    Ok(is_whole)
+    Ok(is_whole && missing.is_empty())
+}
+
+/// Whose key is to come from a source.
+fn stored(registry: &[(String, String)]) -> Vec<String> {
+    let files = registry.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+    let registry = Registry::parse(files).ok();
+    let entries = registry.iter().flat_map(Registry::entries);
+    let stored = entries.filter(|entry| entry.credential.key.is_some());
+    stored.map(|entry| entry.id.clone()).collect()
 }
 
 /// One credential: who has it, and from when to when.

@@ -16,7 +16,9 @@ pub const KEY_TTL_MIN_S: u32 = 2;
 pub const SESSION_TTL_MAX: Duration = Duration::from_secs(3_600);
 /// One fetch from a source, every request of it included.
 pub const SOURCE_DEADLINE: Duration = Duration::from_secs(5);
-/// A metadata service's requests, all of one fetch: it is on the same machine.
+/// A longer session, or another, while there is one that is good: what it is for has to end within [`SOURCE_DEADLINE`] too.
+pub const SESSION_DEADLINE: Duration = Duration::from_secs(2);
+/// A metadata service's requests, all of one fetch together: it is on the same machine.
 pub const METADATA_DEADLINE: Duration = Duration::from_secs(2);
 /// How long a metadata service's own token lives, in seconds: the requests that follow it at once.
 pub const METADATA_TOKEN_TTL_S: u32 = 60;
@@ -32,8 +34,12 @@ pub const REFRESH_TO_PERCENT: u32 = 80;
 pub const SOURCE_PAUSE_MIN: Duration = Duration::from_millis(500);
 /// The longest pause: it doubles from failure to failure, and half of it is random.
 pub const SOURCE_PAUSE_MAX: Duration = Duration::from_secs(60);
-/// A key that is not there, or that its vendor refused, is asked for at once, and not again within this: everybody asks.
+/// A key that is not there, or that its vendor refused, is asked for at once, and not again within this or up to half as much
+/// more, by chance: everybody asks.
 pub const KEY_ASKED_PAUSE: Duration = Duration::from_secs(5);
+/// After so many failures in a row nobody's need is a reason to ask before the pause is over; after one that says that there were
+/// too many requests, neither.
+pub const SOURCE_FAILURES_ASKED: u32 = 3;
 /// Whoever needs a key that is being fetched waits this long for it.
 pub const KEY_PATIENCE: Duration = Duration::from_secs(3);
 /// What is being done with a key that was replaced may end with it within this; then it begins again with the new one.

@@ -253,7 +253,8 @@ fn in_time(entry: &Entry, today: Date) -> Result<(), VendorRefusal> {
 ///
 /// A host may be in several entries of one vendor under one agreement: two services of a vendor often share one, and
 /// whoever is sent something there is the same business associate. In entries of different vendors, or under
-/// different agreements, it would get what only the other may be given.
+/// different agreements, it would get what only the other may be given. A host of infrastructure is in no entry of a vendor:
+/// it would be given PHI under the other's name.
 fn shared(entries: &[(&str, Entry)]) -> Vec<RegistryProblem> {
     let mut problems = Vec::new();
     let (mut ids, mut owners) = (BTreeSet::new(), BTreeMap::<_, &Entry>::new());
@@ -271,6 +272,9 @@ fn shared(entries: &[(&str, Entry)]) -> Vec<RegistryProblem> {
                 problem(format!("the host {name}:{port} is there twice for one purpose"));
             }
             let owner = owners.entry((name, port)).or_insert(entry);
+            if owner.role.is_infrastructure() != entry.role.is_infrastructure() {
+                problem(format!("the host {name}:{port} is infrastructure and a vendor's"));
+            }
             let is_one = owner.vendor_legal_name == entry.vendor_legal_name;
             if !is_one || owner.baa != entry.baa {
                 problem(format!(

@@ -307,6 +307,31 @@ mod tests {
     }
 
     #[test]
+    fn a_host_of_infrastructure_is_no_vendors_whoever_the_vendor_says_to_be() {
+        let line = |text: &str, name: &str| {
+            text.lines().find(|line| line.starts_with(name)).unwrap().to_owned()
+        };
+        let block = |text: &str, name: &str| {
+            let (_, rest) = text.split_once(name).unwrap();
+            format!("{name}{}", rest.split_once("\n[").unwrap().0)
+        };
+        // Both under one name and one agreement, which is what the rule about vendors goes by.
+        let sink = LOG_SINK
+            .replace(&line(LOG_SINK, "vendor_legal_name"), &line(VENDOR, "vendor_legal_name"))
+            .replace(&block(LOG_SINK, "[baa]"), &block(VENDOR, "[baa]"));
+        let vendor = VENDOR.replace("api.deepgram.com", "logs.example.com");
+        assert!(vendor != VENDOR && sink != LOG_SINK);
+        let found = parse(&[("sink.toml", sink.clone()), ("deepgram.toml", vendor)]);
+        let found = found.err().unwrap_or_default();
+        assert!(
+            found.iter().any(|one| one.contains("is infrastructure and a vendor's")),
+            "{found:?}"
+        );
+        let apart = parse(&[("sink.toml", sink), ("deepgram.toml", VENDOR.to_owned())]);
+        assert!(apart.is_ok(), "{apart:?}");
+    }
+
+    #[test]
     fn there_are_no_more_stores_and_keys_than_there_is_room_for() {
         let vaults = |count: usize| {
             let one = |number: usize| {

@@ -1,7 +1,7 @@
 //! Minting against a TLS server that answers whatever a test says, well or badly.
 
 use super::*;
-use crate::answer::{Answering, Asker};
+use crate::answer::{Answering, Asker, Wanted};
 use crate::inventory::{Given, Issued};
 use crate::keys::Keys;
 use crate::settings::BrokerSettings;
@@ -303,7 +303,8 @@ async fn ask(registry: Registry) -> (Result<(String, Duration, bool), DialFault>
     let answering =
         Answering { registry, log_sink, dialler, keys, sources, given, issued, log, clock };
     let vendor = VendorId::parse("deepgram").unwrap();
-    let answered = answering.answer(Asker::Media, vendor, DataClass::Audio).await.map(|answered| {
+    let wanted = Wanted { vendor, class: DataClass::Audio, is_refused: false };
+    let answered = answering.answer(Asker::Media, wanted).await.map(|answered| {
         let has_manner = answered.terms.manner.is_some();
         (answered.token.expose().clone(), answered.terms.token_ttl, has_manner)
     });

@@ -9,6 +9,7 @@ use http_body_util::Full;
 use hyper::Request;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
 use serde_json::{Value as Json, json};
+use tokio::time::timeout;
 use ward_edge::random::chance;
 use ward_policy::credential::CredentialKind;
 use ward_policy::date::Date;
@@ -23,6 +24,7 @@ use crate::answer::unix_s;
 use crate::exchange::{Answer, secret_field};
 use crate::sigv4::{Credentials, ToSign, amz_date, authorization};
 
+#[derive(Clone)]
 pub(super) struct Aws {
     region: String,
     /// The entry of the metadata service.
@@ -52,7 +54,9 @@ impl Aws {
         let mut mended = None;
         loop {
             let error = match self.try_once(context, wanted).await {
-                Ok(value) => return Ok(Fetched { value, ttl: None, lease: None, mended }),
+                Ok(value) => {
+                    return Ok(Fetched { value: Some(value), ttl: None, lease: None, mended });
+                }
                 Err(error) => error,
             };
             // Each is put right once: what fails again is somebody else's to mend.
@@ -82,7 +86,7 @@ impl Aws {
         let request = self.request(context, &wanted.path).ok_or(SourceFault::Expired)?;
         let answer = context.ask(request).await?;
         if !answer.status.is_success() {
-            return Err(refused(&answer, unix_s()));
+            return Err(refused(&answer, unix_s(), self.ahead_s));
         }
         let mut answer: Json = serde_json::from_slice(&answer.body).map_err(|_shape| GARBAGE)?;
         let Some(Json::String(text)) = answer.get_mut("SecretString").map(Json::take) else {
@@ -109,11 +113,13 @@ impl Aws {
         if is_there && context.now() < self.renew_at {
             return Ok(());
         }
-        match self.role(context).await {
+        // All three requests in one: the fetch that they are for has to end in time too.
+        let asked = timeout(limit::METADATA_DEADLINE, Box::pin(self.role(context))).await;
+        match asked.unwrap_or(Err(SourceFault::Late)) {
             Ok(()) => Ok(()),
             // Those that are there are good until their end.
             Err(_fault) if is_there => {
-                self.renew_at = context.now().saturating_add(limit::SOURCE_PAUSE_MIN);
+                self.renew_at = context.again_at();
                 Ok(())
             }
             Err(fault) => Err(fault),
@@ -246,12 +252,13 @@ impl From<Refused> for SourceFault {
 }
 
 /// Seconds since 1970 by the clock of whoever is `ahead_s` before us.
-const fn corrected(now_s: u64, ahead_s: i64) -> u64 {
+pub(super) const fn corrected(now_s: u64, ahead_s: i64) -> u64 {
     now_s.saturating_add_signed(ahead_s)
 }
 
-/// What an answer that is no success means: AWS's error type stands in its body, or in a header.
-fn refused(answer: &Answer, now_s: u64) -> Refused {
+/// What an answer that is no success means: AWS's error type stands in its body, or in a header. `used_s` is by how many seconds
+/// the request was dated before our clock.
+fn refused(answer: &Answer, now_s: u64, used_s: i64) -> Refused {
     let body: Json = serde_json::from_slice(&answer.body).unwrap_or_default();
     let header = answer.headers.get("x-amzn-errortype").and_then(|value| value.to_str().ok());
     let kind = body.get("__type").and_then(Json::as_str).or(header).unwrap_or_default();
@@ -261,8 +268,10 @@ fn refused(answer: &Answer, now_s: u64) -> Refused {
     let status = answer.status.as_u16();
     let of_clock = ["InvalidSignatureException", "SignatureDoesNotMatch", "RequestTimeTooSkewed"];
     if of_clock.contains(&kind) || kind.starts_with("RequestExpired") {
-        let ahead = ahead_s(answer, now_s);
-        let ahead_s = ahead.filter(|ahead| ahead.unsigned_abs() > limit::CLOCK_SKEW_MAX_S);
+        // What was refused was dated by our clock as it was put right before: either may have been set since.
+        let is_off =
+            |ahead: &i64| ahead.saturating_sub(used_s).unsigned_abs() > limit::CLOCK_SKEW_MAX_S;
+        let ahead_s = ahead_s(answer, now_s).filter(is_off);
         let fault = if ahead_s.is_some() { SourceFault::Clock } else { SourceFault::Refused };
         return Refused { fault, ahead_s };
     }
@@ -280,7 +289,7 @@ fn refused(answer: &Answer, now_s: u64) -> Refused {
 }
 
 /// `2017-05-17T15:09:54Z`, in seconds since 1970.
-fn parse_time(text: &str) -> Option<u64> {
+pub(super) fn parse_time(text: &str) -> Option<u64> {
     let (day, time) = text.strip_suffix('Z')?.split_once('T')?;
     let days = Date::from_days(0).days_until(Date::parse(day).ok()?);
     let mut seconds = 0_u64;
@@ -322,14 +331,16 @@ mod tests {
 
     #[test]
     fn an_error_is_known_by_its_type_and_a_clock_by_the_date_of_the_answer() {
-        let check = |status: u16, body: &str, date: Option<&str>| {
+        let check_by = |used_s: i64, status: u16, body: &str, date: Option<&str>| {
             let mut headers = HeaderMap::new();
             if let Some(date) = date {
                 headers.insert(DATE, date.parse().unwrap());
             }
             let status = StatusCode::from_u16(status).unwrap();
-            refused(&Answer { status, headers, body: Bytes::from(body.to_owned()) }, 784_111_777)
+            let answer = Answer { status, headers, body: Bytes::from(body.to_owned()) };
+            refused(&answer, 784_111_777, used_s)
         };
+        let check = |status, body: &str, date| check_by(0, status, body, date);
         for (status, kind, fault) in [
             (400, "ThrottlingException", SourceFault::Throttled),
             (429, "", SourceFault::Throttled),
@@ -353,6 +364,19 @@ mod tests {
         assert_eq!(later, Refused { fault: SourceFault::Clock, ahead_s: Some(3_600) });
         let before = check(400, skewed, Some("Sun, 06 Nov 1994 07:49:37 GMT"));
         assert_eq!(before.ahead_s, Some(-3_600));
+        // A correction that has become wrong is put right too, to none at all if that is what is right.
+        for (used_s, date, ahead_s) in [
+            (3_600, "Sun, 06 Nov 1994 08:49:37 GMT", Some(0)),
+            (-3_600, "Sun, 06 Nov 1994 08:49:37 GMT", Some(0)),
+            (-3_600, "Sun, 06 Nov 1994 08:50:07 GMT", Some(30)),
+            (3_600, "Sun, 06 Nov 1994 07:49:37 GMT", Some(-3_600)),
+            (3_600, "Sun, 06 Nov 1994 09:49:37 GMT", None),
+            (3_600, "Sun, 06 Nov 1994 09:50:30 GMT", None),
+            (i64::MIN, "Sun, 06 Nov 1994 08:49:37 GMT", Some(0)),
+        ] {
+            let found = check_by(used_s, 400, skewed, Some(date)).ahead_s;
+            assert_eq!(found, ahead_s, "{used_s} {date}");
+        }
         assert_eq!((corrected(10, -3), corrected(10, 3)), (7, 13));
     }
 }

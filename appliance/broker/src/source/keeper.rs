@@ -15,6 +15,7 @@ use ward_policy::audit::Event;
 use ward_policy::credential::CredentialKind;
 use ward_policy::fault::SourceFault;
 use ward_policy::limit;
+use ward_policy::redact::Pseudonym;
 use ward_policy::vendor::{Entry, KeyPlace, Store};
 use ward_policy::vendor_id::VendorId;
 
@@ -94,25 +95,29 @@ impl Keeper {
                 continue;
             }
             self.answering.sources.begins(next.vendor);
-            self.fetch(next).await;
+            let given_up = self.fetch(next).await;
             self.answering.sources.tried(next.vendor);
+            if let Some(lease) = given_up {
+                self.give_back(lease);
+            }
         }
     }
 
-    /// Fetches one key, and says what came of it.
-    async fn fetch(&mut self, kept: &mut Kept) {
+    /// Fetches one key, and says what came of it; the lease of what nobody uses any more, or never did.
+    async fn fetch(&mut self, kept: &mut Kept) -> Option<String> {
         let answering = Arc::clone(&self.answering);
         let (values, clock, log) = (&answering.sources.values, answering.clock, &answering.log);
         let (source, vendor) = (self.id, kept.vendor);
         let began = clock.now();
-        let mut outcome = Err(SourceFault::Late);
+        let mut outcome = Err((SourceFault::Late, None));
         let mut mended = None;
         // What is fetched passes through the stack.
         wiped(async {
             let context = Context { answering: &answering, entry: &self.entry, id: source };
             let fetching = Box::pin(self.source.fetch(context, &kept.wanted));
             let fetched = timeout(limit::SOURCE_DEADLINE, fetching).await;
-            outcome = fetched.unwrap_or(Err(SourceFault::Late)).and_then(|fetched| {
+            let fetched = fetched.unwrap_or(Err(SourceFault::Late));
+            outcome = fetched.map_err(|fault| (fault, None)).and_then(|fetched| {
                 mended = fetched.mended;
                 keep(&answering, kept, fetched, began)
             });
@@ -140,41 +145,67 @@ impl Keeper {
                 });
                 kept.failures = 0;
                 kept.due = began.saturating_add(refresh_after(ttl, chance()));
-                if let Some(lease) = before {
-                    self.give_back(&lease).await;
-                }
+                before
             }
-            Err(reason) => {
+            Err((reason, unused)) => {
                 failed(reason);
                 let pause = pause_after(kept.failures, chance());
                 kept.failures = kept.failures.saturating_add(1);
                 // An old one that is nearly over is not waited out.
                 kept.due = now.saturating_add(pause);
+                // Everybody who needs the key would have it asked for again, just when it cannot answer.
+                let is_to_rest = reason == SourceFault::Throttled
+                    || kept.failures >= limit::SOURCE_FAILURES_ASKED;
+                if is_to_rest {
+                    answering.sources.rests(vendor, kept.due);
+                }
+                unused
             }
         }
     }
 
-    /// Gives back what was replaced, once whoever was using it has begun again.
-    async fn give_back(&mut self, lease: &str) {
-        tokio::time::sleep(limit::REPLACED_GRACE).await;
-        let answering = Arc::clone(&self.answering);
-        let context = Context { answering: &answering, entry: &self.entry, id: self.id };
-        let giving = Box::pin(self.source.give_back(context, lease));
-        // It ends by itself otherwise.
-        drop(timeout(limit::SOURCE_DEADLINE, giving).await);
+    /// Gives a lease back, once whoever was using it has begun again. Nobody waits for that: a source that hangs then
+    /// must not keep the next key from anybody.
+    fn give_back(&self, lease: String) {
+        let (answering, entry) = (Arc::clone(&self.answering), self.entry.clone());
+        let (id, mut source) = (self.id, self.source.clone());
+        tokio::spawn(async move {
+            tokio::time::sleep(limit::REPLACED_GRACE).await;
+            // The token that it is given back with passes through the stack.
+            wiped(async {
+                let context = Context { answering: &answering, entry: &entry, id };
+                let giving = Box::pin(source.give_back(context, &lease));
+                // It ends by itself otherwise.
+                drop(timeout(limit::SOURCE_DEADLINE, giving).await);
+            })
+            .await;
+        });
     }
 }
 
 /// A pseudonym, a life, and the lease that was there before.
-type Taken = (ward_policy::redact::Pseudonym, Duration, Option<String>);
+type Taken = (Pseudonym, Duration, Option<String>);
 
-/// Puts what was fetched in its place.
+/// Puts what was fetched in its place; or says why not, with the lease of what was not taken.
 fn keep(
     answering: &Answering,
     kept: &mut Kept,
-    fetched: Fetched,
+    mut fetched: Fetched,
     began: Duration,
-) -> Result<Taken, SourceFault> {
+) -> Result<Taken, (SourceFault, Option<String>)> {
+    let lease = fetched.lease.take();
+    match put(answering, kept, &fetched, began) {
+        Ok((name, ttl)) => Ok((name, ttl, std::mem::replace(&mut kept.lease, lease))),
+        Err(fault) => Err((fault, lease)),
+    }
+}
+
+fn put(
+    answering: &Answering,
+    kept: &Kept,
+    fetched: &Fetched,
+    began: Duration,
+) -> Result<(Pseudonym, Duration), SourceFault> {
     let most = Duration::from_secs(u64::from(kept.wanted.max_ttl_s));
     let ttl = fetched.ttl.unwrap_or(most).min(most);
     // Counted from before the first request: it is never longer there than here.
@@ -182,7 +213,7 @@ fn keep(
     if until <= answering.clock.now() {
         return Err(SourceFault::Over);
     }
-    let bytes = fetched.value.expose();
+    let bytes = fetched.value.as_ref().ok_or(SourceFault::Absent)?.expose();
     // It will stand in a header.
     let is_plain = bytes.iter().all(|byte| matches!(byte, b' '..=b'~'));
     if bytes.is_empty() || !is_plain || bytes.len() > limit::STORED_VALUE_BYTES_MAX {
@@ -190,7 +221,5 @@ fn keep(
     }
     let values = &answering.sources.values;
     let put = values.put(kept.vendor, CredentialKind::VendorKey, bytes, until);
-    let name = put.map_err(|_place| SourceFault::Memory)?;
-    let before = std::mem::replace(&mut kept.lease, fetched.lease);
-    Ok((name, ttl, before))
+    Ok((put.map_err(|_place| SourceFault::Memory)?, ttl))
 }

@@ -15,6 +15,7 @@ use hyper::header::DATE;
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 use ward_edge::clock::Clock;
+use ward_edge::random::{chance, share};
 use ward_policy::fault::{DialFault, SourceFault};
 use ward_policy::limit;
 use ward_policy::phi::Secret;
@@ -40,6 +41,7 @@ const LIMITS: Limits =
     Limits { bytes: limit::SOURCE_ANSWER_BYTES_MAX, fields: limit::SOURCE_ANSWER_FIELDS_MAX };
 
 /// A place that keeps secrets, and what is remembered of it from one time to the next.
+#[derive(Clone)]
 enum Source {
     Aws(Aws),
     Vault(Vault),
@@ -47,7 +49,8 @@ enum Source {
 
 /// What a source gave.
 struct Fetched {
-    value: Secret<Vec<u8>>,
+    /// None where the answer has none in the place that was named. There may be a lease all the same.
+    value: Option<Secret<Vec<u8>>>,
     /// For how long it is good, if the source says so.
     ttl: Option<Duration>,
     /// What it can be given back by.
@@ -112,7 +115,7 @@ impl<'a> Context<'a> {
         Ok(&self.approved(id, VendorRole::Metadata)?.name)
     }
 
-    /// Asks the metadata service `id`.
+    /// Asks the metadata service `id`. Whoever asks has the deadline.
     async fn ask_metadata(
         &self,
         id: &str,
@@ -121,10 +124,14 @@ impl<'a> Context<'a> {
         let host = self.approved(id, VendorRole::Metadata)?;
         let dialler = &self.answering.dialler;
         let asking = Box::pin(exchange::ask_metadata(dialler, host, request, LIMITS));
-        timeout(limit::METADATA_DEADLINE, asking)
-            .await
-            .map_err(|_late| SourceFault::Late)?
-            .map_err(fault)
+        asking.await.map_err(fault)
+    }
+
+    /// When a session that is there is asked about again, after that was in vain: sooner as its end comes nearer.
+    fn again_at(&self) -> Duration {
+        let now = self.now();
+        let left = self.session().map_or(Duration::ZERO, |session| session.until());
+        now.saturating_add((left.saturating_sub(now) / 4).max(limit::SOURCE_PAUSE_MIN))
     }
 
     /// What the source is logged in to with, if that is good.
@@ -170,8 +177,8 @@ struct Asking {
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Wanted {
-    /// When somebody asked last.
-    at: Option<Duration>,
+    /// Before this nobody's need is a reason to ask.
+    again_at: Duration,
     stage: Stage,
 }
 
@@ -215,9 +222,10 @@ impl Sources {
         self.other_than(vendor, None).await
     }
 
-    /// Another key than `refused`, if the source has one by now.
-    pub(crate) async fn another(&self, vendor: VendorId, refused: &Value) -> Option<Arc<Value>> {
-        self.other_than(vendor, Some(refused.name)).await
+    /// Another key than the one called `refused`, if the source has one by now. Whoever asks holds the refused one no more:
+    /// it is to be gone when it is replaced.
+    pub(crate) async fn another(&self, vendor: VendorId, refused: Pseudonym) -> Option<Arc<Value>> {
+        self.other_than(vendor, Some(refused)).await
     }
 
     async fn other_than(&self, vendor: VendorId, not: Option<Pseudonym>) -> Option<Arc<Value>> {
@@ -260,6 +268,14 @@ impl Sources {
         }
     }
 
+    /// The source does not want to be asked, or cannot answer: until `until` nobody's need is a reason to.
+    fn rests(&self, vendor: VendorId, until: Duration) {
+        if let Some(asking) = self.asked.get(&vendor) {
+            let mut wanted = asking.wanted();
+            wanted.again_at = wanted.again_at.max(until);
+        }
+    }
+
     /// The keeper has ended it.
     fn tried(&self, vendor: VendorId) {
         if let Some(asking) = self.asked.get(&vendor) {
@@ -282,12 +298,14 @@ impl Asking {
         self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has the source asked, unless it was just now; whether there is something to wait for.
+    /// Has the source asked, unless it was just now or is to be left alone; whether there is something to wait for.
     fn is_asked(&self, now: Duration) -> bool {
         let mut wanted = self.wanted();
-        let is_recent = |at: Duration| now.saturating_sub(at) < limit::KEY_ASKED_PAUSE;
-        if wanted.stage == Stage::Answered && !wanted.at.is_some_and(is_recent) {
-            *wanted = Wanted { at: Some(now), stage: Stage::Asked };
+        if wanted.stage == Stage::Answered && now >= wanted.again_at {
+            // Not the same for every server that has lost the same source.
+            let pause = limit::KEY_ASKED_PAUSE;
+            let pause = pause.saturating_add(share(pause / 2, chance()));
+            *wanted = Wanted { again_at: now.saturating_add(pause), stage: Stage::Asked };
             self.keeper.notify_one();
         }
         wanted.stage != Stage::Answered
@@ -326,27 +344,103 @@ mod tests {
             (one.as_ref().unwrap().bytes(), two.unwrap().bytes()),
             (&b"one"[..], &b"one"[..])
         );
-        let one = one.unwrap();
+        let one = one.unwrap().name;
         // Refused just after: there is no other, and nobody is asked again so soon.
-        assert!(sources.another(vendor, &one).await.is_none());
+        assert!(sources.another(vendor, one).await.is_none());
         assert!(!sources.is_wanted(vendor) && clock.now() < Duration::from_secs(1));
-        tokio::time::advance(limit::KEY_ASKED_PAUSE).await;
+        tokio::time::advance(limit::KEY_ASKED_PAUSE * 3 / 2).await;
         let keeping = async {
             keeper.notified().await;
             sources.begins(vendor);
             put(b"two");
             sources.tried(vendor);
         };
-        let (another, ()) = tokio::join!(sources.another(vendor, &one), keeping);
+        let (another, ()) = tokio::join!(sources.another(vendor, one), keeping);
         assert_eq!(another.unwrap().bytes(), b"two");
         // A source that hangs is not waited for without end.
-        tokio::time::advance(limit::KEY_ASKED_PAUSE).await;
-        let two = sources.key(vendor).await.unwrap();
+        tokio::time::advance(limit::KEY_ASKED_PAUSE * 3 / 2).await;
+        let two = sources.key(vendor).await.unwrap().name;
         let began = clock.now();
-        assert!(sources.another(vendor, &two).await.is_none());
+        assert!(sources.another(vendor, two).await.is_none());
         let waited = clock.now() - began;
         assert!(waited >= limit::KEY_PATIENCE && waited < 2 * limit::KEY_PATIENCE, "{waited:?}");
+        // One that wants to be left alone is, however many need it; and then it is asked again.
+        sources.begins(vendor);
+        let until = clock.now() + Duration::from_secs(60);
+        sources.rests(vendor, until);
+        sources.tried(vendor);
+        while clock.now() < until {
+            let began = clock.now();
+            assert!(sources.another(vendor, two).await.is_none() && clock.now() == began);
+            assert!(!sources.is_wanted(vendor));
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        assert!(sources.another(vendor, two).await.is_none() && sources.is_wanted(vendor));
         // Nobody whom the registry gives no key at a source.
         assert!(sources.key(VendorId::parse("tts").unwrap()).await.is_none());
+    }
+
+    /// A broker whose log sink has its key at a Vault.
+    fn answering(port: u16) -> Arc<Answering> {
+        let key = "max_session_s = 3600\nsingle_use = false\n\n[credential.key]\nsource = \"vault\"\n\
+                   path = \"secret/data/ward\"\nfield = \"/data/key\"\nmax_ttl_s = 3600\n";
+        let sink = include_str!("../../../../policy/infrastructure/log-sink.toml")
+            .replace("port = 443", &format!("port = {port}"))
+            .replace("approved_on = \"2026-11-22\"", "approved_on = \"2026-01-01\"")
+            .replace("max_session_s = 3600\nsingle_use = false\n", key);
+        let vault = include_str!("../../../../policy/infrastructure/vault.toml");
+        let registry = Registry::parse([("a.toml", sink.as_str()), ("b.toml", vault)]).unwrap();
+        let settings = "BROKER_HOSTS=logs.example.com=127.0.0.1\nLOG_SINK=log-sink\n";
+        let settings = crate::settings::BrokerSettings::parse(settings).unwrap();
+        let (document, writer) = std::io::pipe().unwrap();
+        drop(writer);
+        let (clock, (_, writer)) = (Clock::start(), std::io::pipe().unwrap());
+        Arc::new(Answering {
+            sources: Sources::new(&registry, clock).unwrap(),
+            registry,
+            log_sink: VendorId::parse("log-sink").ok(),
+            dialler: crate::dial::Dialler::new(settings).unwrap(),
+            keys: crate::keys::Keys::read(document.into()).unwrap(),
+            given: crate::inventory::Given::default(),
+            issued: crate::inventory::Issued::default(),
+            log: ward_edge::log::Log::new(ward_policy::audit::Role::Broker, clock, writer.into()),
+            clock,
+        })
+    }
+
+    #[tokio::test]
+    async fn a_collectors_key_that_was_refused_is_asked_for_again_for_the_log_alone() {
+        use crate::answer::{Asker, Wanted};
+        use ward_policy::data_class::DataClass;
+        let sink = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let answering = answering(sink.local_addr().unwrap().port());
+        let vendor = VendorId::parse("log-sink").unwrap();
+        let sources = &answering.sources;
+        let put = |bytes: &[u8]| {
+            let kind = ward_policy::credential::CredentialKind::VendorKey;
+            sources.values.put(vendor, kind, bytes, Duration::from_secs(600)).unwrap();
+        };
+        put(b"old");
+        let ask = async |asker, is_refused| {
+            let wanted = Wanted { vendor, class: DataClass::None, is_refused };
+            let answered = Box::pin(answering.answer(asker, wanted)).await;
+            answered.map(|answered| (answered.token.expose().clone(), answered.is_token))
+        };
+        // The key itself is given: it is in the list as a key, and as nothing else.
+        assert_eq!(ask(Asker::Log, false).await, Ok(("old".to_owned(), false)));
+        assert!(!sources.is_wanted(vendor));
+        let keeper = Arc::clone(&sources.asked[&vendor].keeper);
+        let keeping = async {
+            keeper.notified().await;
+            sources.begins(vendor);
+            put(b"new");
+            sources.tried(vendor);
+        };
+        let (answered, ()) = tokio::join!(ask(Asker::Log, true), keeping);
+        assert_eq!(answered, Ok(("new".to_owned(), false)));
+        // Without another, or so soon again, there is the one that there is.
+        assert_eq!(ask(Asker::Log, true).await, Ok(("new".to_owned(), false)));
+        // Media has no say in it.
+        assert!(ask(Asker::Media, true).await.is_err() && !sources.is_wanted(vendor));
     }
 }

@@ -11,6 +11,7 @@ use hyper::Request;
 use hyper::header::{CONTENT_TYPE, HOST};
 use hyper::http::request::Builder;
 use serde_json::{Value as Json, json};
+use tokio::time::timeout;
 use ward_edge::random::chance;
 use ward_policy::credential::CredentialKind;
 use ward_policy::fault::SourceFault;
@@ -18,10 +19,13 @@ use ward_policy::limit;
 use ward_policy::phi::Secret;
 use ward_policy::vendor::{KeyPlace, VaultAuth};
 
+use super::aws::{corrected, parse_time};
 use super::schedule::refresh_after;
-use super::{Context, Fetched};
+use super::{Context, Fetched, ahead_s};
+use crate::answer::unix_s;
 use crate::exchange::{Answer, secret_field};
 
+#[derive(Clone)]
 pub(super) struct Vault {
     auth: VaultAuth,
     mount: String,
@@ -76,20 +80,26 @@ impl Vault {
         let builder = Request::get(format!("/v1/{}", wanted.path));
         let answer = self.ask(context, builder, None, true).await?;
         let garbage = SourceFault::Garbage;
+        let now_s = corrected(unix_s(), ahead_s(&answer, unix_s()).unwrap_or(0));
         let mut answer: Json = serde_json::from_slice(&answer.body).map_err(|_shape| garbage)?;
+        let until_deleted = until_deleted(&answer, now_s);
         let lease_s = answer.get("lease_duration").and_then(Json::as_u64).unwrap_or(0);
         let lease = answer.get("lease_id").and_then(Json::as_str).filter(|lease| !lease.is_empty());
         let lease = lease.map(str::to_owned);
         let field = wanted.field.as_deref().unwrap_or_default();
         let value = answer.get_mut("data").and_then(|data| data.pointer_mut(field));
-        let Some(Json::String(value)) = value.map(Json::take) else {
-            return Err(SourceFault::Absent);
+        let value = match value.map(Json::take) {
+            Some(Json::String(value)) => Some(Secret::new(value.into_bytes())),
+            _ => None,
         };
-        let value = Secret::new(value.into_bytes());
         // A lease ends with the token that it was given to, if not before.
         let session = context.session().map(|session| session.until());
         let session = session.map_or(Duration::ZERO, |end| end.saturating_sub(context.now()));
-        let ttl = lease.is_some().then(|| Duration::from_secs(lease_s).min(session));
+        let granted = Duration::from_secs(lease_s);
+        let of_lease = lease.is_some().then(|| granted.min(session));
+        // KV 1 says without a lease when to come again; KV 2 when the version is to be deleted.
+        let of_secret = (lease.is_none() && lease_s > 0).then_some(granted);
+        let ttl = [of_lease, of_secret, until_deleted].into_iter().flatten().min();
         Ok(Fetched { value, ttl, lease, mended: None })
     }
 
@@ -99,15 +109,24 @@ impl Vault {
         if is_there && context.now() < self.renew_at {
             return Ok(false);
         }
-        if is_there && !self.renewable.is_zero() && self.renew(context).await.is_ok() {
+        if !is_there {
+            return self.greet(context).await.map(|()| true);
+        }
+        // The one that is there is good until its end: whoever does not answer must not take the time that it is needed in.
+        let asked = timeout(limit::SESSION_DEADLINE, Box::pin(self.lengthen(context))).await;
+        let asked = asked.unwrap_or(Err(SourceFault::Late));
+        if asked.is_err() {
+            self.renew_at = context.again_at();
+        }
+        Ok(asked.unwrap_or(false))
+    }
+
+    /// A longer life for the token that is there, or another token; whether it is another.
+    async fn lengthen(&mut self, context: Context<'_>) -> Result<bool, SourceFault> {
+        if !self.renewable.is_zero() && self.renew(context).await.is_ok() {
             return Ok(false);
         }
-        match self.greet(context).await {
-            Ok(()) => Ok(true),
-            // The one that is there is good until its end.
-            Err(_fault) if is_there => Ok(false),
-            Err(fault) => Err(fault),
-        }
+        self.greet(context).await.map(|()| true)
     }
 
     /// A longer life for the token. One that can no longer be renewed for half of what it was granted is replaced.
@@ -197,5 +216,34 @@ impl Vault {
             400..=499 => Err(SourceFault::Refused),
             _ => Err(SourceFault::Broken),
         }
+    }
+}
+
+/// How long it is from `now_s` until the version of KV 2 in `answer` is deleted, if it says so: `2018-03-22T02:36:43.986212308Z`,
+/// and nothing for one that stays.
+fn until_deleted(answer: &Json, now_s: u64) -> Option<Duration> {
+    let text = answer.pointer("/data/metadata/deletion_time")?.as_str()?;
+    let (whole, _fraction) = text.split_once('.').unwrap_or((text.strip_suffix('Z')?, ""));
+    let at_s = parse_time(&format!("{whole}Z"))?;
+    Some(Duration::from_secs(at_s.saturating_sub(now_s)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_that_is_to_be_deleted_says_when() {
+        let left = |text: &str| {
+            let answer = json!({ "data": { "metadata": { "deletion_time": text } } });
+            until_deleted(&answer, 1_440_938_100).map(|left| left.as_secs())
+        };
+        assert_eq!(left("2015-08-30T12:36:00Z"), Some(60));
+        assert_eq!(left("2015-08-30T12:36:00.986212308Z"), Some(60));
+        assert_eq!(left("2015-08-30T12:00:00Z"), Some(0), "over");
+        for none in ["", "soon", "2015-08-30", "2015-08-30T12:36:00"] {
+            assert_eq!(left(none), None, "{none}");
+        }
+        assert_eq!(until_deleted(&json!({ "data": { "key": "x" } }), 0), None);
     }
 }

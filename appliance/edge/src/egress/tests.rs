@@ -17,7 +17,12 @@ fn place() -> SecretPlace {
 #[test]
 fn a_question_is_parsed_whole_or_not_at_all() {
     let vendor = VendorId::parse("deepgram").unwrap();
-    let dial = Question::Dial { number: 7, class: DataClass::Transcript, vendor };
+    let dial =
+        |is_refused| Question::Dial { number: 7, class: DataClass::Transcript, vendor, is_refused };
+    let refused = dial(true);
+    assert_eq!(Question::parse(&refused.to_bytes()), Some(refused));
+    assert_ne!(refused.to_bytes(), dial(false).to_bytes());
+    let dial = dial(false);
     for question in [Question::Done { number: 7 }, dial] {
         assert_eq!(Question::parse(&question.to_bytes()), Some(question));
     }

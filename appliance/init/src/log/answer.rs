@@ -31,6 +31,8 @@ pub(super) struct Verdict {
     pub(super) is_kept: bool,
     /// How long the sink wants to be left alone.
     pub(super) pause: Option<Duration>,
+    /// Whether the request was too long for it.
+    pub(super) is_too_long: bool,
 }
 
 impl Answer {
@@ -91,7 +93,9 @@ fn parse(head: &[u8]) -> Result<Option<(usize, Body)>, SinkFault> {
     }
     let is_kept = is_framed && !says_close && answer.version == Some(1) && outcome.is_ok();
     let pause = value("retry-after")?.and_then(number).map(Duration::from_secs);
-    Ok(Some((length, Body { verdict: Verdict { outcome, is_kept, pause }, left })))
+    // RFC 9110 §15.5.14: content too large.
+    let is_too_long = status == 413;
+    Ok(Some((length, Body { verdict: Verdict { outcome, is_kept, pause, is_too_long }, left })))
 }
 
 /// What a status means. Only 2xx is an acknowledgement; an interim one is no answer to what we send.
@@ -134,7 +138,7 @@ mod tests {
         outcome: Result<(), SinkFault>,
         is_kept: bool,
     ) -> Result<Option<Verdict>, SinkFault> {
-        Ok(Some(Verdict { outcome, is_kept, pause: None }))
+        Ok(Some(Verdict { outcome, is_kept, pause: None, is_too_long: false }))
     }
 
     #[test]
@@ -176,7 +180,11 @@ mod tests {
             (503, SinkFault::Busy),
         ] {
             let text = format!("HTTP/1.1 {status} No\r\ncontent-length: 0\r\n\r\n");
-            assert_eq!(check(&text), verdict(Err(fault), false), "{status}");
+            let found = check(&text).unwrap().unwrap();
+            let is_too_long = status == 413;
+            let expected =
+                Verdict { outcome: Err(fault), is_kept: false, pause: None, is_too_long };
+            assert_eq!(found, expected, "{status}");
         }
         let text = "HTTP/1.1 503 No\r\nretry-after: 7\r\ncontent-length: 0\r\n\r\n";
         let pause = check(text).unwrap().unwrap().pause;

@@ -29,6 +29,8 @@ pub(super) struct Connection {
     token_bytes: usize,
     /// When it must not be used any more.
     pub(super) good_until: Duration,
+    /// Bytes that came since there was something to read in them.
+    mute_bytes: usize,
     /// The broker, and the number by which it knows the connection.
     broker: Rc<OwnedFd>,
     number: u64,
@@ -62,7 +64,7 @@ impl Connection {
         let life = life.saturating_sub(limit::SINK_LIFE_SLACK).max(life / 2);
         let good_until = now.saturating_add(life);
         let (socket, broker) = (Socket(connection), Rc::clone(broker));
-        Ok(Self { tls, socket, token, token_bytes, good_until, broker, number })
+        Ok(Self { tls, socket, token, token_bytes, good_until, mute_bytes: 0, broker, number })
     }
 
     /// What is waited for.
@@ -80,25 +82,38 @@ impl Connection {
         self.token.bytes().get(..self.token_bytes).unwrap_or_default()
     }
 
-    /// Moves what can be moved between the socket and TLS.
+    /// Moves what can be moved between the socket and TLS, and of what comes no more than
+    /// [`limit::SINK_PUMP_BYTES_MAX`]: the rest is there the next time.
     pub(super) fn pump(&mut self) -> Result<Flow, SinkFault> {
-        loop {
+        let mut left = limit::SINK_PUMP_BYTES_MAX;
+        while left > 0 {
             self.push()?;
-            match self.tls.read_tls(&mut self.socket) {
+            let is_greeting = self.tls.is_handshaking();
+            let fault = if is_greeting { SinkFault::Tls } else { SinkFault::Garbage };
+            let count = match self.tls.read_tls(&mut self.socket) {
                 Ok(0) => return Ok(Flow::Ended),
-                Ok(_some) => {}
+                Ok(count) => count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Flow::Open),
                 // The library holds as much as it may: what is there is to be read first.
                 Err(error) if error.kind() == ErrorKind::Other => return Ok(Flow::Open),
+                // A message of TLS that is longer than any.
+                Err(error) if error.kind() == ErrorKind::InvalidData => return Err(fault),
                 Err(_broken) => return Ok(Flow::Ended),
-            }
-            let is_greeting = self.tls.is_handshaking();
-            if self.tls.process_new_packets().is_err() {
+            };
+            left = left.saturating_sub(count);
+            let Ok(state) = self.tls.process_new_packets() else {
                 // What is wrong is told, if it can be.
                 self.push().unwrap_or_default();
-                return Err(if is_greeting { SinkFault::Tls } else { SinkFault::Garbage });
+                return Err(fault);
+            };
+            // Tickets without end, for one, are never anything to read.
+            let is_mute = state.plaintext_bytes_to_read() == 0;
+            self.mute_bytes = if is_mute { self.mute_bytes.saturating_add(count) } else { 0 };
+            if self.mute_bytes > limit::SINK_MUTE_BYTES_MAX {
+                return Err(fault);
             }
         }
+        Ok(Flow::Open)
     }
 
     fn push(&mut self) -> Result<(), SinkFault> {

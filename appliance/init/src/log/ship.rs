@@ -23,6 +23,7 @@ use ward_policy::vendor_id::VendorId;
 use ward_sys::secret::{SecretPlace, SecretPool};
 
 use super::answer::{Answer, Verdict};
+use super::batch::Batch;
 use super::connection::{Connection, Flow};
 use super::spool::Spool;
 
@@ -42,6 +43,10 @@ pub(super) struct Shipper {
     wanted_pause: Option<Duration>,
     /// Before this no request is sent that is not full.
     next_at: Duration,
+    /// How much goes into one.
+    batch: Batch,
+    /// Whether the sink has refused the credential that came with the last connection.
+    is_refused: bool,
     /// How long the last connection took, if it has not been said.
     unsaid: Option<Duration>,
     /// Whether anything has failed since a record was taken, or none has been taken yet.
@@ -68,8 +73,9 @@ struct Post {
     bytes: Vec<u8>,
     /// How much of it TLS has taken.
     taken: usize,
-    /// How many records are in it.
+    /// How many records are in it, and their bytes.
     records: usize,
+    body_bytes: usize,
     answer: Answer,
     until: Duration,
 }
@@ -94,6 +100,8 @@ impl Shipper {
             pause: limit::SINK_PAUSE_MIN,
             wanted_pause: None,
             next_at: Duration::ZERO,
+            batch: Batch::new(),
+            is_refused: false,
             unsaid: None,
             is_down: true,
         })
@@ -121,7 +129,8 @@ impl Shipper {
         }
     }
 
-    /// Whether something may still arrive without the broker.
+    /// Whether something may still arrive without the broker, which has ended when this is asked: there is no other connection than
+    /// the one that is there.
     pub(super) const fn has_hope(&self) -> bool {
         match self.state {
             State::Resting { .. } | State::Asking { .. } => false,
@@ -143,6 +152,7 @@ impl Shipper {
             Err(reason) => {
                 self.rest(now);
                 self.is_down = true;
+                self.is_refused |= reason == SinkFault::Unauthorized;
                 let (vendor, waiting) = (self.vendor, spool.waiting());
                 return Some(Event::SinkFailed { vendor, reason, waiting });
             }
@@ -200,7 +210,9 @@ impl Shipper {
         // A number is never 0, and a process does not live for 2^64 questions.
         self.number = self.number.wrapping_add(1).max(1);
         let (number, class) = (self.number, DataClass::None);
-        let question = Question::Dial { number, class, vendor: self.vendor }.to_bytes();
+        // Said until a credential is taken: the source may not have had another the first time.
+        let (vendor, is_refused) = (self.vendor, self.is_refused);
+        let question = Question::Dial { number, class, vendor, is_refused }.to_bytes();
         let asked = rustix::io::write(&self.broker, &question);
         asked.map_err(|_gone| SinkFault::Unreachable)?;
         Ok(State::Asking { since: now, token })
@@ -261,15 +273,16 @@ impl Shipper {
             drop(connection);
             return self.ask(now);
         }
-        let is_time = now >= self.next_at || spool.bytes() >= limit::SINK_BATCH_BYTES_MAX;
+        let is_time = now >= self.next_at || spool.bytes() >= self.batch.bytes();
         if spool.is_empty() || !is_time {
             return Ok(State::Ready(connection));
         }
         let mut body = Vec::new();
-        let records = spool.copy_oldest(limit::SINK_BATCH_BYTES_MAX, &mut body);
+        let records = spool.copy_oldest(self.batch.bytes(), &mut body);
         let bytes = self.request(connection.token(), &body);
         let until = now.saturating_add(limit::SINK_ANSWER_DEADLINE);
-        let post = Post { bytes, taken: 0, records, answer: Answer::default(), until };
+        let (answer, body_bytes) = (Answer::default(), body.len());
+        let post = Post { bytes, taken: 0, records, body_bytes, answer, until };
         self.go_on(connection, post, now, spool)
     }
 
@@ -319,6 +332,8 @@ impl Shipper {
             }
         }
         if now >= post.until {
+            // Less may be answered in time.
+            self.batch.is_too_much(post.body_bytes, post.records);
             return Err(SinkFault::Late);
         }
         Ok(State::Posting(connection, post))
@@ -333,15 +348,21 @@ impl Shipper {
         now: Duration,
         spool: &mut Spool,
     ) -> Result<State, SinkFault> {
-        let Verdict { outcome, is_kept, pause } = verdict;
+        let Verdict { outcome, is_kept, pause, is_too_long } = verdict;
         self.wanted_pause = pause;
+        if is_too_long && self.batch.is_too_much(post.body_bytes, post.records) {
+            // Something else is tried: there is nothing to wait for.
+            self.pause = limit::SINK_PAUSE_MIN;
+        }
         outcome?;
         // Nobody can have what has not been sent.
         if post.taken < post.bytes.len() || !connection.is_flushed() {
             return Err(SinkFault::Garbage);
         }
         spool.forget(post.records);
+        self.batch.is_taken();
         self.is_down = false;
+        self.is_refused = false;
         self.pause = limit::SINK_PAUSE_MIN;
         self.next_at = now.saturating_add(limit::SINK_BATCH_PAUSE);
         if is_kept { Ok(State::Ready(connection)) } else { Ok(State::Resting { until: now }) }

@@ -1,7 +1,8 @@
 //! `ward audit verify`: whether a copy of the audit trail is whole, and what is missing, changed or moved in it.
 //!
 //! It reads files and changes nothing. It says what it found, and plainly what nobody can find in a copy alone: whether
-//! anything stood behind an end that no record names, and whether somebody who may write made the whole chain anew.
+//! anything stood behind an end that no record names, whether a boot is left out as a whole (nothing links one to the next), and
+//! whether somebody who may write made the whole chain anew.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -40,7 +41,7 @@ struct Verify {
     /// The digest of a record that must be there, known from elsewhere: the standard output of the server, an earlier run.
     #[arg(long, value_name = "DIGEST", value_parser = digest)]
     expect: Vec<Digest>,
-    /// The digest of a record that was verified before: the files may begin behind it.
+    /// The digest of a record that was verified before: it must be there, or a boot must go on right behind it.
     #[arg(long, value_name = "DIGEST", value_parser = digest)]
     after: Vec<Digest>,
 }

@@ -64,7 +64,7 @@ pub enum Kind {
     Moved,
     /// A record stands behind the one that says that it is the last.
     AfterTheEnd,
-    /// An expected digest is no record's.
+    /// An expected digest is no record's; or nothing in the copy is, or stands behind, the record that it is to begin behind.
     NotThere,
 }
 
@@ -180,7 +180,7 @@ pub struct Report {
 pub struct Known {
     /// Digests of records that must be there.
     pub expected: BTreeSet<Digest>,
-    /// Digests of records that were verified before and need not be there: the copy may begin behind one.
+    /// Digests of records that were verified before. Each is a record's in the copy, or a boot begins right behind it.
     pub before: BTreeSet<Digest>,
 }
 
@@ -273,13 +273,25 @@ impl Trail {
         }
         let all: BTreeSet<Digest> =
             boots.iter().flat_map(|boot| boot.records.values().map(|one| one.digest)).collect();
-        for digest in known.expected.difference(&all) {
+        let behind = known.before.iter().filter(|digest| !all.contains(*digest));
+        // One that nothing stands behind: the boot that it is of was left out, and nothing but its digest can tell.
+        let behind = behind.filter(|digest| !boots.iter().any(|boot| boot.begins_behind(digest)));
+        for digest in known.expected.difference(&all).chain(behind) {
             let digest = Some(*digest);
             flaws.push(Flaw { digest, ..Flaw::new(Kind::NotThere) });
         }
         let boots = boots.into_iter().filter_map(|boot| boot.judge(&known, &mut flaws)).collect();
         Report { boots, other_lines, flaws }
     }
+}
+
+/// Whether the record `sequence` may name these as lost. Its writer writes it in the place of the first record that finds room
+/// again, so the last of them stands right before it, where the chain goes on; one that stands anywhere else was added by
+/// somebody who wants something to be believed lost. Only the beginning of a boot has nothing before it.
+fn is_credible(first: u64, last: u64, before: Digest, sequence: u64) -> bool {
+    first <= last
+        && last.checked_add(1) == Some(sequence)
+        && (first == 0) == (before == Digest::NONE)
 }
 
 impl Reading {
@@ -318,7 +330,9 @@ impl Reading {
             Some("log_gap") => {
                 let before = event["before"].as_str().and_then(Digest::parse);
                 let ends = (event["first"].as_u64(), event["last"].as_u64(), before);
-                if let (Some(first), Some(last), Some(before)) = ends {
+                if let (Some(first), Some(last), Some(before)) = ends
+                    && is_credible(first, last, before, sequence)
+                {
                     self.gaps.push((Gap { first, last, present: 0 }, before));
                 }
             }
@@ -326,23 +340,27 @@ impl Reading {
         }
     }
 
-    /// Whether some record names all of these as lost.
-    fn is_named(&self, mut first: u64, last: u64) -> bool {
-        let mut gaps: Vec<(u64, u64)> =
-            self.gaps.iter().map(|(gap, _)| (gap.first, gap.last)).collect();
-        gaps.sort_unstable();
-        for (from, to) in gaps {
-            if from <= first && to >= first {
-                if to >= last {
-                    return true;
-                }
-                first = to.saturating_add(1);
-            }
-        }
-        false
+    /// Whether some record names all of these as lost. Of what it names either everything is there or nothing: a copy that came
+    /// through the sink has nothing of it, and whoever has a part has thrown away the rest.
+    fn is_named(&self, first: u64, last: u64) -> bool {
+        self.gaps.iter().any(|(gap, _)| gap.present == 0 && gap.first <= first && gap.last >= last)
+    }
+
+    /// Whether the first record stands right behind the one with `digest`, or names what stood between as lost.
+    fn begins_behind(&self, digest: &Digest) -> bool {
+        let Some((&first, begin)) = self.records.first_key_value() else { return false };
+        let names = |(gap, before): &(Gap, Digest)| {
+            before == digest && gap.last.checked_add(1) == Some(first)
+        };
+        // What the first of all names is no record's digest.
+        first > 0 && (begin.previous == *digest || self.gaps.iter().any(names))
     }
 
     fn judge(mut self, known: &Known, flaws: &mut Vec<Flaw>) -> Option<Boot> {
+        for (gap, _before) in &mut self.gaps {
+            let present = self.records.range(gap.first..=gap.last).count();
+            gap.present = u64::try_from(present).unwrap_or(u64::MAX);
+        }
         let boot = Some(self.boot.clone());
         let mut find = |kind, first, last| {
             let (first, last) = (Some(first), Some(last));
@@ -354,7 +372,9 @@ impl Reading {
             if begin.previous != Digest::NONE {
                 find(Kind::Changed, 0, 0);
             }
-        } else if !known.before.contains(&begin.previous) && !self.is_named(0, first - 1) {
+        } else if !known.before.iter().any(|digest| self.begins_behind(digest))
+            && !self.is_named(0, first - 1)
+        {
             find(Kind::Missing, 0, first - 1);
         }
         let pairs = self.records.iter().zip(self.records.iter().skip(1));
@@ -368,14 +388,10 @@ impl Reading {
                 find(Kind::Missing, number + 1, next - 1);
             }
         }
-        for (gap, before) in &mut self.gaps {
+        for (gap, before) in &self.gaps {
             let behind = gap.first.checked_sub(1);
             let said = behind.and_then(|behind| Some((behind, self.records.get(&behind)?)));
             changed.extend(said.filter(|(_, one)| one.digest != *before).map(|(behind, _)| behind));
-            if gap.first <= gap.last {
-                let present = self.records.range(gap.first..=gap.last).count();
-                gap.present = u64::try_from(present).unwrap_or(u64::MAX);
-            }
         }
         for number in changed {
             find(Kind::Changed, number, number);

@@ -215,7 +215,7 @@ async fn answer(
         if length == 0 {
             return;
         }
-        let Some(Question::Dial { number, vendor, class }) = Question::parse(&buffer[..length])
+        let Some(Question::Dial { number, vendor, class, .. }) = Question::parse(&buffer[..length])
         else {
             continue;
         };

@@ -192,6 +192,7 @@ fn a_gap_that_is_named_is_accepted_and_listed_and_nothing_else_is() {
     let mut fewer = with_gap(8);
     fewer.drain(5..10);
     assert_eq!(kinds(&report(&fewer)), [(Kind::Missing, Some(5), Some(9))]);
+    assert_eq!(report(&fewer).boots[0].gaps, []);
     // Without the record that names it, it is no gap.
     let mut unnamed = copy.clone();
     unnamed.remove(5);
@@ -199,6 +200,57 @@ fn a_gap_that_is_named_is_accepted_and_listed_and_nothing_else_is() {
     // The chain goes on across the gap: the record before it cannot be changed.
     copy[4] = copy[4].replace("\"at_ms\":4", "\"at_ms\":5");
     assert_eq!(kinds(&report(&copy)), [(Kind::Changed, Some(4), Some(4))]);
+}
+
+/// A record of the log's own that says that `first` to `last` are lost, at the place `number` behind the one with `previous`.
+fn gap_record(number: u64, previous: Digest, (first, last): (u64, u64), before: Digest) -> String {
+    format!(
+        "{{\"boot\":\"{A}\",\"seq\":{number},\"prev\":\"{previous}\",\"at_ms\":10,\"role\":\"log\",\
+         \"event\":\"log_gap\",\"first\":{first},\"last\":{last},\"reason\":\"spool_full\",\"before\":\"{before}\"}}"
+    )
+}
+
+#[test]
+fn whoever_drops_records_and_appends_one_that_names_them_as_lost_is_found() {
+    // A boot that goes on, whose last digest is known from elsewhere.
+    let lines = chain(A, &said(12));
+    let count = u64::try_from(lines.len()).unwrap();
+    let end = digest_of(lines.last().unwrap());
+    let mut tried = 0;
+    for first in 0..lines.len() - 1 {
+        for last in first..lines.len() - 1 {
+            let before = first.checked_sub(1).map_or(Digest::NONE, |one| digest_of(&lines[one]));
+            let range = (u64::try_from(first).unwrap(), u64::try_from(last).unwrap());
+            // It names just what is gone, more than that, and everything up to itself but what is there.
+            for (named, before) in [
+                (range, before),
+                (range, end),
+                ((0, range.1), Digest::NONE),
+                ((0, range.1), before),
+                ((range.0, count - 1), before),
+            ] {
+                let mut copy = lines.clone();
+                copy.drain(first..=last);
+                copy.push(gap_record(count, end, named, before));
+                let found = report_knowing(&copy, expecting(&lines));
+                let missing = (Kind::Missing, Some(range.0), Some(range.1));
+                // A range up to its own place is one that a writer could have named; but then nothing of it would be there.
+                assert!(kinds(&found).contains(&missing), "{range:?} {named:?}: {found:?}");
+                assert!(found.boots[0].gaps.iter().all(|gap| gap.present > 0), "{found:?}");
+                tried += 1;
+            }
+        }
+    }
+    assert_eq!(tried, 66 * 5);
+    // The control: in the place where the writer writes it, it is believed.
+    let said: Vec<String> = said(12);
+    let mut copy = chain(A, &said)[..5].to_vec();
+    copy.push(gap_record(8, end, (5, 7), digest_of(&copy[4])));
+    assert_eq!(kinds(&report(&copy)), []);
+    // A boot whose very first records were lost says so with nothing before them, and with nothing else.
+    let lost = |before| kinds(&report(&[gap_record(3, end, (0, 2), before)]));
+    assert_eq!(lost(Digest::NONE), []);
+    assert_eq!(lost(end), [(Kind::Missing, Some(0), Some(2))]);
 }
 
 #[test]
@@ -221,7 +273,22 @@ fn a_copy_may_begin_behind_what_was_verified_before() {
     let behind = |line: &str| Known { before: [digest_of(line)].into(), ..Known::default() };
     assert_eq!(kinds(&report_knowing(&rest, behind(&lines[4]))), []);
     let wrong = report_knowing(&rest, behind(&lines[3]));
-    assert_eq!(kinds(&wrong), [(Kind::Missing, Some(0), Some(4))]);
+    let not_there = (Kind::NotThere, None, None);
+    assert_eq!(kinds(&wrong), [not_there, (Kind::Missing, Some(0), Some(4))]);
+    // It may begin before it, too.
+    assert_eq!(kinds(&report_knowing(&lines, behind(&lines[3]))), []);
+    // Another boot alone is not what comes behind: the rest of this one was left out.
+    let other = chain(B, &said(3));
+    assert_eq!(kinds(&report_knowing(&other, behind(&lines[3]))), [not_there]);
+    let both: Vec<String> = [&rest[..], &other[..]].concat();
+    assert_eq!(kinds(&report_knowing(&both, behind(&lines[4]))), []);
+    let nothing = Known { before: [Digest::NONE].into(), ..Known::default() };
+    assert_eq!(kinds(&report_knowing(&other, nothing)), [not_there]);
+    // What stood between was lost, and the first record says so.
+    let lines = with_gap(9);
+    assert_eq!(kinds(&report_knowing(&lines[10..], behind(&lines[4]))), []);
+    let wrong = kinds(&report_knowing(&lines[10..], behind(&lines[3])));
+    assert_eq!(wrong, [not_there, (Kind::Missing, Some(0), Some(9))]);
 }
 
 #[test]
