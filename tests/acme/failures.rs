@@ -168,7 +168,7 @@ fn a_directory_with_an_address_that_is_none_ends_nothing() {
     let listeners = listen_once();
     let authority = Authority::start(habits(&listeners));
     drop(listeners);
-    for address in ["", "https://acme.test/a b", "https://acme.test/caf\u{e9}", "/relative"] {
+    for address in ["", "https://acme.test/a b", "/relative"] {
         authority.nonces_at(address);
         let server =
             Running::certified(Role::Media, listen_once(), authority.vendors(""), nowhere());

@@ -7,6 +7,7 @@
 //! The place has two halves, written in turn: a machine that stops while one is written has the record before it in the other.
 
 use std::os::fd::OwnedFd;
+use std::sync::{Mutex, PoisonError};
 
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::rand::{SecureRandom as _, SystemRandom};
@@ -20,6 +21,8 @@ pub struct Kept {
     place: OwnedFd,
     key: LessSafeKey,
     role: Role,
+    /// The number of the newest record and the half where it lies: a process that is sealed cannot look any more.
+    newest: Mutex<Option<(u64, u8)>>,
 }
 
 /// Why there is no record, or no place.
@@ -64,18 +67,21 @@ impl Kept {
         }
         let key = UnboundKey::new(&CHACHA20_POLY1305, bytes.expose());
         let key = LessSafeKey::new(key.map_err(|_length| KeptError::Key)?);
-        Ok(Self { place, key, role })
+        Ok(Self { place, key, role, newest: Mutex::default() })
     }
 
-    /// The newest record; `None` when there has never been one.
+    /// The newest record; `None` when there has never been one. It is asked before anything is stored.
     ///
     /// # Errors
     /// [`KeptError::Unreadable`] when none can be opened, [`KeptError::System`].
     pub fn load(&self) -> Result<Option<Secret<Vec<u8>>>, KeptError> {
-        Ok(self.newest()?.map(|newest| newest.record))
+        let newest = self.look()?;
+        let place = newest.as_ref().map(|newest| (newest.number, newest.half));
+        *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = place;
+        Ok(newest.map(|newest| newest.record))
     }
 
-    fn newest(&self) -> Result<Option<Newest>, KeptError> {
+    fn look(&self) -> Result<Option<Newest>, KeptError> {
         let halves = [self.half(0), self.half(1)];
         if let Some(Err(KeptError::System(error))) =
             halves.iter().find(|half| matches!(half, Err(KeptError::System(_))))
@@ -133,14 +139,9 @@ impl Kept {
     /// # Errors
     /// [`KeptError::Long`], [`KeptError::System`].
     pub fn store(&self, record: &[u8]) -> Result<(), KeptError> {
-        let newest = match self.newest() {
-            Ok(newest) => newest,
-            // What cannot be opened is nobody's any more.
-            Err(KeptError::Unreadable) => None,
-            Err(error) => return Err(error),
-        };
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
         let (number, half) =
-            newest.map_or((0, 0), |newest| (newest.number.saturating_add(1), 1 - newest.half));
+            newest.map_or((0, 0), |(number, half)| (number.saturating_add(1), half ^ 1));
         let mut nonce = [0; NONCE_LEN];
         SystemRandom::new().fill(&mut nonce).map_err(|_random| KeptError::System(Errno::IO))?;
         let mut sealed = Secret::new(Vec::with_capacity(limit::KEPT_BYTES));
@@ -166,6 +167,7 @@ impl Kept {
                 Err(error) => return Err(error.into()),
             }
         }
+        *newest = Some((number, half));
         Ok(())
     }
 

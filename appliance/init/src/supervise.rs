@@ -324,18 +324,21 @@ impl Supervisor {
         }
     }
 
-    /// One message of the launcher: what replaces a document, unread.
+    /// Messages of the launcher: what replaces a document each, unread.
     fn take_control(&mut self) {
         let Some(control) = &self.control else { return };
-        match receive_named(control.get_ref().as_fd()) {
-            Ok(Some((kind, document))) => {
-                if let Some(followed) = self.replaceable.named(kind) {
-                    followed.replace(document);
+        // All that are there: of those that came together, readiness is told once.
+        loop {
+            match receive_named(control.get_ref().as_fd()) {
+                Ok(Some((kind, document))) => {
+                    if let Some(followed) = self.replaceable.named(kind) {
+                        followed.replace(document);
+                    }
                 }
+                Ok(None) => return,
+                // The launcher is gone; its end ends this process too.
+                Err(_gone) => return self.control = None,
             }
-            Ok(None) => {}
-            // The launcher is gone; its end ends this process too.
-            Err(_gone) => self.control = None,
         }
     }
 }
