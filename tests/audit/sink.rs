@@ -17,7 +17,7 @@ use ward_tests::servers::{ca_certificate, identity_of};
 /// The sink's name, which no name server knows.
 const HOST: &str = "logs.sink.test";
 /// What the sink wants to hear.
-pub(crate) const KEY: &str = "a key of the collector's plum quartz window";
+pub(crate) const KEY: &str = "Xq7vT-plumkettle-4431-zwieback";
 
 /// How the stand-in behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

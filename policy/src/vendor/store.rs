@@ -312,8 +312,9 @@ mod tests {
             text.lines().find(|line| line.starts_with(name)).unwrap().to_owned()
         };
         let block = |text: &str, name: &str| {
-            let (_, rest) = text.split_once(name).unwrap();
-            format!("{name}{}", rest.split_once("\n[").unwrap().0)
+            // At the beginning of a line: a comment may speak of it before.
+            let (_, rest) = text.split_once(&format!("\n{name}\n")).unwrap();
+            format!("{name}\n{}", rest.split_once("\n[").unwrap().0)
         };
         // Both under one name and one agreement, which is what the rule about vendors goes by.
         let sink = LOG_SINK
