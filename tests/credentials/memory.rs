@@ -138,7 +138,7 @@ fn soak(broker: &str, length: Duration) -> Found {
     let (failed, _) = await_event(&server, 0, "mint_late", |line| line["event"] == "vendor_failed");
     assert_eq!((&failed["vendor"], &failed["reason"]), (&"hanging".into(), &"mint_late".into()));
     let text = server.logs.text();
-    let failed = text.lines().filter(|line| line.contains("source_failed"));
+    let failed = text.lines().filter(|line| line.contains("\"event\":\"source_failed\""));
     for line in failed {
         assert!(line.contains("\"vendor\":\"ending\""), "{line}");
     }
