@@ -17,3 +17,5 @@ pub mod fat;
 pub mod gpt;
 pub mod disk;
 pub mod qcow2;
+pub mod elf;
+pub mod inspect;
