@@ -22,7 +22,8 @@ pub use cyclonedx::cyclonedx;
 pub use licence::{Allowed, Licence};
 pub use materials::Material;
 pub use provenance::{Build, Subject, provenance};
-pub use tree::Tree;
+
+use tree::Tree;
 
 /// Why there is no bill of materials.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

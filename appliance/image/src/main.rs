@@ -213,7 +213,8 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Licences { of, out } => write(&out, of.read()?.licences().as_bytes()),
         Command::Provenance { of, subjects, attribute, way, source_sha256, out } => {
             let build = Build { attribute: &attribute, way: &way, source_sha256: &source_sha256 };
-            let subjects = subjects.iter().map(|path| subject(path)).collect::<Result<Vec<_>, _>>()?;
+            let subjects =
+                subjects.iter().map(|path| subject(path)).collect::<Result<Vec<_>, _>>()?;
             let statement = provenance(&of.read()?, &subjects, &build);
             write(&out, statement.map_err(|error| Failure(error.to_string()))?.as_bytes())
         }

@@ -14,11 +14,7 @@ use crate::inspect::{Inspection, Node};
 ///
 /// # Errors
 /// [`BomError::NotInTree`], [`BomError::NoPackage`] and [`BomError::Word`].
-pub fn cyclonedx(
-    bom: &Bom,
-    image: &Inspection,
-    version: &str,
-) -> Result<String, BomError> {
+pub fn cyclonedx(bom: &Bom, image: &Inspection, version: &str) -> Result<String, BomError> {
     let version = word(version)?;
     let mut components: BTreeMap<String, Value> = BTreeMap::new();
     let mut dependencies: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();

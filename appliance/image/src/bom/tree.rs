@@ -10,20 +10,20 @@ use super::{BomError, is_word};
 
 /// A package as the tree has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Package {
+pub(super) struct Package {
     /// What it says of its licence.
-    pub licence: String,
+    pub(super) licence: String,
     /// Whether it is in a folder of ours and not from a registry.
-    pub is_ours: bool,
+    pub(super) is_ours: bool,
 }
 
 /// The tree.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Tree {
+pub(super) struct Tree {
     /// By name and version.
-    pub packages: BTreeMap<(String, String), Package>,
+    pub(super) packages: BTreeMap<(String, String), Package>,
     /// Which needs which, directly.
-    pub needs: BTreeMap<(String, String), BTreeSet<(String, String)>>,
+    pub(super) needs: BTreeMap<(String, String), BTreeSet<(String, String)>>,
 }
 
 impl Tree {
@@ -31,7 +31,7 @@ impl Tree {
     ///
     /// # Errors
     /// [`BomError::Tree`] names the first line that is wrong.
-    pub fn parse(text: &str) -> Result<Self, BomError> {
+    pub(super) fn parse(text: &str) -> Result<Self, BomError> {
         let mut tree = Self::default();
         let mut above: Vec<(String, String)> = Vec::new();
         for (number, text) in (1_usize..).zip(text.lines()) {
