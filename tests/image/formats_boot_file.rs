@@ -27,7 +27,10 @@ fn sections(path: &str) -> Vec<(String, u64, u64, u64)> {
 /// The bytes of one section, as objcopy takes them out.
 fn section(path: &str, name: &str, out: &Path) -> Vec<u8> {
     let dump = format!("{name}={}", out.display());
-    let (is_content, text) = tool("objcopy", &["--dump-section", &dump, path, "/dev/null"]);
+    // objcopy replaces what it writes to, so it gets a file of its own.
+    let copy = out.with_extension("copy");
+    let (is_content, text) =
+        tool("objcopy", &["--dump-section", &dump, path, copy.to_str().unwrap()]);
     assert!(is_content, "{text}");
     std::fs::read(out).unwrap()
 }

@@ -157,7 +157,7 @@ fn what_cannot_be_read_is_damage_and_the_rest_is_told_all_the_same() {
     check(&good()[..good().len() - 1], "gpt_damaged");
     check(&vec![0; 64 * 1024 * 1024 + 1], "too_large");
     let mut fat = good().to_vec();
-    fat[gpt::FIRST + 11] = 0;
+    fat[gpt::FIRST + 12] = 0;
     check(&fat, "fat_damaged");
     // A directory whose clusters come back to themselves.
     let mut chain = good().to_vec();

@@ -14,13 +14,18 @@ use crate::formats_support::{
     packed, said, tool, write,
 };
 
-/// Whether the tools for partition tables find nothing wrong.
+/// Whether the tools for partition tables find nothing wrong. Both mend in memory what they can, and call the
+/// outcome good, so what they complain of counts.
 fn table_is_good(path: &str) -> (bool, String) {
     let (_, sgdisk) = tool("sgdisk", &["-v", path]);
     let (is_content, sfdisk) = tool("sfdisk", &["--verify", path]);
-    let is_good =
-        sgdisk.contains("No problems found") && is_content && sfdisk.contains("No errors detected");
-    (is_good, format!("{sgdisk}\n{sfdisk}"))
+    let text = format!("{sgdisk}\n{sfdisk}");
+    let complaints = ["Caution", "Warning", "ERROR", "corrupt"];
+    let is_good = is_content
+        && sgdisk.contains("No problems found")
+        && sfdisk.contains("No errors detected")
+        && !complaints.iter().any(|word| text.contains(word));
+    (is_good, text)
 }
 
 fn partition(disk: &[u8]) -> &[u8] {
@@ -57,7 +62,7 @@ fn the_file_system_is_good_for_fsck_and_mtools_reads_it() {
     let path = write(&folder.join("esp"), &bytes);
     let (is_good, text) = tool("fsck.fat", &["-n", "-v", &path]);
     assert!(is_good && text.contains("6 files"), "{text}");
-    for hint in ["uninitialized", "differ", "Bad", "Orphan", "wrong", "Expected"] {
+    for hint in ["uninitialized", "differences", "Bad", "Orphan", "wrong", "Expected"] {
         assert!(!text.contains(hint), "{text}");
     }
     let (is_good, list) = tool("mdir", &["-/", "-b", "-i", &path, "::"]);
@@ -83,7 +88,7 @@ fn the_file_system_is_good_for_fsck_and_mtools_reads_it() {
         changed[at] ^= 0x11;
         let path = write(&folder.join("changed"), &changed);
         let (is_good, text) = tool("fsck.fat", &["-n", "-v", &path]);
-        assert!(!is_good, "{at}: {text}");
+        assert!(!is_good || text.contains("differences"), "{at}: {text}");
         let mut disk = good().to_vec();
         disk[gpt::FIRST + at] ^= 0x11;
         assert!(inspect(&disk).verdict().is_some(), "{at}");

@@ -229,11 +229,17 @@ fn long_name(pieces: &[[u8; ENTRY]], row: &[u8]) -> Option<String> {
 }
 
 fn short_name(row: &[u8]) -> Option<String> {
-    let part = |from: usize, length: usize| -> Option<String> {
+    // Bits of Windows NT's: a part that is all in small letters needs no long name for it.
+    const BASE_IS_SMALL: u8 = 0x08;
+    const ENDING_IS_SMALL: u8 = 0x10;
+    let small = *row.get(12)?;
+    let part = |from: usize, length: usize, bit: u8| -> Option<String> {
         let letters = piece(row, from, length)?.trim_ascii_end();
-        letters.iter().map(|letter| plain(*letter)).collect()
+        let shown =
+            |letter: &u8| if small & bit == 0 { *letter } else { letter.to_ascii_lowercase() };
+        letters.iter().map(|letter| plain(shown(letter))).collect()
     };
-    let (base, ending) = (part(0, 8)?, part(8, 3)?);
+    let (base, ending) = (part(0, 8, BASE_IS_SMALL)?, part(8, 3, ENDING_IS_SMALL)?);
     match (base.is_empty(), ending.is_empty()) {
         (true, _) => None,
         (false, true) => Some(base),
