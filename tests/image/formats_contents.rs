@@ -1,9 +1,13 @@
 //! Everything that may not be in an image, put into one: each is named, by its own word, and decides how the tool
 //! ends.
 
+use std::process::Command;
+
+use serde_json::Value;
 use ward_image::cpio::{self, DIRECTORY, Entry, FILE};
 use ward_image::inspect::{Class, inspect};
 use ward_image::{gpt, qcow2};
+use ward_tests::binaries::{release, root};
 
 use crate::formats_support::{
     INTERP, STACK, boot_file, codes, codes_of, disk_with, elf, entries, entry, folder, good,
@@ -177,7 +181,66 @@ fn what_cannot_be_read_is_damage_and_the_rest_is_told_all_the_same() {
 }
 
 #[test]
-fn classes_end_with_statuses_of_their_own() {
-    let statuses = [Class::Contents, Class::Damage, Class::Form].map(Class::exit_status);
-    assert_eq!(statuses, [1, 3, 4]);
+fn the_tool_ends_with_the_status_of_the_class_and_says_the_same_in_json() {
+    let folder = folder("tool-verify");
+    let mut form = good().to_vec();
+    form[100] = 1;
+    let contents = disk_with(boot_file(&packed(with(entry("/bin/sh", FILE | 0o4555, b"x")))));
+    let cases: [(&[u8], i32, &str); 4] = [
+        (good(), 0, ""),
+        (&contents, 1, "set_id"),
+        (&good()[..1024 * 1024], 3, "gpt_damaged"),
+        (&form, 4, "not_as_written"),
+    ];
+    for (image, status, code) in cases {
+        let path = write(&folder.join("image"), image);
+        let run = |more: &[&str]| {
+            let mut ward = Command::new(release("ward"));
+            ward.args(["verify-image", &path]).args(more).env_clear();
+            let output = ward.output().unwrap();
+            (output.status.code(), String::from_utf8(output.stdout).unwrap())
+        };
+        let (ended, text) = run(&[]);
+        assert_eq!(ended, Some(status), "{text}");
+        assert!(text.contains(code), "{text}");
+        let (ended, text) = run(&["--json"]);
+        let object: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(ended, Some(status));
+        assert_eq!(object["ok"], Value::from(status == 0));
+        let codes: Vec<&str> = object["findings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|finding| finding["code"].as_str().unwrap())
+            .collect();
+        assert_eq!(codes, codes_of(&inspect(image)));
+        assert_eq!(object["items"][0]["sha256"], inspect(image).items[0].sha256.clone());
+    }
+    let nothing = Command::new(release("ward")).args(["verify-image", "/nowhere"]).output();
+    assert_eq!(nothing.unwrap().status.code(), Some(2));
+}
+
+#[test]
+fn every_finding_is_in_the_docs_with_its_class() {
+    let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
+    let source = read("appliance/image/src/inspect/finding.rs");
+    let docs = read("docs/image.md");
+    let codes: Vec<&str> = source
+        .lines()
+        .filter(|line| line.trim_start().starts_with("Self::"))
+        .filter_map(|line| line.split_once("=> \"")?.1.split('"').next())
+        .filter(|code| !["form", "contents", "damage"].contains(code))
+        .collect();
+    assert_eq!(codes.len(), 33);
+    for code in &codes {
+        let row = docs.lines().find(|line| line.starts_with(&format!("| `{code}` |")));
+        let class = row.unwrap_or_else(|| panic!("{code}")).split(" | ").nth(1).unwrap();
+        assert!(["damage", "contents", "form"].contains(&class), "{code}");
+    }
+    let rows =
+        docs.lines().filter(|line| line.starts_with("| `") && line.matches(" | ").count() == 2);
+    let rows = rows.filter(|line| {
+        ["damage", "contents", "form"].contains(&line.split(" | ").nth(1).unwrap_or_default())
+    });
+    assert_eq!(rows.count(), codes.len(), "a row of a finding that there is not");
 }

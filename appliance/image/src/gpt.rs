@@ -1,8 +1,8 @@
 //! The partition table: one EFI system partition, written with identifiers made of its contents, and read from
 //! disks that may be hostile.
 //!
-//! The crate `gpt` writes. It does not read here: it believes the table's own count of entries, so a damaged one
-//! costs hours. Ours reads a count that is bounded and checks both copies.
+//! The crate `gpt` writes. It does not read here: it panics on a table with entries of another size. Ours refuses
+//! one, bounds the count, and checks both copies.
 //!
 //! The format: UEFI specification 2.10, §5.3.
 
