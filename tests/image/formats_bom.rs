@@ -101,6 +101,38 @@ fn the_bill_of_materials_is_cyclonedx_and_has_everything_that_is_linked() {
 }
 
 #[test]
+fn what_cargo_compiles_for_the_target_is_what_is_listed() {
+    const TARGET: &str = "x86_64-unknown-linux-musl";
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["check", "--quiet", "--locked", "--target", TARGET, "--message-format", "json"]);
+    for package in PACKAGES {
+        cargo.args(["-p", package]);
+    }
+    let output = cargo.current_dir(root()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut compiled = BTreeSet::new();
+    for line in String::from_utf8(output.stdout).unwrap().lines() {
+        let message: Value = serde_json::from_str(line).unwrap();
+        // What is made for the machine that builds, macros and build scripts, lies elsewhere.
+        let file = message["filenames"][0].as_str().unwrap_or_default();
+        if message["reason"] == "compiler-artifact" && file.contains(&format!("/{TARGET}/")) {
+            // `…#name@version`, or `…/folder#version` where the folder has the name.
+            let id = message["package_id"].as_str().unwrap();
+            let (place, name) = id.rsplit_once('#').unwrap();
+            let (name, version) = match name.split_once('@') {
+                Some(both) => both,
+                None => (place.rsplit('/').next().unwrap(), name),
+            };
+            compiled.insert((name.to_owned(), version.to_owned()));
+        }
+    }
+    let bom = bom(&tree(FORMAT), MATERIALS).unwrap();
+    let listed: BTreeSet<_> = bom.crates.into_keys().collect();
+    assert_eq!(compiled, listed);
+    assert!(compiled.len() > 60, "{}", compiled.len());
+}
+
+#[test]
 fn it_is_the_same_wherever_it_is_made_and_names_no_folder() {
     let here = tree(FORMAT);
     let root = root().to_str().unwrap();
