@@ -10,8 +10,8 @@ use ward_image::{gpt, qcow2};
 use ward_tests::binaries::{release, root};
 
 use crate::formats_support::{
-    INTERP, STACK, boot_file, codes, codes_of, disk_with, elf, entries, entry, folder, good,
-    packed, program, program_with, tool, write,
+    CMDLINE, INTERP, STACK, boot_file, codes, codes_of, disk_with, elf, entries, entry, folder,
+    good, kernel, packed, program, program_with, tool, write,
 };
 
 /// The good entries with one more, or one replaced.
@@ -42,8 +42,13 @@ fn a_good_image_is_told_whole_and_nothing_is_found() {
         let path = write(&folder.join("file"), &entry.content);
         assert!(tool("sha256sum", &[&path]).1.starts_with(sha256.as_str()), "{}", node.path);
     }
-    let disk = write(&folder.join("disk"), good());
-    assert!(tool("sha256sum", &[&disk]).1.starts_with(inspection.items[0].sha256.as_str()));
+    for (what, content) in
+        [("file", good()), ("kernel", &kernel()), (".cmdline", CMDLINE.as_bytes())]
+    {
+        let path = write(&folder.join("file"), content);
+        let item = inspection.items.iter().find(|item| item.what == what).unwrap();
+        assert!(tool("sha256sum", &[&path]).1.starts_with(item.sha256.as_str()), "{what}");
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use ward_policy::limit;
 use ward_tests::binaries::image_tool;
 
 use crate::formats_support::{
-    CONFIG, KERNEL, OS_RELEASE, STUB, boot_file, codes, codes_of, disk_with, entries, folder, good,
+    CONFIG, OS_RELEASE, STUB, boot_file, codes, codes_of, disk_with, entries, folder, good, kernel,
     packed, said, tool, write,
 };
 
@@ -226,6 +226,7 @@ fn by_the_tool(folder: &Path, variables: &[(&str, &str)]) -> Vec<Vec<u8>> {
     write(&folder.join("list"), list.as_bytes());
     write(&folder.join("cmdline"), format!("{}\n", crate::formats_support::CMDLINE).as_bytes());
     write(&folder.join("os-release"), OS_RELEASE);
+    write(&folder.join("kernel"), &kernel());
     write(&folder.join("ward.toml"), CONFIG);
     let steps: [&[&str]; 4] = [
         &["cpio", "--zstd", "list", "initrd"],
@@ -234,7 +235,7 @@ fn by_the_tool(folder: &Path, variables: &[(&str, &str)]) -> Vec<Vec<u8>> {
             "--stub",
             STUB,
             "--linux",
-            KERNEL,
+            "kernel",
             "--initrd",
             "initrd",
             "--cmdline",

@@ -15,7 +15,7 @@ use ward_tests::python::python;
 
 pub(crate) const STUB: &str = "/usr/lib/systemd/boot/efi/linuxx64.efi.stub";
 /// A PE file that is not the stub.
-pub(crate) const KERNEL: &str = "/usr/lib/systemd/boot/efi/systemd-bootx64.efi";
+const KERNEL: &str = "/usr/lib/systemd/boot/efi/systemd-bootx64.efi";
 pub(crate) const OS_RELEASE: &[u8] = b"ID=ward\nNAME=Ward\n";
 pub(crate) const CMDLINE: &str = "console=ttyS0 rdinit=/init";
 pub(crate) const CONFIG: &[u8] = b"role = \"media\"\n";
@@ -136,8 +136,11 @@ pub(crate) fn stub() -> Vec<u8> {
     std::fs::read(STUB).expect("Debian's package systemd-boot-efi")
 }
 
+/// Without what is behind its last section: a kernel has nothing there.
 pub(crate) fn kernel() -> Vec<u8> {
-    std::fs::read(KERNEL).expect("Debian's package systemd-boot-efi")
+    let mut file = std::fs::read(KERNEL).expect("Debian's package systemd-boot-efi");
+    file.truncate(ward_image::pe::read(&file).unwrap().end());
+    file
 }
 
 pub(crate) fn boot_file(initrd: &[u8]) -> Vec<u8> {

@@ -4,7 +4,7 @@
 //! Reading is `object`'s, which is made for hostile input. It never says that a program is good, only what it is.
 
 use object::LittleEndian as LE;
-use object::elf::{FileHeader64, PF_W, PF_X, PT_GNU_STACK, PT_INTERP, PT_LOAD};
+use object::elf::{EM_X86_64, FileHeader64, PF_W, PF_X, PT_GNU_STACK, PT_INTERP, PT_LOAD};
 use object::read::elf::{FileHeader as _, ProgramHeader as _};
 
 /// What a file is.
@@ -21,6 +21,9 @@ pub struct Program {
 pub fn read(file: &[u8]) -> Option<Program> {
     let head = FileHeader64::<LE>::parse(file).ok()?;
     let endian = head.endian().ok()?;
+    if head.e_machine(endian) != EM_X86_64 {
+        return None;
+    }
     let segments = head.program_headers(endian, file).ok()?;
     let mut program = Program { wants_loader: false, is_writable_and_executable: false };
     let mut says_stack = false;

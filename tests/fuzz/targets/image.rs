@@ -1,43 +1,50 @@
 //! Machine images: whatever the bytes are, they are looked into in bounded time and memory, and what is said of them
 //! holds together.
 //!
-//! A disk is too long for a fuzzer, so the bytes are also put where each reader would find them: the first one says
-//! which.
+//! The first byte says which reader is shown the rest. A disk is too long for a fuzzer: there the rest says what is
+//! changed in one of ours.
 #![no_main]
 
+use std::cell::RefCell;
+
 use libfuzzer_sys::fuzz_target;
+use ward_image::esp::Files;
 use ward_image::inspect::inspect;
-use ward_image::{compress, cpio, fat, gpt, pe, qcow2};
+use ward_image::{compress, cpio, esp, fat, gpt, pe, qcow2};
 use ward_policy::limit;
 
-/// A disk as ours, small, so that changing it here and there is all the fuzzer has to do.
-fn disk(changes: &[u8]) -> Vec<u8> {
-    let mut disk = gpt::write(&volume(&[]), 36 * 1024 * 1024).expect("a disk is written");
-    change(&mut disk, changes, 34 * 512);
-    disk
+/// A disk as ours, made once: whoever looks at it with changes puts back what was there.
+fn disk() -> Vec<u8> {
+    let files = Files { uki: b"boot".repeat(300), config: Some(b"role".to_vec()) };
+    let esp = esp::write(&files, gpt::room(limit::DISK_BYTES)).expect("it is written");
+    gpt::write(&esp, limit::DISK_BYTES).expect("a disk is written")
 }
 
-fn volume(changes: &[u8]) -> Vec<u8> {
-    let files = ward_image::esp::Files { uki: b"boot".repeat(300), config: Some(b"role".to_vec()) };
-    let mut volume = ward_image::esp::write(&files, 34 * 1024 * 1024).expect("it is written");
-    // The boot sector, the table's beginning, and the directories, one after the other.
-    let tables = 32 * 512;
-    let data = tables + 2 * 536 * 512;
-    let (boot, rest) = changes.split_at(changes.len().min(96));
-    change(&mut volume, boot, 512);
-    let (table, rows) = rest.split_at(rest.len().min(96));
-    change(&mut volume[tables..], table, 64);
-    change(&mut volume[data..], rows, 4 * 512);
-    volume
+thread_local! {
+    static DISK: RefCell<Vec<u8>> = RefCell::new(disk());
 }
 
-/// Each three bytes change one byte among the first `reach`.
-fn change(bytes: &mut [u8], changes: &[u8], reach: usize) {
-    for three in changes.chunks_exact(3) {
-        let at = usize::from(u16::from_le_bytes([three[0], three[1]])) % reach;
-        bytes[at] = three[2];
-    }
+/// Shows the disk with changes: each three bytes change one byte among the first `reach` of one of `places`, in turn.
+fn changed(changes: &[u8], places: &[(usize, usize)], look: impl FnOnce(&[u8])) {
+    DISK.with_borrow_mut(|disk| {
+        let mut undo = Vec::new();
+        for (three, (from, reach)) in changes.chunks_exact(3).zip(places.iter().cycle()) {
+            let at = from + usize::from(u16::from_le_bytes([three[0], three[1]])) % reach;
+            undo.push((at, disk[at]));
+            disk[at] = three[2];
+        }
+        look(disk);
+        undo.into_iter().rev().for_each(|(at, was)| disk[at] = was);
+    });
 }
+
+/// Where the table's two copies, the boot sector, the clusters' table and the directories are.
+const HEAD: (usize, usize) = (512, 512);
+const ENTRIES: (usize, usize) = (1024, 256);
+const SECOND: (usize, usize) = (limit::DISK_BYTES - 512, 512);
+const BOOT: (usize, usize) = (gpt::FIRST, 512);
+const TABLE: (usize, usize) = (gpt::FIRST + 32 * 512, 64);
+const ROWS: (usize, usize) = (gpt::FIRST + (32 + 2 * 536) * 512, 4 * 512);
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((which, rest)) = bytes.split_first() else { return };
@@ -75,18 +82,17 @@ fuzz_target!(|bytes: &[u8]| {
                 assert!(unpacked.len() <= 1 << 20);
             }
         }
-        4 => {
-            let disk = disk(rest);
-            for partition in gpt::read(&disk).unwrap_or_default() {
+        4 => changed(rest, &[HEAD, ENTRIES, SECOND], |disk| {
+            for partition in gpt::read(disk).unwrap_or_default() {
                 assert!(partition.bytes.end <= disk.len());
             }
-        }
-        5 => {
-            for file in fat::read(&volume(rest)).unwrap_or_default() {
+        }),
+        5 => changed(rest, &[BOOT, TABLE, ROWS, ROWS], |disk| {
+            for file in fat::read(&disk[gpt::FIRST..]).unwrap_or_default() {
                 assert!(file.content.len() <= limit::INSPECTED_BYTES_MAX);
                 assert!(file.path.len() <= limit::IMAGE_PATH_BYTES_MAX);
             }
-        }
+        }),
         _ => {
             let seen = inspect(rest);
             assert_eq!(seen.items[0].bytes, rest.len());

@@ -52,7 +52,9 @@ impl Inspection {
             self.findings.push(Finding::OutsideOfSections);
         }
         let [osrel, cmdline, uname, initrd, linux] = SECTIONS;
-        self.one(file, &boot, linux);
+        if let Some(section) = self.one(file, &boot, linux) {
+            self.items.push(Item::of("kernel", kernel(section)));
+        }
         self.boot = Some(BootFile {
             cmdline: self.text(file, &boot, cmdline),
             uname: self.text(file, &boot, uname),
@@ -87,6 +89,15 @@ impl Inspection {
     }
 }
 
+/// The kernel without what fills its section up, so that its digest is that of the file it was.
+fn kernel(section: &[u8]) -> &[u8] {
+    let end = pe::read(section).map(|kernel| kernel.end()).unwrap_or_default();
+    match section.split_at_checked(end) {
+        Some((kernel, rest)) if end > 0 && is_zero(rest) => kernel,
+        _ => section,
+    }
+}
+
 /// Whether every byte is the header's, a section's or the signature's, and what fills up is zeros.
 fn is_all_in_sections(file: &[u8], boot: &Boot) -> bool {
     let mut sections: Vec<_> = boot.sections.iter().collect();
@@ -106,7 +117,7 @@ fn is_all_in_sections(file: &[u8], boot: &Boot) -> bool {
         end = end.max(at.saturating_add(size));
     }
     let (signature, bytes) = boot.signature;
-    let is_next = bytes == 0 || signature == end.next_multiple_of(8);
+    let is_next = bytes == 0 || end.checked_next_multiple_of(8) == Some(signature);
     let end = if bytes == 0 { end } else { signature.saturating_add(bytes) };
     is_next && index(end) == Some(file.len())
 }
