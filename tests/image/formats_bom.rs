@@ -205,17 +205,34 @@ fn a_program_that_carries_its_own_list_is_asked() {
     assert_eq!(linked, BTreeSet::from([key("ring", "0.17.14"), key("ward-twiml", "0.1.0")]));
     assert_eq!(audit(&std::fs::read("/bin/true").unwrap()), Ok(None));
     assert!(audit(&carry("{")).is_err());
-    // What a program says it has and the tree has not is no bill of materials.
+    // A real list names all that is linked, and more of the lock file. One that lacks something, or names something
+    // else, is another program's.
     let bom = bom(&tree(FORMAT), MATERIALS).unwrap();
-    let mut inspection = inspect(good());
-    let twiml = inspection.nodes.iter_mut().find(|node| node.path == "/bin/ward-twiml").unwrap();
-    twiml.content = carry(list);
-    let text = cyclonedx(&bom, &inspection, "0.1.0").unwrap();
+    let package = bom.crates.values().find(|one| one.name == "ward-twiml").unwrap();
+    let mut all = bom.linked_into(package);
+    assert!(all.len() > 20 && all.len() < bom.crates.len());
+    let with = |all: &BTreeSet<(String, String)>| {
+        let one = |(name, version): &(String, String)| {
+            format!(r#"{{"name":"{name}","version":"{version}","source":"crates.io"}}"#)
+        };
+        let list: Vec<String> = all.iter().map(one).collect();
+        let mut inspection = inspect(good());
+        let twiml = inspection.nodes.iter_mut().find(|node| node.path == "/bin/ward-twiml");
+        twiml.unwrap().content = carry(&format!(r#"{{"packages":[{}]}}"#, list.join(",")));
+        cyclonedx(&bom, &inspection, "0.1.0")
+    };
+    let text = with(&all).unwrap();
     assert!(text.contains("program, tree and lock file"));
-    let twiml = inspection.nodes.iter_mut().find(|node| node.path == "/bin/ward-twiml").unwrap();
-    twiml.content = carry(&list.replace("0.17.14", "0.17.13"));
-    let refused = cyclonedx(&bom, &inspection, "0.1.0");
-    assert_eq!(refused, Err(BomError::NotInTree("ring 0.17.13".to_owned())));
+    let macros = bom.locked.iter().find(|(name, _)| name == "serde_derive").unwrap();
+    all.insert(macros.clone());
+    let text = with(&all).unwrap();
+    assert!(text.contains(&format!("\"value\": \"serde_derive@{}\"", macros.1)), "{text}");
+    let ring = all.iter().find(|(name, _)| name == "ring").unwrap().clone();
+    all.insert(key("ring", "0.17.13"));
+    assert_eq!(with(&all), Err(BomError::NotLocked("ring 0.17.13".to_owned())));
+    all.remove(&key("ring", "0.17.13"));
+    all.remove(&ring);
+    assert!(matches!(with(&all), Err(BomError::NotCarried(..))));
 }
 
 #[test]

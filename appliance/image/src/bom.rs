@@ -52,9 +52,9 @@ pub enum BomError {
     /// More than [`limit::COMPONENTS_MAX`].
     #[error("there are more components than there may be")]
     TooMany,
-    /// A program that says it is made of something that the tree does not have.
-    #[error("{0} is in a program and not in the tree")]
-    NotInTree(String),
+    /// A program's own list that cannot be read, or does not have what the tree says is in it.
+    #[error("{0} does not say that {1} is in it: it is another program than the tree's")]
+    NotCarried(String, String),
     /// A program whose package is not in the tree.
     #[error("no package of the tree is the program {0}")]
     NoPackage(String),
@@ -89,6 +89,8 @@ pub struct Bom {
     pub crates: BTreeMap<(String, String), Crate>,
     /// Which crate needs which, directly.
     pub needs: BTreeMap<(String, String), BTreeSet<(String, String)>>,
+    /// Everything that the lock file has, linked or not.
+    pub locked: BTreeSet<(String, String)>,
     /// By name.
     pub materials: Vec<Material>,
 }
@@ -117,13 +119,28 @@ impl Bom {
             let (licence, sha256) = if package.is_ours {
                 (None, None)
             } else {
-                let sha256 = lock.get(key).ok_or_else(|| BomError::NotLocked(of()))?;
-                (Some(allowed.judge(&of(), &package.licence)?), Some(sha256.clone()))
+                let sha256 = lock.get(key).cloned().flatten();
+                let sha256 = sha256.ok_or_else(|| BomError::NotLocked(of()))?;
+                (Some(allowed.judge(&of(), &package.licence)?), Some(sha256))
             };
             let one = Crate { name: name.clone(), version: version.clone(), licence, sha256 };
             crates.insert(key.clone(), one);
         }
-        Ok(Self { crates, needs: tree.needs, materials })
+        let locked = lock.into_keys().collect();
+        Ok(Self { crates, needs: tree.needs, locked, materials })
+    }
+
+    /// Everything that is linked into a package, itself included.
+    #[must_use]
+    pub fn linked_into(&self, package: &Crate) -> BTreeSet<(String, String)> {
+        let mut found = BTreeSet::new();
+        let mut waiting = vec![(package.name.clone(), package.version.clone())];
+        while let Some(key) = waiting.pop() {
+            if found.insert(key.clone()) {
+                waiting.extend(self.needs.get(&key).into_iter().flatten().cloned());
+            }
+        }
+        found
     }
 
     /// The list of licences: one line for each thing, with the licence that is made use of.

@@ -13,7 +13,7 @@ use crate::inspect::{Inspection, Node};
 /// The document, for an image that was looked into.
 ///
 /// # Errors
-/// [`BomError::NotInTree`], [`BomError::NoPackage`] and [`BomError::Word`].
+/// [`BomError::NotCarried`], [`BomError::NotLocked`], [`BomError::NoPackage`] and [`BomError::Word`].
 pub fn cyclonedx(bom: &Bom, image: &Inspection, version: &str) -> Result<String, BomError> {
     let version = word(version)?;
     let mut components: BTreeMap<String, Value> = BTreeMap::new();
@@ -129,15 +129,14 @@ fn of_program(bom: &Bom, program: &Node) -> Result<(String, Value, String), BomE
     };
     let package = bom.crates.values().find(|one| one.name == name);
     let package = package.ok_or_else(|| BomError::NoPackage(program.path.clone()))?;
-    let carried =
-        audit(&program.content).map_err(|_error| BomError::NotInTree(program.path.clone()))?;
-    for key in carried.iter().flatten() {
-        if !bom.crates.contains_key(key) {
-            return Err(BomError::NotInTree(format!("{} {}", key.0, key.1)));
-        }
+    let known = |from: &str| json!({ "name": "ward:crates-known-from", "value": from });
+    let mut properties = vec![known("tree and lock file")];
+    if let Some(more) = named_and_not_linked(bom, program, package)? {
+        let name = |(name, version): (String, String)| format!("{name}@{version}");
+        let more: Vec<String> = more.into_iter().map(name).collect();
+        let named = json!({ "name": "ward:named-and-not-linked", "value": more.join(" ") });
+        properties = vec![known("program, tree and lock file"), named];
     }
-    let source =
-        if carried.is_some() { "program, tree and lock file" } else { "tree and lock file" };
     let reference = format!("ward/program{}@{}", program.path, package.version);
     let value = json!({
         "type": "application",
@@ -146,7 +145,30 @@ fn of_program(bom: &Bom, program: &Node) -> Result<(String, Value, String), BomE
         "version": package.version,
         "scope": "required",
         "hashes": [hash(&sha256(&program.content))],
-        "properties": [{ "name": "ward:crates-known-from", "value": source }],
+        "properties": properties,
     });
     Ok((reference, value, package.reference()))
+}
+
+/// What the program says it is made of and the tree does not have; none when it says nothing.
+///
+/// `cargo auditable` asks for the features of the whole workspace, so it names more than is linked. What is linked
+/// must be among it, and all of it in the lock file: otherwise the program was made of something else.
+fn named_and_not_linked(
+    bom: &Bom,
+    program: &Node,
+    package: &Crate,
+) -> Result<Option<BTreeSet<(String, String)>>, BomError> {
+    let not_carried = |what: String| BomError::NotCarried(program.path.clone(), what);
+    let carried = audit(&program.content).map_err(|error| not_carried(error.to_string()))?;
+    let Some(mut carried) = carried else { return Ok(None) };
+    if let Some((name, version)) = carried.difference(&bom.locked).next() {
+        return Err(BomError::NotLocked(format!("{name} {version}")));
+    }
+    for key in bom.linked_into(package) {
+        if !carried.remove(&key) {
+            return Err(not_carried(format!("{} {}", key.0, key.1)));
+        }
+    }
+    Ok(Some(carried))
 }

@@ -21,13 +21,13 @@ struct Package {
 
 const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
-/// The digest of every crate that is from the public registry, by name and version.
-pub(super) fn parse(text: &str) -> Result<BTreeMap<(String, String), String>, BomError> {
+/// Every package by name and version, and the digest of each that is from the public registry.
+pub(super) fn parse(text: &str) -> Result<BTreeMap<(String, String), Option<String>>, BomError> {
     let lock: Lock = toml::from_str(text).map_err(|error| BomError::Lock(error.to_string()))?;
     let of = |package: Package| {
         let is_public = package.source.as_deref() == Some(REGISTRY);
-        let checksum = package.checksum.filter(|text| is_public && is_sha256(text))?;
-        Some(((package.name, package.version), checksum))
+        let checksum = package.checksum.filter(|text| is_public && is_sha256(text));
+        ((package.name, package.version), checksum)
     };
-    Ok(lock.package.into_iter().filter_map(of).collect())
+    Ok(lock.package.into_iter().map(of).collect())
 }
