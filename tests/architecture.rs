@@ -24,6 +24,7 @@ const EDGES: &[(&str, &[&str])] = &[
         &[
             "ward-broker",
             "ward-edge",
+            "ward-image",
             "ward-init",
             "ward-media",
             "ward-policy",
@@ -32,6 +33,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "ward-twiml",
         ],
     ),
+    ("ward-image", &["ward-policy"]),
     ("ward-hostile", &["ward-edge", "ward-policy", "ward-sys"]),
     ("ward-variants", &["ward-broker", "ward-call", "ward-edge", "ward-media", "ward-sys"]),
     (
@@ -41,6 +43,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "ward-broker",
             "ward-call",
             "ward-edge",
+            "ward-image",
             "ward-media",
             "ward-policy",
             "ward-twilio",
@@ -77,6 +80,7 @@ const FENCED: &[(&str, &[&str])] = &[
             "ward-edge",
             "ward-init",
             "ward-broker",
+            "ward-image",
             "ward-media",
             "ward",
             "ward-tests",
@@ -85,7 +89,7 @@ const FENCED: &[(&str, &[&str])] = &[
     ("landlock", &["ward-sys"]),
     ("libc", &["ward-sys", "ward-hostile"]),
     ("seccompiler", &["ward-sys"]),
-    ("clap", &["ward"]),
+    ("clap", &["ward", "ward-image"]),
     // Whoever makes keys makes what is shown of them; the tool, its development CA.
     ("rcgen", &["ward", "ward-init", "ward-tests"]),
     // Authorities are asked by the broker, which reads what they issue.

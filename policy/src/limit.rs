@@ -7,6 +7,7 @@
 mod certificate;
 mod conversation;
 mod credential;
+mod image;
 mod log_sink;
 mod ticket;
 
@@ -15,6 +16,7 @@ use std::time::Duration;
 pub use certificate::*;
 pub use conversation::*;
 pub use credential::*;
+pub use image::*;
 pub use log_sink::*;
 pub use ticket::*;
 

@@ -20,6 +20,14 @@ pub fn hostile() -> PathBuf {
     path("ward-hostile", target().as_deref())
 }
 
+/// The program that makes images, in release.
+#[must_use]
+pub fn image_tool() -> PathBuf {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    BUILT.get_or_init(|| build(&["-p", "ward-image"], None));
+    path("ward-image", None)
+}
+
 /// A variant of a server, built in release like it and beside it, so that it finds the same `ward-init`.
 #[must_use]
 pub fn variant(name: &str) -> PathBuf {

@@ -31,3 +31,4 @@ pub mod demo;
 pub mod local_vendors;
 pub mod signature;
 pub mod ticket_key;
+pub mod verify_image;

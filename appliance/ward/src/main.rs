@@ -1,5 +1,5 @@
 //! `ward`: the command line. Exit status 0: fine; 1: the checked thing failed; 2: wrong usage; 3: `audit verify` found nothing
-//! wrong, and an end that nothing vouches for.
+//! wrong, and an end that nothing vouches for. `verify-image` has two more.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use ward::console::Console;
 use ward::{
-    audit, call, check_config, demo, events, launch, metrics, run, signature, ticket_key, vendors,
+    audit, call, check_config, demo, events, launch, metrics, run, signature, ticket_key, vendors, verify_image,
 };
 
 #[global_allocator]
@@ -48,6 +48,9 @@ enum Command {
     Audit(audit::Arguments),
     /// Print what the roles have counted, from their log, for Prometheus.
     Metrics(metrics::Arguments),
+    /// Say what is in a machine image, with every digest, and what should not be. Exit status 1: something is in
+    /// it that may not be; 3: it cannot be read; 4: its bytes are not those that ward-image writes.
+    VerifyImage(verify_image::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -74,6 +77,11 @@ fn main() -> ExitCode {
         },
         Command::Events(events) => events::run(events, &console),
         Command::Metrics(metrics) => metrics::run(metrics, &console),
+        Command::VerifyImage(image) => match verify_image::run(image, &console) {
+            Ok(Some(class)) => return ExitCode::from(class.exit_status()),
+            Ok(None) => Ok(true),
+            Err(failure) => Err(failure),
+        },
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
