@@ -5,10 +5,12 @@
 //! or knows a caller.
 #![forbid(unsafe_code)]
 
+pub mod acme;
 mod chain;
 mod handshake;
 mod keys;
 mod link;
+pub mod launch;
 pub mod log;
 mod post;
 pub mod sign;

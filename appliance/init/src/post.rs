@@ -28,7 +28,7 @@ use crate::link::{Link, pair};
 pub(crate) enum Program {
     /// The running file, which plays every role.
     Itself,
-    /// The server's own file; the other roles' are beside it.
+    /// The server's own file; the broker's is beside it.
     Files(PathBuf),
 }
 
@@ -74,6 +74,7 @@ pub(crate) struct Post {
     pub(crate) workers: usize,
     starts: u64,
     back_off: BackOff,
+    budget: Budget,
 }
 
 impl Post {
@@ -90,6 +91,7 @@ impl Post {
             workers: 0,
             starts: 0,
             back_off: BackOff::NEW,
+            budget: Budget::of(target),
         }
     }
 
@@ -122,7 +124,8 @@ impl Post {
             let lived = clock.now().saturating_sub(began);
             let is_stopping = stopping.load(Ordering::Acquire);
             let is_over = self.back_off.is_over(which, status, lived, is_stopping);
-            if let Some(status) = is_over {
+            let is_spent = !is_stopping && self.budget.is_spent(clock.now());
+            if let Some(status) = is_over.or_else(|| is_spent.then_some(SPENT)) {
                 return End { role: which, status };
             }
             tokio::time::sleep(self.back_off.delay).await;
@@ -196,13 +199,13 @@ impl Post {
                 command
             }
             Program::Files(server) if is_server(self.role) => Command::new(server),
-            Program::Files(server) => {
-                let mut command = Command::new(server.with_file_name(name));
-                if name == "ward-init" {
-                    command.arg(serve);
-                }
+            // The supervisor's own file plays these: on the image it has no name beside the servers.
+            Program::Files(_) if name == "ward-init" => {
+                let mut command = Command::new("/proc/self/exe");
+                command.arg(serve);
                 command
             }
+            Program::Files(server) => Command::new(server.with_file_name(name)),
         };
         command.arg0(name);
         command
@@ -212,7 +215,7 @@ impl Post {
 /// The name of the program that plays `role`.
 const fn program_of(role: Role) -> &'static str {
     match role {
-        Role::Init | Role::Log | Role::Sign => "ward-init",
+        Role::Init | Role::Net | Role::Log | Role::Sign => "ward-init",
         Role::Broker => "ward-broker",
         Role::Media => "ward-media",
         Role::Twiml => "ward-twiml",
@@ -229,6 +232,35 @@ fn byte(number: Option<i32>) -> u8 {
 
 /// The exit status for "the operating system refused": [`ward_edge::start::StartError::System`].
 const SYSTEM: u8 = ward_edge::start::StartError::System as u8;
+
+/// The exit status when a role ended more often than a machine can be trusted with; `sysexits.h`: unavailable.
+pub(crate) const SPENT: u8 = 69;
+
+/// How often a role may end in a while.
+///
+/// Only on the image: there whoever started us can start the whole machine afresh, and what ends that often may be somebody
+/// guessing at an address.
+struct Budget {
+    is_limited: bool,
+    /// The first end of this while, and how many there were.
+    since: Duration,
+    ends: u32,
+}
+
+impl Budget {
+    const fn of(target: Target) -> Self {
+        Self { is_limited: matches!(target, Target::Image), since: Duration::ZERO, ends: 0 }
+    }
+
+    /// Counts one end at `now`; whether it is one too many.
+    fn is_spent(&mut self, now: Duration) -> bool {
+        if now.saturating_sub(self.since) >= limit::RESTARTS_WINDOW {
+            (self.since, self.ends) = (now, 0);
+        }
+        self.ends = self.ends.saturating_add(1);
+        self.is_limited && self.ends > limit::RESTARTS_MAX
+    }
+}
 
 /// When a role is started again, and when it is not worth it.
 struct BackOff {
@@ -342,6 +374,21 @@ mod tests {
                 }
             };
             assert_eq!((tries, over), (limit::FAILED_STARTS_MAX, expected), "{status:?}");
+        }
+    }
+
+    #[test]
+    fn on_the_image_a_role_may_end_so_often_in_a_while_and_no_more() {
+        let mut budget = Budget::of(Target::Image);
+        for second in 0..limit::RESTARTS_MAX {
+            assert!(!budget.is_spent(Duration::from_secs(second.into())), "{second}");
+        }
+        assert!(budget.is_spent(Duration::from_secs(30)));
+        // After a while it begins anew.
+        assert!(!budget.is_spent(Duration::from_secs(30).saturating_add(limit::RESTARTS_WINDOW)));
+        let mut elsewhere = Budget::of(Target::Laptop);
+        for _ in 0..1_000 {
+            assert!(!elsewhere.is_spent(Duration::ZERO));
         }
     }
 

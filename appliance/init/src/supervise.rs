@@ -181,6 +181,9 @@ fn posts(
     for listener in handed.listeners {
         of_server.hand("listener", listener.into());
     }
+    if let Some(ready) = handed.ready {
+        of_server.hand("ready", ready);
+    }
     of_server.handshake = handshake;
     of_log.hand("sink", handed.sink.ok_or(StartError::Handed)?);
     for (role, reader) in pipes.0 {

@@ -13,6 +13,8 @@ pub mod seccomp;
 pub mod secret;
 pub mod readiness;
 pub mod process;
+pub mod packet;
+pub mod machine;
 mod namespace;
 mod capability;
 mod confinement;

@@ -12,7 +12,7 @@ pub mod events;
 pub mod metrics;
 pub mod audit;
 pub mod development_ca;
-pub mod acme;
+pub use ward_init::acme;
 pub mod log_lines;
 pub mod launch;
 pub mod run;
