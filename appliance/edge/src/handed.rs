@@ -60,6 +60,10 @@ pub struct Handed {
     pub names: Option<OwnedFd>,
     /// Where a server says that it serves: one byte, to whoever started everything.
     pub ready: Option<OwnedFd>,
+    /// Where the network role tells PID 1 what it did.
+    pub news: Option<OwnedFd>,
+    /// The hypervisor's clock; only the network role gets it.
+    pub ptp: Option<OwnedFd>,
     /// Where a role keeps what outlives it.
     pub kept: Option<OwnedFd>,
     /// The key that seals it.
@@ -154,6 +158,8 @@ impl Handed {
                 "instructions" => &mut handed.instructions,
                 "names" => &mut handed.names,
                 "ready" => &mut handed.ready,
+                "news" => &mut handed.news,
+                "ptp" => &mut handed.ptp,
                 "kept" => &mut handed.kept,
                 "seal" => &mut handed.seal,
                 "sign-kept" => &mut handed.sign_kept,

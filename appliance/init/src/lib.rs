@@ -11,6 +11,7 @@ mod handshake;
 mod keys;
 mod link;
 pub mod launch;
+pub mod net;
 pub mod log;
 mod post;
 pub mod sign;

@@ -13,6 +13,7 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     match arguments.next().as_deref() {
         Some("supervise") => ward_init::supervise::main(arguments),
+        Some("net") => ward_init::net::main(arguments),
         Some("log") => ward_init::log::main(arguments),
         Some("sign") => ward_init::sign::main(arguments),
         _ => ExitCode::from(EXIT_ARGUMENTS),
