@@ -12,8 +12,8 @@ pub enum Layer {
     Descriptors,
     /// Resource limits: descriptors, locked memory, no core file, no file growth.
     Limits,
-    /// Mount, network, IPC, host-name and cgroup namespaces of its own; without root, a user namespace. The
-    /// role that dials keeps the network.
+    /// Mount, network, IPC, host-name and cgroup namespaces of its own; without root, a user namespace. Who dials keeps the
+    /// network; the image's kernel has nothing that an IPC namespace would part.
     Namespaces,
     /// An empty, read-only root directory.
     EmptyRoot,

@@ -6,13 +6,21 @@
 #![forbid(unsafe_code)]
 
 pub mod acme;
+mod boot;
 mod chain;
+pub mod code;
+pub mod config;
+mod console;
+pub mod dmi;
 mod handshake;
 mod keys;
 mod link;
+pub mod disk;
 pub mod launch;
 pub mod net;
 pub mod log;
 mod post;
+mod power;
 pub mod sign;
 pub mod supervise;
+mod watchdog;

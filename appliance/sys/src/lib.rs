@@ -15,6 +15,7 @@ pub mod readiness;
 pub mod process;
 pub mod packet;
 pub mod machine;
+pub mod signals;
 mod namespace;
 mod capability;
 mod confinement;

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::time::Duration;
 
 use crate::cell::LayerError;
@@ -36,6 +36,32 @@ pub fn refuse_executable_gain() -> Result<(), LayerError> {
 #[must_use]
 pub fn has_secret_memory() -> bool {
     SecretPool::new(1, 64).is_ok_and(|pool| pool.protection() == Protection::Secret)
+}
+
+/// Whether the kernel keeps what it holds from root, too: lockdown, `confidentiality`.
+///
+/// Asked by asking for what only that refuses (registers at an interrupt, `kernel/events/core.c`), so that it needs no file to say so.
+#[must_use]
+pub fn is_confidential() -> bool {
+    // `perf_event_attr` as of Linux 3.19, in words of 32 bits: type, size, sample type, flags, registers.
+    let mut attributes = [0_u32; 26];
+    // `PERF_TYPE_SOFTWARE`, `PERF_SAMPLE_REGS_INTR`; not running; one register.
+    for (place, value) in [(0, 1), (1, 104), (6, 1 << 18), (10, 1), (24, 1)] {
+        if let Some(word) = attributes.get_mut(place) {
+            *word = value;
+        }
+    }
+    // SAFETY: the structure is as long as it says and is only read; the call gives a descriptor or -1.
+    let raw = unsafe {
+        libc::syscall(libc::SYS_perf_event_open, attributes.as_ptr(), 0, -1_i32, -1_i32, 8_u64)
+    };
+    let errno = io::Error::last_os_error().raw_os_error();
+    if let Some(raw) = i32::try_from(raw).ok().filter(|raw| *raw >= 0) {
+        // SAFETY: the kernel has just made the descriptor, and nobody else has it.
+        drop(unsafe { OwnedFd::from_raw_fd(raw) });
+        return false;
+    }
+    errno == Some(libc::EPERM)
 }
 
 /// Corrects the clock by `micros` without a jump; the kernel goes at 500 parts in a million.
@@ -75,6 +101,16 @@ mod tests {
     fn the_kernel_says_which_landlock_it_has() {
         // Every kernel that these tests run on has some; none has a hundred.
         assert!((1..100).contains(&landlock_abi()), "{}", landlock_abi());
+    }
+
+    #[test]
+    fn a_kernel_that_is_not_locked_down_says_so() {
+        let is_root = rustix::process::geteuid().is_root();
+        let state = std::fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default();
+        // Who is nobody is refused for other reasons.
+        if is_root && !state.contains("[confidentiality]") {
+            assert!(!is_confidential());
+        }
     }
 
     #[test]
