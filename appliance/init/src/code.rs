@@ -74,6 +74,7 @@ codes! {
     DRAINED = "INIT-0903", "drained", "The last call has ended.";
     POWER_OFF = "INIT-0910", "power_off", "The machine goes off now.";
     RESTART = "INIT-0911", "restart", "The machine starts again.";
+    BUG = "INIT-0999", "bug", "PID 1 has made a mistake, and the kernel ends it.";
 }
 
 #[cfg(test)]

@@ -12,16 +12,16 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::code::Code;
 
 /// What stands beside a code.
-pub type Field<'f> = (&'f str, &'f dyn Display);
+pub(crate) type Field<'f> = (&'f str, &'f dyn Display);
 
 /// Where lines go.
 #[derive(Debug)]
-pub struct Console(Option<File>);
+pub(crate) struct Console(Option<File>);
 
 impl Console {
     /// Opens the console. Without one nobody reads, and the machine goes on.
     #[must_use]
-    pub fn open() -> Self {
+    pub(crate) fn open() -> Self {
         let flags = OFlags::WRONLY | OFlags::NOCTTY | OFlags::CLOEXEC;
         Self(open("/dev/console", flags, Mode::empty()).ok().map(File::from))
     }
@@ -30,13 +30,13 @@ impl Console {
     ///
     /// # Errors
     /// The operating system's.
-    pub fn descriptor(&self) -> std::io::Result<OwnedFd> {
+    pub(crate) fn descriptor(&self) -> std::io::Result<OwnedFd> {
         let absent = || std::io::Error::from(std::io::ErrorKind::NotFound);
         Ok(self.0.as_ref().ok_or_else(absent)?.try_clone()?.into())
     }
 
     /// Writes one line.
-    pub fn say(&self, code: Code, fields: &[Field<'_>]) {
+    pub(crate) fn say(&self, code: Code, fields: &[Field<'_>]) {
         let text = line(now(), code, fields);
         if let Some(mut console) = self.0.as_ref() {
             // In one piece, so that no other line comes between; what cannot be written cannot be said.

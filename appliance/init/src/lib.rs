@@ -6,7 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod acme;
-mod boot;
+pub mod boot;
 mod chain;
 pub mod code;
 pub mod config;

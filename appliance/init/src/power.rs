@@ -22,14 +22,14 @@ const GROUP_ID: u16 = 2;
 
 /// See the module.
 #[derive(Debug)]
-pub struct PowerButton(OwnedFd);
+pub(crate) struct PowerButton(OwnedFd);
 
 impl PowerButton {
     /// Begins to listen.
     ///
     /// # Errors
     /// The operating system's; not found on a machine without ACPI.
-    pub fn open() -> io::Result<Self> {
+    pub(crate) fn open() -> io::Result<Self> {
         let open = |groups| {
             let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
             let socket =
@@ -51,7 +51,7 @@ impl PowerButton {
 
     /// Whether it was pressed since the last time.
     #[must_use]
-    pub fn was_pressed(&self) -> bool {
+    pub(crate) fn was_pressed(&self) -> bool {
         let (mut buffer, mut is_pressed) = ([0; 1_024], false);
         while let Ok((length, _)) = recv(&self.0, &mut buffer[..], RecvFlags::DONTWAIT) {
             is_pressed |= is_power(buffer.get(..length).unwrap_or_default());

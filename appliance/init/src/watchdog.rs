@@ -8,7 +8,7 @@ use ward_policy::limit;
 
 /// See the module.
 #[derive(Debug)]
-pub struct Watchdog {
+pub(crate) struct Watchdog {
     device: File,
     due: Duration,
 }
@@ -16,7 +16,7 @@ pub struct Watchdog {
 impl Watchdog {
     /// Begins, if the machine has one.
     #[must_use]
-    pub fn open(now: Duration) -> Option<Self> {
+    pub(crate) fn open(now: Duration) -> Option<Self> {
         let device = OpenOptions::new().write(true).open("/dev/watchdog").ok()?;
         // One with a time of its own keeps it; a minute is what all of them have at least.
         ward_sys::machine::set_watchdog(&device, limit::WATCHDOG_TIMEOUT).unwrap_or_default();
@@ -25,12 +25,12 @@ impl Watchdog {
 
     /// When it is to be spoken to.
     #[must_use]
-    pub const fn due(&self) -> Duration {
+    pub(crate) const fn due(&self) -> Duration {
         self.due
     }
 
     /// Speaks to it, if it is time.
-    pub fn tick(&mut self, now: Duration) {
+    pub(crate) fn tick(&mut self, now: Duration) {
         if now >= self.due {
             self.due = now.saturating_add(limit::WATCHDOG_INTERVAL);
             // One that does not listen starts the machine again, which is what it is for.

@@ -36,7 +36,7 @@ const MOUNTS: [Mount; 4] = [
         kind: "devtmpfs",
         place: "/dev",
         flags: MountFlags::NOSUID.union(MountFlags::NOEXEC),
-        data: c"mode=0755,size=64k",
+        data: c"mode=0755",
     },
     // Nothing is kept in it: it is there so that nobody finds the root's own folder writable.
     Mount { kind: "tmpfs", place: "/run", flags: NOTHING_RUNS, data: c"mode=0700,size=64k" },

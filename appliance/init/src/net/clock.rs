@@ -62,8 +62,9 @@ impl TimeKeeper {
         Self { hypervisor, servers: chosen.clone(), chosen, next: 0, due: now, is_set: false }
     }
 
-    pub(crate) fn due(&self) -> Duration {
-        self.due
+    /// When [`Self::tick`] is to be called; never, while nobody can be asked.
+    pub(crate) fn due(&self, has_address: bool) -> Duration {
+        if self.hypervisor.is_none() && !has_address { Duration::MAX } else { self.due }
     }
 
     /// Servers that a lease names.
@@ -78,12 +79,7 @@ impl TimeKeeper {
 
     /// Asks, if it is time to.
     pub(crate) fn tick(&mut self, has_address: bool) -> Option<News> {
-        let now = boot_time();
-        if now < self.due {
-            return None;
-        }
-        if self.hypervisor.is_none() && !has_address {
-            self.due = now.saturating_add(limit::DHCP_RETRY_MIN);
+        if boot_time() < self.due(has_address) {
             return None;
         }
         let measured = self.measure();

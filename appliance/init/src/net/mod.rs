@@ -159,7 +159,7 @@ impl Net {
 
     /// Until something is heard, or due.
     fn wait(&self) {
-        let due = self.client.due().min(self.time.due());
+        let due = self.client.due().min(self.time.due(self.client.lease().is_some()));
         let patience = Timespec::try_from(due.saturating_sub(boot_time())).ok();
         let mut all = [
             PollFd::new(&self.packets, PollFlags::IN),
