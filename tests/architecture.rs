@@ -41,6 +41,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "ward-broker",
             "ward-call",
             "ward-edge",
+            "ward-init",
             "ward-media",
             "ward-policy",
             "ward-twilio",

@@ -18,6 +18,7 @@ pub mod launch;
 pub mod run;
 pub mod credentials;
 pub mod stage;
+pub mod lab;
 pub mod report;
 pub mod client;
 pub mod wav;

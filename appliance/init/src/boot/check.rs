@@ -14,9 +14,9 @@ use crate::code;
 /// The phase.
 pub(super) fn run(boot: &mut Boot) -> Done {
     command_line(&read("/proc/cmdline")?, COMMAND_LINE)?;
-    // Faults of the kernel's own; what it says of the machine below it is not among them (`TAINT_CPU_OUT_OF_SPEC`).
+    // Faults of the kernel's own; what it says of the machine below it, and of how it was built, is not among them.
     let taint: u64 = read("/proc/sys/kernel/tainted")?.parse().unwrap_or(u64::MAX);
-    if taint & !TAINT_OF_THE_MACHINE != 0 {
+    if taint & !NO_FAULTS != 0 {
         return Err(Fault::new(code::TAINTED).with("bits", taint));
     }
     if is_there("/proc/modules") || is_there("/proc/kallsyms") && is_there("/proc/kcore") {
@@ -44,8 +44,8 @@ pub(super) fn run(boot: &mut Boot) -> Done {
     Ok(())
 }
 
-/// `TAINT_CPU_OUT_OF_SPEC`, bit 2.
-const TAINT_OF_THE_MACHINE: u64 = 1 << 2;
+/// `TAINT_CPU_OUT_OF_SPEC` and `TAINT_RANDSTRUCT` (`Documentation/admin-guide/tainted-kernels.rst`).
+const NO_FAULTS: u64 = 1 << 2 | 1 << 17;
 
 fn read(path: &'static str) -> Result<String, Fault> {
     let text = std::fs::read_to_string(path).map_err(|error| Fault::system(path, &error))?;
