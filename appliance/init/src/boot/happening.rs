@@ -21,8 +21,8 @@ pub(super) enum Happening {
     News(News),
     /// A server serves.
     Ready,
-    /// The network role has ended.
-    NetworkEnded,
+    /// The network role has ended: status, and signal.
+    NetworkEnded(i32, i32),
     /// The supervisor has ended: status, and signal.
     SupervisorEnded(i32, i32),
     /// Somebody wants an end.
@@ -103,16 +103,16 @@ impl Boot {
     /// Every child that has ended, those of children that ended first included.
     fn reap(&mut self) {
         while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+            let code = status.exit_status().unwrap_or(0);
+            let signal = status.terminating_signal().unwrap_or(0);
             if self.supervisor == Some(pid) {
                 self.supervisor = None;
-                let code = status.exit_status().unwrap_or(0);
-                let signal = status.terminating_signal().unwrap_or(0);
                 self.waiting.push_back(Happening::SupervisorEnded(code, signal));
             } else if self.network.as_ref().is_some_and(|role| role.pid == pid) {
                 // What it said last is still to be heard.
                 self.hear_network();
                 self.network = None;
-                self.waiting.push_back(Happening::NetworkEnded);
+                self.waiting.push_back(Happening::NetworkEnded(code, signal));
             }
         }
     }

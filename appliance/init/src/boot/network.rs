@@ -46,7 +46,7 @@ pub(super) fn run(boot: &mut Boot) -> Done {
     loop {
         match boot.next(until) {
             Some(Happening::News(News::Address { .. })) => return Ok(()),
-            Some(Happening::NetworkEnded) => again(boot)?,
+            Some(Happening::NetworkEnded(status, signal)) => again(boot, status, signal)?,
             Some(Happening::Stop) => return Err(Fault::new(code::POWER_BUTTON)),
             Some(_) => {}
             None => {
@@ -62,7 +62,7 @@ pub(super) fn clock(boot: &mut Boot) -> Done {
     let until = now().saturating_add(limit::CLOCK_DEADLINE);
     while !boot.is_asked {
         match boot.next(until) {
-            Some(Happening::NetworkEnded) => again(boot)?,
+            Some(Happening::NetworkEnded(status, signal)) => again(boot, status, signal)?,
             Some(Happening::Stop) => return Err(Fault::new(code::POWER_BUTTON)),
             Some(_) => {}
             None => break,
@@ -81,9 +81,9 @@ pub(super) fn clock(boot: &mut Boot) -> Done {
 }
 
 /// Starts it again after its end.
-pub(super) fn again(boot: &mut Boot) -> Done {
+pub(super) fn again(boot: &mut Boot, status: i32, signal: i32) -> Done {
     let ends = boot.network_budget.ends;
-    boot.say(code::NETWORK_ENDED, &[("ends", &ends)]);
+    boot.say(code::NETWORK_ENDED, &[("status", &status), ("signal", &signal), ("ends", &ends)]);
     if boot.network_budget.is_spent(now()) {
         return Err(Fault::new(code::BUDGET).with("role", "net").with("ends", ends));
     }

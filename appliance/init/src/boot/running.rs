@@ -25,7 +25,7 @@ pub(super) fn run(boot: &mut Boot) -> (Option<Fault>, Otherwise) {
                 boot.say(code::READY, &[("port", &443)]);
                 Ok(())
             }
-            Happening::NetworkEnded => network::again(boot),
+            Happening::NetworkEnded(status, signal) => network::again(boot, status, signal),
             Happening::SupervisorEnded(status, signal) if end.is_some() => {
                 boot.say(code::DRAINED, &[("status", &status), ("signal", &signal)]);
                 return (None, Otherwise::PowerOff);

@@ -47,7 +47,7 @@ pub(super) fn run(boot: &mut Boot) -> Done {
     loop {
         match boot.next(until) {
             Some(Happening::Ready) => break,
-            Some(Happening::NetworkEnded) => network::again(boot)?,
+            Some(Happening::NetworkEnded(status, signal)) => network::again(boot, status, signal)?,
             Some(Happening::SupervisorEnded(status, signal)) => return Err(ended(status, signal)),
             Some(Happening::Stop) => return Err(Fault::new(code::POWER_BUTTON)),
             Some(Happening::News(_)) => {}

@@ -71,6 +71,8 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<Net, StartError> {
     let Words { link, times, mut handed } = words(arguments)?;
     let target = handed.target.ok_or(StartError::Handed)?;
     let news = handed.news.take().ok_or(StartError::Handed)?;
+    // The first look at the clock asks the kernel where its shared page is, which nobody may in the cell.
+    let now = boot_time();
     let packets = PacketSocket::open(link.index)?;
     let kernel = Kernel::open(link.index)?;
     let mut descriptors = handed.numbers.clone();
@@ -95,7 +97,6 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<Net, StartError> {
     let filter = cell.filter().map_err(refused)?;
     Cell::seal(&filter).map_err(refused)?;
     tell(&news, News::Asking);
-    let now = boot_time();
     Ok(Net {
         client: Client::new(link.hardware, now),
         time: TimeKeeper::new(handed.ptp.take(), times, now),
