@@ -94,6 +94,13 @@ impl Client {
         }
     }
 
+    /// There is somebody at the other end of the wire since `now`: what was asked before was asked of nobody.
+    pub fn hurry(&mut self, now: Duration) {
+        if self.lease().is_none() {
+            (self.due, self.pause) = (now, limit::DHCP_RETRY_MIN);
+        }
+    }
+
     /// What is due at `now`; `random` is a number that nobody can guess.
     pub fn tick(&mut self, now: Duration, random: u32) -> Todo {
         if now < self.due {

@@ -105,6 +105,18 @@ fn who_refuses_or_lies_each_time_is_asked_more_and_more_rarely() {
 }
 
 #[test]
+fn a_wire_that_comes_up_is_asked_at_once_and_a_lease_is_left_alone() {
+    let mut client = Client::new(HARDWARE, at(0));
+    client.tick(at(0), 1);
+    assert!(client.due() > at(0));
+    client.hurry(at(0));
+    assert!(matches!(client.tick(at(0), 2), Todo::Broadcast(_)));
+    let mut client = bound();
+    client.hurry(at(9));
+    assert_eq!(client.due(), at(1_800));
+}
+
+#[test]
 fn what_is_another_machines_is_nothing_to_us() {
     let mut client = Client::new(HARDWARE, at(0));
     client.tick(at(0), 1);

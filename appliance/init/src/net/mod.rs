@@ -177,6 +177,9 @@ impl Net {
     fn hear(&mut self) {
         if let Some(is_running) = self.kernel.heard() {
             tell(&self.news, News::Link { is_running });
+            if is_running {
+                self.client.hurry(boot_time());
+            }
         }
         let mut buffer = [0; limit::DHCP_BYTES_MAX];
         // A few at a time, so that a flood does not keep what is due from being done.
