@@ -17,7 +17,8 @@ pub enum Told {
 pub struct Signals(OwnedFd);
 
 impl Signals {
-    /// Takes the end of children, and wishes for an end, out of the ordinary way. Whoever is started later gets the ordinary way back.
+    /// Takes the end of children, and wishes for an end, out of the ordinary way. Whoever is started later puts the ordinary way back
+    /// with [`crate::process::end_with`].
     ///
     /// # Errors
     /// The operating system's.
