@@ -38,9 +38,13 @@ fn an_address_its_routes_and_the_time_come_from_real_servers_and_the_lease_is_re
     assert!(said.contains(&format!("{address}/24")) && said.contains("mtu 1400"), "{said}");
     assert!(said.contains("valid_lft 1"), "the kernel ends it: {said}");
     let said = rig.inside(&["ip", "-4", "route"]);
-    assert!(said.contains("default via 10.77.0.1") && said.contains("10.9.0.0/16 via 10.77.0.2"), "{said}");
+    assert!(
+        said.contains("default via 10.77.0.1") && said.contains("10.9.0.0/16 via 10.77.0.2"),
+        "{said}"
+    );
     assert!(!said.contains("10.77.0.9"), "{said}");
-    let clock = role.await_one(|news| matches!(news, News::Clock { .. } | News::ClockRefused { .. }));
+    let clock =
+        role.await_one(|news| matches!(news, News::Clock { .. } | News::ClockRefused { .. }));
     let News::Clock { source, moved_ms, unsure_us } = clock else { panic!("{clock:?}") };
     assert_eq!(source, Source::Server(rig::SERVER));
     assert!(moved_ms.abs() < 50 && unsure_us < 100_000, "{moved_ms} ms, {unsure_us} us");
@@ -63,7 +67,8 @@ fn a_server_that_lies_is_refused_by_name_and_the_next_one_is_followed() {
     ]);
     let mut role = rig.start(&[]);
     for lie in &liar.lies {
-        let refused = role.await_one(|news| matches!(news, News::AnswerRefused(_) | News::Address { .. }));
+        let refused =
+            role.await_one(|news| matches!(news, News::AnswerRefused(_) | News::Address { .. }));
         assert_eq!(refused, News::AnswerRefused(lie.1));
         assert!(!rig.inside(&["ip", "-4", "address", "show", "dev", "c0"]).contains("inet"));
     }
@@ -78,7 +83,8 @@ fn a_time_server_that_is_silent_is_said_to_be_and_the_address_stays() {
     let _addresses = rig.dnsmasq(&[]);
     let mut role = rig.start(&["time=10.77.0.1"]);
     role.await_one(|news| matches!(news, News::Address { .. }));
-    let refused = role.await_one(|news| matches!(news, News::ClockRefused { .. } | News::Clock { .. }));
+    let refused =
+        role.await_one(|news| matches!(news, News::ClockRefused { .. } | News::Clock { .. }));
     let source = Source::Server(rig::SERVER);
     assert_eq!(refused, News::ClockRefused { source, refusal: Refusal::Silent });
 }

@@ -68,7 +68,9 @@ impl Rig {
             folder: std::env::temp_dir().join(format!("ward-net-{}-{name}", std::process::id())),
         };
         std::fs::create_dir(&rig.folder).unwrap();
-        rig.outside(&["ip", "link", "add", "s0", "type", "veth", "peer", "name", "c0", "netns", &there]);
+        rig.outside(&[
+            "ip", "link", "add", "s0", "type", "veth", "peer", "name", "c0", "netns", &there,
+        ]);
         rig.outside(&["ip", "address", "add", "10.77.0.1/24", "dev", "s0"]);
         rig.outside(&["ip", "link", "set", "s0", "up"]);
         rig.outside(&["ip", "link", "set", "lo", "up"]);
@@ -123,7 +125,8 @@ impl Rig {
             pid.display()
         );
         std::fs::write(&file, text).unwrap();
-        let running = self.server(&["chronyd", "-x", "-d", "-u", "root", "-f", file.to_str().unwrap()]);
+        let running =
+            self.server(&["chronyd", "-x", "-d", "-u", "root", "-f", file.to_str().unwrap()]);
         let until = Instant::now() + Duration::from_secs(10);
         while !self.outside(&["ss", "-Hlnu"]).contains(":123 ") {
             assert!(Instant::now() < until, "no time server");
@@ -162,7 +165,8 @@ impl Rig {
         let hardware = text.split("link/ether ").nth(1).unwrap().split(' ').next().unwrap();
         let link = Link::parse(&format!("{index},{hardware}")).unwrap();
         let (news, theirs) =
-            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::empty(), None).unwrap();
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::empty(), None)
+                .unwrap();
         rustix::io::fcntl_setfd(&news, rustix::io::FdFlags::CLOEXEC).unwrap();
         let mut command = Command::new("nsenter");
         command.arg(format!("--net=/proc/{}/ns/net", self.client.0.id()));
@@ -243,7 +247,8 @@ impl Role {
 
     /// Whether its cell is on: three powers, a filter, nobody else's user.
     pub(crate) fn is_confined(&self) {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.0.id())).unwrap();
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.process.0.id())).unwrap();
         let field = |name: &str| {
             let line = status.lines().find(|line| line.starts_with(name)).unwrap();
             line.split_once(':').unwrap().1.trim().to_owned()

@@ -276,7 +276,10 @@ mod tests {
             ("role = \"media\"\nsettings = 1", "settings: value"),
             ("role = \"media\"\n[settings]\nTYPO = \"x\"", "settings.TYPO: unknown"),
             ("role = \"media\"\n[settings]\nMEDIA_PATH = true", "settings.MEDIA_PATH: value"),
-            ("role = \"media\"\n[settings]\nMEDIA_PATH = \"a\\nB=c\"", "settings.MEDIA_PATH: value"),
+            (
+                "role = \"media\"\n[settings]\nMEDIA_PATH = \"a\\nB=c\"",
+                "settings.MEDIA_PATH: value",
+            ),
             (
                 "role = \"media\"\n[settings]\nSTREAM_TICKET = \"path\"",
                 "settings.STREAM_TICKET: other_role",
@@ -287,10 +290,7 @@ mod tests {
             ),
             ("role = \"media\"\n[clock]\nservers = [\"time.example\"]", "clock.servers: value"),
             ("role = \"media\"\n[clock]\nserver = 1", "clock.server: unknown"),
-            (
-                "role = \"media\"\n0123456789abcdef0123456789abcdef = 1",
-                "a_key: unknown",
-            ),
+            ("role = \"media\"\n0123456789abcdef0123456789abcdef = 1", "a_key: unknown"),
         ] {
             assert_eq!(check(text), expected, "{text}");
         }

@@ -90,7 +90,7 @@ impl Post {
             certificate: None,
             workers: 0,
             starts: 0,
-            back_off: BackOff::NEW,
+            back_off: BackOff::of(target),
             budget: Budget::of(target),
         }
     }
@@ -268,10 +268,28 @@ struct BackOff {
     failed_starts: u32,
     /// Whether it has ever been there for a while: until then, something is wrong with the machine or with us.
     has_lived: bool,
+    /// How long that is.
+    started_after: Duration,
 }
 
 impl BackOff {
-    const NEW: Self = Self { delay: limit::RESTART_DELAY_MIN, failed_starts: 0, has_lived: false };
+    const NEW: Self = Self {
+        delay: limit::RESTART_DELAY_MIN,
+        failed_starts: 0,
+        has_lived: false,
+        started_after: limit::ROLE_STARTED_AFTER,
+    };
+
+    const fn of(target: Target) -> Self {
+        let started_after = match target {
+            Target::Image => limit::ROLE_STARTED_AFTER_ON_IMAGE,
+            Target::Laptop
+            | Target::LaptopRoot
+            | Target::Container
+            | Target::RestrictedContainer => limit::ROLE_STARTED_AFTER,
+        };
+        Self { started_after, ..Self::NEW }
+    }
 
     /// The exit status of the whole when the post is not to be filled again; otherwise sets the delay.
     fn is_over(
@@ -287,7 +305,7 @@ impl BackOff {
             // A server ends so when it was told to; the log when nobody is left to write.
             return Some(if status.success() { 0 } else { UNEXPECTED });
         }
-        self.has_lived |= lived >= limit::ROLE_STARTED_AFTER;
+        self.has_lived |= lived >= self.started_after;
         if !self.has_lived {
             // What it was handed is wrong, and will be the next time. Only the operating system may think better
             // of it. One that has served says so only if it was taken over, and is started again like any other.
@@ -332,6 +350,15 @@ mod tests {
             let over = back_off.is_over(Role::Sign, exit(status), Duration::ZERO, false);
             assert_eq!(over.map(i32::from), Some(status));
         }
+    }
+
+    #[test]
+    fn on_a_slow_machine_settings_that_are_wrong_are_said_to_be() {
+        let second = Duration::from_secs(1);
+        let mut back_off = BackOff::of(Target::Image);
+        assert_eq!(back_off.is_over(Role::Media, exit(65), second, false), Some(65));
+        let mut back_off = BackOff::of(Target::Container);
+        assert_eq!(back_off.is_over(Role::Media, exit(65), second, false), None);
     }
 
     #[test]

@@ -18,17 +18,17 @@ const fn step(code: u16, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
 
 /// Version 4, UDP, the first fragment, to the port of DHCP clients; otherwise nothing.
 const FILTER: [libc::sock_filter; 11] = [
-    step(0x30, 0, 0, 0),          // the first byte of the header
-    step(0x54, 0, 0, 0xf0),       // its upper half
-    step(0x15, 0, 7, 0x40),       // version 4, or drop
-    step(0x30, 0, 0, 9),          // the protocol
-    step(0x15, 0, 5, 17),         // UDP, or drop
-    step(0x28, 0, 0, 6),          // flags and fragment
-    step(0x45, 3, 0, 0x1fff),     // a later fragment is dropped
-    step(0xb1, 0, 0, 0),          // the length of the header
-    step(0x48, 0, 0, 2),          // the destination's port
-    step(0x15, 1, 0, 68),         // that of clients is taken
-    step(0x06, 0, 0, 0),          // drop
+    step(0x30, 0, 0, 0),      // the first byte of the header
+    step(0x54, 0, 0, 0xf0),   // its upper half
+    step(0x15, 0, 7, 0x40),   // version 4, or drop
+    step(0x30, 0, 0, 9),      // the protocol
+    step(0x15, 0, 5, 17),     // UDP, or drop
+    step(0x28, 0, 0, 6),      // flags and fragment
+    step(0x45, 3, 0, 0x1fff), // a later fragment is dropped
+    step(0xb1, 0, 0, 0),      // the length of the header
+    step(0x48, 0, 0, 2),      // the destination's port
+    step(0x15, 1, 0, 68),     // that of clients is taken
+    step(0x06, 0, 0, 0),      // drop
 ];
 /// What a packet that is taken ends with.
 const TAKE: libc::sock_filter = step(0x06, 0, 0, 0xffff);
@@ -135,10 +135,30 @@ mod tests {
             at += 1;
             let half = |from: u32| Some(byte(from)? << 8 | byte(from + 1)?);
             match one.code {
-                0x30 => a = match byte(one.k) { Some(value) => value, None => return false },
-                0x28 => a = match half(one.k) { Some(value) => value, None => return false },
-                0x48 => a = match half(x + one.k) { Some(value) => value, None => return false },
-                0xb1 => x = match byte(one.k) { Some(value) => (value & 15) * 4, None => return false },
+                0x30 => {
+                    a = match byte(one.k) {
+                        Some(value) => value,
+                        None => return false,
+                    }
+                }
+                0x28 => {
+                    a = match half(one.k) {
+                        Some(value) => value,
+                        None => return false,
+                    }
+                }
+                0x48 => {
+                    a = match half(x + one.k) {
+                        Some(value) => value,
+                        None => return false,
+                    }
+                }
+                0xb1 => {
+                    x = match byte(one.k) {
+                        Some(value) => (value & 15) * 4,
+                        None => return false,
+                    }
+                }
                 0x54 => a &= one.k,
                 0x15 => at += usize::from(if a == one.k { one.jt } else { one.jf }),
                 0x45 => at += usize::from(if a & one.k != 0 { one.jt } else { one.jf }),

@@ -25,5 +25,9 @@ pub fn end_with(launcher: u32) -> bool {
     let is_asked = set_parent_process_death_signal(Some(Signal::TERM)).is_ok();
     // A launcher that ended before the wish was made never sends anything.
     let launcher = i32::try_from(launcher).ok().and_then(Pid::from_raw);
-    default != libc::SIG_ERR && released == 0 && is_asked && launcher.is_some() && getppid() == launcher
+    default != libc::SIG_ERR
+        && released == 0
+        && is_asked
+        && launcher.is_some()
+        && getppid() == launcher
 }

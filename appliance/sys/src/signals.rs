@@ -52,9 +52,8 @@ impl Signals {
     pub fn next(&self) -> Option<Told> {
         let mut bytes = [0_u8; 128];
         // SAFETY: the buffer is as long as one `signalfd_siginfo`, and lives through the call.
-        let read = unsafe {
-            libc::read(self.0.as_raw_fd(), bytes.as_mut_ptr().cast(), bytes.len())
-        };
+        let read =
+            unsafe { libc::read(self.0.as_raw_fd(), bytes.as_mut_ptr().cast(), bytes.len()) };
         if read <= 0 {
             return None;
         }

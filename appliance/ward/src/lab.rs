@@ -79,7 +79,9 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<bool, Failure> {
     let words: Vec<String> = files
         .iter()
         .filter(|(name, _)| name != "ca.pem")
-        .map(|(name, _)| format!("-fw_cfg name=opt/org.ward/{name},file={}", folder.join(name).display()))
+        .map(|(name, _)| {
+            format!("-fw_cfg name=opt/org.ward/{name},file={}", folder.join(name).display())
+        })
         .collect();
     console.result(&json!({ "qemu": words }), &words.join("\n"));
     Ok(true)
@@ -98,7 +100,8 @@ fn config(role: Role, settings: &str, followed: &str) -> String {
     for (name, value) in settings.lines().filter_map(|line| line.split_once('=')) {
         line(name, value);
     }
-    let keys: Vec<&str> = followed.lines().filter_map(|line| line.strip_prefix(TICKET_KEY)).collect();
+    let keys: Vec<&str> =
+        followed.lines().filter_map(|line| line.strip_prefix(TICKET_KEY)).collect();
     if !keys.is_empty() {
         line(PUBLIC_KEYS, &keys.join(" "));
     }

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use ward::console::Console;
 use ward::{
-    audit, call, check_config, demo, events, lab, launch, metrics, run, signature, ticket_key, vendors,
+    audit, call, check_config, demo, events, lab, launch, metrics, run, signature, ticket_key,
+    vendors,
 };
 
 #[global_allocator]

@@ -15,6 +15,9 @@ pub const DISKS_PAUSE: Duration = Duration::from_millis(50);
 pub const NETWORK_DEADLINE: Duration = Duration::from_secs(60);
 /// The servers, from their start to serving. The slowest part is a certificate's key.
 pub const SERVERS_DEADLINE: Duration = Duration::from_secs(60);
+/// The same as [`super::ROLE_STARTED_AFTER`] on the image, whose machine may be an emulated one: a role that finds its settings wrong needs
+/// longer for that than a fast machine does.
+pub const ROLE_STARTED_AFTER_ON_IMAGE: Duration = Duration::from_secs(5);
 /// The configuration file, in bytes.
 pub const CONFIGURATION_BYTES_MAX: usize = 64 * 1024;
 /// The pause before the machine starts again when what failed lies outside it. Long enough that a fleet does not fall on whatever

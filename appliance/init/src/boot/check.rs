@@ -110,14 +110,16 @@ mod tests {
         assert_eq!(std::fs::read_to_string(folder.join("kernel/there")).unwrap(), "1");
         // `/dev/zero` takes what is written and gives something else.
         std::os::unix::fs::symlink("/proc/self/comm", folder.join("kernel/other")).unwrap();
-        let found = put(&folder, &Sysctl { value: "xxxxxxxxxxxxxxxxxxxx", ..row("kernel/other", false) });
+        let found =
+            put(&folder, &Sysctl { value: "xxxxxxxxxxxxxxxxxxxx", ..row("kernel/other", false) });
         assert_eq!(found.unwrap_err().code, code::SYSCTL);
         std::fs::create_dir_all(folder.join("net")).unwrap();
     }
 
     #[test]
     fn an_absent_setting_is_refused_unless_it_may_be() {
-        let row = |may_be_absent| Sysctl { path: "no/such", value: "1", why: "a test", may_be_absent };
+        let row =
+            |may_be_absent| Sysctl { path: "no/such", value: "1", why: "a test", may_be_absent };
         let folder = std::env::temp_dir().join("ward-sysctl-nowhere");
         assert_eq!(put(&folder, &row(true)), Ok(false));
         assert_eq!(put(&folder, &row(false)).unwrap_err().code, code::SYSCTL_ABSENT);

@@ -95,7 +95,8 @@ fn disks() -> Vec<String> {
 fn read(path: &Path) -> Result<Vec<u8>, Fault> {
     let most = u64::try_from(limit::CONFIGURATION_BYTES_MAX).unwrap_or(u64::MAX);
     let mut bytes = Vec::new();
-    let file = File::open(path).and_then(|file| file.take(most.saturating_add(1)).read_to_end(&mut bytes));
+    let file =
+        File::open(path).and_then(|file| file.take(most.saturating_add(1)).read_to_end(&mut bytes));
     match file {
         Ok(length) if length <= limit::CONFIGURATION_BYTES_MAX => Ok(bytes),
         Ok(length) => Err(Fault::new(code::CONFIG_UNREADABLE).with("bytes", length)),

@@ -169,15 +169,12 @@ fn certificate(
 
 /// The registry is the one that was compiled in, and so is in the image's measurement; the responder's broker gets what its log and its
 /// certificates take, if anything.
-fn broker(
-    config: &Config,
-    boot: &Boot,
-    handed: &mut Vec<(&'static str, OwnedFd)>,
-) -> Done {
+fn broker(config: &Config, boot: &Boot, handed: &mut Vec<(&'static str, OwnedFd)>) -> Done {
     let system = |error: io::Error| Fault::system("broker", &error);
     let unknown = |name: &str| Fault::new(code::REGISTRY).with("setting", name);
     let registry = Registry::parse(BUILT_IN.iter().copied());
-    let registry = registry.map_err(|problems| unknown("registry").with("count", problems.len()))?;
+    let registry =
+        registry.map_err(|problems| unknown("registry").with("count", problems.len()))?;
     let sink = config.setting("LOG_SINK");
     if let Some(id) = sink {
         let plan = registry.sink_plan(id).ok_or_else(|| unknown("LOG_SINK"))?;
@@ -191,9 +188,8 @@ fn broker(
     let ids: Vec<&str> = needed.iter().flat_map(|id| registry.needed_by(id)).collect();
     // Entries stand in the order of their files.
     let files = BUILT_IN.iter().zip(registry.entries());
-    let files = files.filter(|(_, entry)| {
-        config.role == Role::Media || ids.contains(&entry.id.as_str())
-    });
+    let files =
+        files.filter(|(_, entry)| config.role == Role::Media || ids.contains(&entry.id.as_str()));
     let text = ward_policy::vendor::document(files.map(|(file, _)| *file));
     handed.push(("registry", document("registry", &text).map_err(system)?));
     let none = Secret::new(String::new());
@@ -210,7 +206,9 @@ mod tests {
 
     #[test]
     fn the_end_of_the_supervisor_has_a_word_for_each_status() {
-        for (status, word) in [(64, "descriptors"), (66, "certificate"), (68, "cell"), (0, "unexpected")] {
+        for (status, word) in
+            [(64, "descriptors"), (66, "certificate"), (68, "cell"), (0, "unexpected")]
+        {
             assert_eq!(ended(status, 0).fields[0].1, word);
         }
         assert_eq!(ended(69, 0).code, code::BUDGET);

@@ -40,7 +40,13 @@ fn the_file_is_read_from_both_kinds() {
         assert_eq!(file(&disk[..], &PATH, 65_536), Ok(text.clone()), "{bits}");
         assert_eq!(file(&disk[..], &["WARD", "Ward.TOML"], 65_536), Ok(text), "{bits}");
         assert_eq!(file(&disk[..], &PATH, 2_999), Err(DiskError::Long));
-        for path in [&["ward", "other.toml"][..], &["ward"], &["EFI", "ward.toml"], &[], &["ward", "ward.toml", "x"]] {
+        for path in [
+            &["ward", "other.toml"][..],
+            &["ward"],
+            &["EFI", "ward.toml"],
+            &[],
+            &["ward", "ward.toml", "x"],
+        ] {
             assert_eq!(file(&disk[..], path, 65_536), Err(DiskError::Absent), "{path:?}");
         }
     }

@@ -4,9 +4,8 @@ use super::*;
 use crate::net::dhcp::tests::{carried, reply};
 
 const HARDWARE: [u8; 6] = [2, 0, 0, 0, 0, 1];
-const TERMS: [u8; 24] = [
-    1, 4, 255, 255, 255, 0, 54, 4, 10, 0, 0, 1, 51, 4, 0, 0, 14, 16, 3, 4, 10, 0, 0, 1,
-];
+const TERMS: [u8; 24] =
+    [1, 4, 255, 255, 255, 0, 54, 4, 10, 0, 0, 1, 51, 4, 0, 0, 14, 16, 3, 4, 10, 0, 0, 1];
 
 fn at(seconds: u64) -> Duration {
     Duration::from_secs(seconds)

@@ -9,9 +9,7 @@ use std::time::Duration;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvFlags, SendFlags, recv, send};
-use rustix::time::{
-    ClockId, DynamicClockId, clock_gettime, clock_gettime_dynamic, clock_settime,
-};
+use rustix::time::{ClockId, DynamicClockId, clock_gettime, clock_gettime_dynamic, clock_settime};
 use ward_policy::limit;
 
 use super::kernel::socket_to;
@@ -132,7 +130,8 @@ impl TimeKeeper {
             // It has the power to, which its cell leaves it; a kernel that refuses leaves the clock as it is, and the next look says so.
             Move::Slew(micros) => ward_sys::machine::slew_clock(micros).unwrap_or_default(),
             Move::Set(to) => {
-                let (tv_sec, tv_nsec) = (to.div_euclid(1_000_000_000), to.rem_euclid(1_000_000_000));
+                let (tv_sec, tv_nsec) =
+                    (to.div_euclid(1_000_000_000), to.rem_euclid(1_000_000_000));
                 let set = clock_settime(ClockId::Realtime, Timespec { tv_sec, tv_nsec });
                 set.map_err(|_power| Refusal::Unsure)?;
             }

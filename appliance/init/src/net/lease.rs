@@ -176,7 +176,10 @@ mod tests {
     #[test]
     fn an_ordinary_answer_is_followed() {
         let lease = check(|_| {}).unwrap();
-        assert_eq!((lease.prefix, lease.renew.as_secs(), lease.rebind.as_secs()), (24, 1_800, 3_150));
+        assert_eq!(
+            (lease.prefix, lease.renew.as_secs(), lease.rebind.as_secs()),
+            (24, 1_800, 3_150)
+        );
         let via = Ipv4Addr::new(10, 0, 0, 1);
         assert_eq!(lease.routes, [Route { to: Ipv4Addr::UNSPECIFIED, prefix: 0, via }]);
     }

@@ -18,13 +18,17 @@ impl Link {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (index, hardware) = text.split_once(',')?;
-        Some(Self { index: index.parse().ok().filter(|index| *index > 0)?, hardware: six(hardware)? })
+        Some(Self {
+            index: index.parse().ok().filter(|index| *index > 0)?,
+            hardware: six(hardware)?,
+        })
     }
 
     /// The way back.
     #[must_use]
     pub fn to_text(self) -> String {
-        let hardware: Vec<String> = self.hardware.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hardware: Vec<String> =
+            self.hardware.iter().map(|byte| format!("{byte:02x}")).collect();
         format!("{},{}", self.index, hardware.join(":"))
     }
 
@@ -70,7 +74,14 @@ mod tests {
         let link = Link { index: 2, hardware: [2, 0, 0, 0xab, 0xcd, 1] };
         assert_eq!(link.to_text(), "2,02:00:00:ab:cd:01");
         assert_eq!(Link::parse(&link.to_text()), Some(link));
-        for text in ["", "2", "0,02:00:00:ab:cd:01", "2,02:00:00:ab:cd", "2,2:0:0:ab:cd:1", "2,00:00:00:00:00:00"] {
+        for text in [
+            "",
+            "2",
+            "0,02:00:00:ab:cd:01",
+            "2,02:00:00:ab:cd",
+            "2,2:0:0:ab:cd:1",
+            "2,00:00:00:00:00:00",
+        ] {
             assert_eq!(Link::parse(text), None, "{text}");
         }
     }

@@ -145,7 +145,8 @@ mod tests {
         let one = Ipv4Addr::new(10, 0, 0, 7);
         let bytes = address(8, 2, one, 24, Duration::from_secs(60));
         assert_eq!((bytes.len(), bytes[17]), (16 + 8 + 8 + 8 + 20, 24));
-        let default = Route { to: Ipv4Addr::UNSPECIFIED, prefix: 0, via: Ipv4Addr::new(10, 0, 0, 1) };
+        let default =
+            Route { to: Ipv4Addr::UNSPECIFIED, prefix: 0, via: Ipv4Addr::new(10, 0, 0, 1) };
         assert_eq!(route(9, 2, &default, one).len(), 16 + 12 + 8 + 8 + 8);
         let link = Route { to: one, prefix: 32, via: Ipv4Addr::UNSPECIFIED };
         assert_eq!(route(9, 2, &link, one)[22], 253);
