@@ -8,6 +8,8 @@ use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 
 /// IPv4's number among Ethernet's types, as the kernel wants it.
 const IPV4: u16 = 0x0800_u16.to_be();
+/// `AF_PACKET`, in the width that addresses have.
+const FAMILY: libc::sa_family_t = 17;
 /// Everyone on the link.
 const BROADCAST: [u8; 8] = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0];
 
@@ -101,7 +103,7 @@ impl AsFd for PacketSocket {
 
 fn address(link: i32, hardware: [u8; 8]) -> libc::sockaddr_ll {
     libc::sockaddr_ll {
-        sll_family: libc::AF_PACKET as libc::sa_family_t,
+        sll_family: FAMILY,
         sll_protocol: IPV4,
         sll_ifindex: link,
         sll_hatype: 0,

@@ -1,10 +1,10 @@
-//! Finds the configuration: from the lab's side channel (fw_cfg) where there is one, or from the EFI system partition of a disk. In the lab
+//! Finds the configuration: from the lab's side channel (`fw_cfg`) where there is one, or from the EFI system partition of a disk. In the lab
 //! secrets come the same way; on a machine of a cloud nothing is taken from there.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ward_policy::audit::Role;
 use ward_policy::limit;
@@ -134,7 +134,7 @@ fn secrets(folder: &Path) -> Result<Secrets, Fault> {
     Ok(secrets)
 }
 
-fn file_name(path: &PathBuf) -> String {
+fn file_name(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 

@@ -1,4 +1,4 @@
-//! DHCPv4 on the wire (RFC 2131, 2132, 3397, 3442): questions as bytes, answers as an [`Answer`] or the name of what is wrong.
+//! DHCP for IPv4 on the wire (RFC 2131, 2132, 3397, 3442): questions as bytes, answers as an [`Answer`] or the name of what is wrong.
 //!
 //! It judges shape alone; whether an answer may be followed is [`super::lease`]'s. It opens nothing, and no byte of an answer reaches a
 //! log: what is wrong has a name from a closed list.
@@ -377,7 +377,7 @@ fn search(list: &[u8]) -> Result<usize, Refusal> {
             if label >= 0xc0 {
                 let low = usize::from(*list.get(after).ok_or(wrong)?);
                 let target = (label & 0x3f) << 8 | low;
-                next = next.or(Some(after.wrapping_add(1)));
+                next = next.or_else(|| Some(after.wrapping_add(1)));
                 // Only backwards, so that it ends.
                 if target >= reading {
                     return Err(wrong);

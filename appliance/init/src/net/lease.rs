@@ -84,7 +84,7 @@ impl Lease {
         let length = length.ok_or(Refusal::Lease)?;
         // Half and seven eighths (RFC 2131 §4.4.5).
         let renew = answer.renew_s.unwrap_or(length / 2);
-        let rebind = answer.rebind_s.unwrap_or(length.saturating_sub(length / 8));
+        let rebind = answer.rebind_s.unwrap_or_else(|| length.saturating_sub(length / 8));
         if renew == 0 || renew >= rebind || rebind >= length {
             return Err(Refusal::Times);
         }
