@@ -4,7 +4,9 @@
 //! telephone number, digit, token, signature, path, header or word of a caller can be logged, not
 //! even by mistake. Each event renders itself as one JSON object on one line.
 
+pub use finding::Finding;
 pub(crate) use render::{Fields, GAP_REASON};
+pub use role::Role;
 
 use crate::cell::{Layer, Outcome, Target};
 use crate::certificate::CertificateSource;
@@ -21,52 +23,9 @@ use crate::scrub::Class;
 use crate::service::Service;
 use crate::vendor_id::VendorId;
 
+mod finding;
 mod render;
-
-/// Which process writes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Role {
-    /// Starts the others, and starts them again.
-    Init,
-    /// Brings the image onto the network and sets its clock. It writes no log: it is there before the log is.
-    Net,
-    /// The one writer of the log.
-    Log,
-    /// The holder of the TLS key.
-    Sign,
-    /// Dials vendors.
-    Broker,
-    /// `ward-media`.
-    Media,
-    /// `ward-twiml`.
-    Twiml,
-}
-
-impl Role {
-    /// Every role that writes into the log, in the order in which they are started.
-    pub const ALL: [Self; 6] =
-        [Self::Init, Self::Log, Self::Sign, Self::Broker, Self::Media, Self::Twiml];
-
-    /// The role called `name`.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|role| role.name() == name)
-    }
-
-    /// The word in a log line.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Init => "init",
-            Self::Net => "net",
-            Self::Log => "log",
-            Self::Sign => "sign",
-            Self::Broker => "broker",
-            Self::Media => "media",
-            Self::Twiml => "twiml",
-        }
-    }
-}
+mod role;
 
 /// One thing worth a line.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -427,48 +386,6 @@ pub enum Event {
     },
     /// The last call is over.
     Stopped,
-}
-
-/// Settings that are accepted and reported.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Finding {
-    /// Plain HTTP on loopback, behind somebody else's TLS.
-    PlainHttp,
-    /// Addresses of vendors that were given by hand, wherever they are.
-    StaticHosts,
-    /// The kernel has no `memfd_secret`: keys and tokens lie in memory that root can read.
-    SecretsOnlyLocked,
-    /// A certificate of a development CA, which no telephone network trusts.
-    DevelopmentCa,
-    /// Account, key and certificate are kept nowhere: every restart of the machine asks for new ones, and authorities limit that.
-    AcmeNotKept,
-    /// What was kept of an account, a key or a certificate cannot be opened, and is made anew.
-    AcmeKeptUnreadable,
-}
-
-impl Finding {
-    /// Every finding.
-    pub const ALL: [Self; 6] = [
-        Self::PlainHttp,
-        Self::StaticHosts,
-        Self::SecretsOnlyLocked,
-        Self::DevelopmentCa,
-        Self::AcmeNotKept,
-        Self::AcmeKeptUnreadable,
-    ];
-
-    /// The stable code in log lines and reports.
-    #[must_use]
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::PlainHttp => "plain_http",
-            Self::StaticHosts => "static_hosts",
-            Self::SecretsOnlyLocked => "secrets_only_locked",
-            Self::DevelopmentCa => "development_ca",
-            Self::AcmeNotKept => "acme_not_kept",
-            Self::AcmeKeptUnreadable => "acme_kept_unreadable",
-        }
-    }
 }
 
 /// The last characters of a source file's name: a constant of the build, never input.

@@ -12,6 +12,7 @@
 
 pub mod schema;
 pub mod table;
+mod terms;
 #[cfg(any(test, feature = "samples"))]
 pub mod sample;
 

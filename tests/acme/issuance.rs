@@ -6,13 +6,17 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 use ward_policy::audit::Role;
-use ward_tests::authority::NAME;
+use ward_policy::phi::Secret;
+use ward_tests::authority::{Authority, NAME};
 use ward_tests::memory::{Needles, scan};
 use ward_tests::servers::{Running, listen_once};
 use ward_tests::websocket::Stream;
 use ward_tests::wire::Wire;
 
-use crate::{alone, is_trusted, nowhere, started};
+use crate::{alone, habits, is_trusted, nowhere, started};
+
+/// An entry that a responder has no use for.
+const DEEPGRAM: &str = include_str!("../../policy/vendors/deepgram.toml");
 
 #[test]
 fn a_server_without_a_certificate_gets_one_and_calls_are_taken() {
@@ -52,7 +56,7 @@ fn the_authority_is_told_only_after_the_server_has_said_that_it_answers() {
     assert!(order.at < ready.at);
     // A server that cannot be told is not looked at: the same with a media server that hangs.
     let listeners = listen_once();
-    let second = ward_tests::authority::Authority::start(crate::habits(&listeners));
+    let second = Authority::start(habits(&listeners));
     // Nobody gets beyond this until the server hangs.
     second.script(["/dir"; 1].map(|path| ward_tests::authority::Scripted {
         path,
@@ -135,6 +139,22 @@ impl rustls::client::danger::ServerCertVerifier for Anyone {
     fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
     }
+}
+
+#[test]
+fn a_responder_gets_one_too_and_its_broker_knows_the_authority_alone() {
+    let _alone = alone();
+    let listeners = listen_once();
+    let authority = Authority::start(habits(&listeners));
+    let mut vendors = authority.vendors("");
+    vendors.registry.push(("deepgram.toml".to_owned(), DEEPGRAM.to_owned()));
+    vendors.keys = Secret::new("deepgram=a key of a test\n".to_owned());
+    let vendors = vendors.infrastructure_alone(true).unwrap().unwrap();
+    assert_eq!(vendors.registry.len(), 1);
+    assert_eq!(*vendors.keys.expose(), "");
+    let server = Running::certified(Role::Twiml, listeners, vendors, nowhere());
+    drop(server.logs.first("certificate_issued"));
+    assert!(is_trusted(&server, &authority));
 }
 
 #[test]

@@ -19,6 +19,15 @@ fn shown(server: &Running, authority: &Authority) -> Vec<u8> {
     Wire::open_as(server.port, NAME, authority.trusting()).shown()[0].to_vec()
 }
 
+/// Waits until account and certificate stand among the live credentials, the certificate with its end.
+fn has_listed(server: &Running) {
+    server.logs.wait_for(r#""class":"acme-account","audience":"authority","count":1"#);
+    server.logs.wait_for(r#""class":"certificate","audience":"authority","count":1"#);
+    let text = server.logs.text();
+    let line = text.lines().find(|line| line.contains(r#""class":"certificate""#)).unwrap();
+    assert!(line.contains(r#""expires_in_s":8"#), "nearly a day: {line}");
+}
+
 #[test]
 fn a_restart_finds_account_key_and_certificate_and_asks_for_nothing() {
     let _alone = alone();
@@ -34,6 +43,7 @@ fn a_restart_finds_account_key_and_certificate_and_asks_for_nothing() {
     let vendors = || authority.vendors("ACME_KEPT=on\n");
     let mut first = Running::certified(Role::Media, listeners, vendors(), acme());
     drop(first.logs.first("certificate_issued"));
+    has_listed(&first);
     let leaf = shown(&first, &authority);
     assert!(!first.logs.text().contains("acme_not_kept"));
     first.stop();
@@ -49,6 +59,7 @@ fn a_restart_finds_account_key_and_certificate_and_asks_for_nothing() {
     let again = ward::launch::listen(([127, 0, 0, 1], port).into(), 1).unwrap();
     let mut second = Running::certified(Role::Media, again, vendors(), acme());
     drop(second.logs.first("certificate_set"));
+    has_listed(&second);
     assert_eq!(shown(&second, &authority), leaf, "the very same");
     assert_eq!(orders(&authority), 1, "nothing was asked for");
     second.stop();

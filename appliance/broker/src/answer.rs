@@ -127,7 +127,8 @@ impl Answering {
     ) -> Result<Answered, DialFault> {
         let now_s = unix_s();
         let today = day_of(now_s);
-        let approved = self.approved(asker, vendor, class, today)?;
+        let wanted = (vendor, class);
+        let approved = approved(&self.registry, self.log_sink, asker, wanted, today)?;
         let entry = approved.entry();
         let host = entry.host(Purpose::Data).ok_or(DialFault::NoHost)?;
         // Before anybody is dialled: what cannot be used need not be opened.
@@ -150,24 +151,6 @@ impl Answering {
             manner: entry.manner(),
         };
         Ok(Answered { connection, terms, token: minted.token, term })
-    }
-
-    /// The entry, if the asker may have it today: of the vendors any, of infrastructure the log its sink alone.
-    fn approved(
-        &self,
-        asker: Asker,
-        vendor: VendorId,
-        class: DataClass,
-        today: Date,
-    ) -> Result<Approved<'_>, DialFault> {
-        let approved = match asker {
-            Asker::Media => self.registry.approve(vendor.as_str(), class, today),
-            Asker::Log if class == DataClass::None && self.log_sink == Some(vendor) => {
-                self.registry.infrastructure(vendor.as_str(), VendorRole::LogSink, today)
-            }
-            Asker::Log => return Err(DialFault::WrongAsker),
-        };
-        approved.map_err(DialFault::from)
     }
 
     async fn mint(&self, vendor: VendorId, to_mint: ToMint<'_>) -> Result<Minted, DialFault> {
@@ -258,6 +241,24 @@ impl Answering {
     }
 }
 
+/// The entry, if the asker may have it today: of the vendors any, of infrastructure the log its sink alone.
+fn approved(
+    registry: &Registry,
+    log_sink: Option<VendorId>,
+    asker: Asker,
+    (vendor, class): (VendorId, DataClass),
+    today: Date,
+) -> Result<Approved<'_>, DialFault> {
+    let approved = match asker {
+        Asker::Media => registry.approve(vendor.as_str(), class, today),
+        Asker::Log if class == DataClass::None && log_sink == Some(vendor) => {
+            registry.infrastructure(vendor.as_str(), VendorRole::LogSink, today)
+        }
+        Asker::Log => return Err(DialFault::WrongAsker),
+    };
+    approved.map_err(DialFault::from)
+}
+
 /// How long a connection may live: the entry's longest session, or the rest of its last day (UTC).
 fn term(approved: &Approved<'_>, now_s: u64) -> Term {
     let session_s = u64::from(approved.entry().credential.max_session_s);
@@ -299,6 +300,39 @@ mod tests {
         let days = Date::from_days(0).days_until(day);
         let approved = registry.approve("deepgram", DataClass::Audio, day).unwrap();
         term(&approved, u64::try_from(days).unwrap() * DAY_S + second_of_day)
+    }
+
+    #[test]
+    fn media_gets_no_infrastructure_and_the_log_nothing_but_its_sink() {
+        let sink = include_str!("../../../policy/infrastructure/log-sink.toml");
+        let other = sink.replace("\"log-sink\"\nvendor", "\"other-sink\"\nvendor");
+        let other = other.replace("logs.example.com", "logs.example.net");
+        let vault = include_str!("../../../policy/infrastructure/vault.toml");
+        let vendor =
+            ENTRY.replace("data_classes_allowed = [", "data_classes_allowed = [\"token-only\", ");
+        let files = [("a", vendor.as_str()), ("b", sink), ("c", other.as_str()), ("d", vault)];
+        let registry = Registry::parse(files).unwrap();
+        let id = |text| VendorId::parse(text).unwrap();
+        let ask = |asker, vendor, class| {
+            let today = Date::parse("2026-11-23").unwrap();
+            let wanted = (id(vendor), class);
+            let named = Some(id("log-sink"));
+            approved(&registry, named, asker, wanted, today).map(|_approved| ()).err()
+        };
+        for class in DataClass::ALL {
+            for infrastructure in ["log-sink", "other-sink", "vault"] {
+                let refused = ask(Asker::Media, infrastructure, class);
+                assert_eq!(refused, Some(DialFault::Infrastructure), "{infrastructure} {class:?}");
+            }
+            for wrong in ["other-sink", "vault", "deepgram", "nobody"] {
+                let refused = ask(Asker::Log, wrong, class);
+                assert_eq!(refused, Some(DialFault::WrongAsker), "{wrong} {class:?}");
+            }
+            let sink = ask(Asker::Log, "log-sink", class);
+            assert_eq!(sink.is_none(), class == DataClass::None, "{class:?}");
+        }
+        // The control: media may have what is a vendor's and no PHI.
+        assert_eq!(ask(Asker::Media, "deepgram", DataClass::TokenOnly), None);
     }
 
     #[test]

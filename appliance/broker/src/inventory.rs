@@ -8,7 +8,8 @@ use std::convert::Infallible;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::time::{sleep, timeout};
+use tokio::sync::Notify;
+use tokio::time::timeout;
 use ward_edge::wiped::wiped_now;
 use ward_policy::audit::Event;
 use ward_policy::credential::CredentialKind;
@@ -60,7 +61,10 @@ impl Given {
 
 /// What an authority has given: the account, and the certificate in use.
 #[derive(Debug, Default)]
-pub(crate) struct Issued(Mutex<BTreeMap<CredentialKind, One>>);
+pub(crate) struct Issued {
+    all: Mutex<BTreeMap<CredentialKind, One>>,
+    changed: Notify,
+}
 
 /// One of them. Times are seconds since 1970, since a certificate has its own from its authority.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,16 +78,19 @@ pub(crate) struct One {
 impl Issued {
     /// Notes what there is of a kind from now on; `None` when there is none any more.
     pub(crate) fn note(&self, class: CredentialKind, one: Option<One>) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match one {
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = match one {
             Some(one) => all.insert(class, one),
             None => all.remove(&class),
         };
+        if before != one {
+            self.changed.notify_one();
+        }
     }
 
     /// What is good at `now_s`.
     fn live(&self, now_s: u64) -> Vec<Event> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         let good = all.iter().filter(|(_, one)| one.until_s.is_none_or(|until_s| until_s > now_s));
         let live = good.map(|(class, one)| Event::CredentialLive {
             credential: one.name,
@@ -97,14 +104,15 @@ impl Issued {
     }
 }
 
-/// Lists them once every key has been asked for, and every hour after.
+/// Lists them once every key has been asked for, every hour after, and when an authority has given something.
 pub(crate) async fn keep(answering: &Answering) -> Infallible {
     // A source that hangs is no reason to say nothing.
     drop(timeout(limit::SOURCE_DEADLINE, answering.sources.all_tried()).await);
     loop {
         // Names are made of values, on the stack.
         wiped_now(|| list(answering));
-        sleep(limit::INVENTORY_INTERVAL).await;
+        // Either is a reason to list them again.
+        drop(timeout(limit::INVENTORY_INTERVAL, answering.issued.changed.notified()).await);
     }
 }
 

@@ -3,7 +3,12 @@
 //! Words are taken from the enums themselves, so a word that is added there is legal here at once. An event
 //! that is missing here is refused wherever lines are judged; `sample.rs` makes a test fail before that.
 
-use super::{Field, Kind, Numbers, Reasons, Shape};
+use super::terms::{
+    ANYONE, CALL, CLOSE_MAX, CREDENTIAL, ERRNO, FROM, LISTERS, LOG, MEDIA, SERVERS, SOURCE, STATUS,
+    TICKET_KEYS, VENDOR, WHICH, optional, reason, reasons,
+};
+pub(crate) use super::terms::{field, number, words};
+use super::{Kind, Numbers, Shape};
 use crate::audit::{Finding, GAP_REASON, Role};
 use crate::cell::{Layer, Outcome, Target};
 use crate::certificate::CertificateSource;
@@ -18,80 +23,6 @@ use crate::metric::METRICS;
 use crate::proof::{Proof, TicketPlace};
 use crate::scrub::Class;
 use crate::service::Service;
-
-/// The word of each value of a closed list, made while compiling.
-macro_rules! words {
-    ($all:expr, $value:ident => $word:expr) => {{
-        const WORDS: [&str; $all.len()] = {
-            let mut words = [""; $all.len()];
-            let mut place = 0;
-            while place < words.len() {
-                let $value = $all[place];
-                words[place] = $word;
-                place += 1;
-            }
-            words
-        };
-        &WORDS
-    }};
-}
-pub(crate) use words;
-
-/// The codes of a list of reasons, and the fault of each.
-macro_rules! reasons {
-    ($reasons:ident) => {
-        Reasons {
-            codes: words!($reasons::ALL, reason => reason.code()),
-            faults: words!($reasons::ALL, reason => reason.fault().name()),
-        }
-    };
-}
-
-/// The largest error number that Linux gives (`MAX_ERRNO`); 0 is none.
-const ERRNO_MAX: u64 = 4_095;
-/// The largest status of HTTP (RFC 9110 §15); 0 is none.
-const STATUS_MAX: u64 = 599;
-/// The largest close code of a WebSocket (RFC 6455 §7.4.2); 0 is none.
-const CLOSE_MAX: u64 = 4_999;
-
-/// Every process.
-const ANYONE: &[Role] = &Role::ALL;
-/// Those that take connections.
-const SERVERS: &[Role] = &[Role::Media, Role::Twiml];
-/// Those that have credentials and a timer to list them by.
-const LISTERS: &[Role] = &[Role::Broker, Role::Media, Role::Twiml];
-/// The one that writes the log.
-const LOG: &[Role] = &[Role::Log];
-/// The one that hears callers.
-const MEDIA: &[Role] = &[Role::Media];
-
-const STATUS: Field = number("status", STATUS_MAX, "the HTTP status that was sent; 0 is none");
-const ERRNO: Field = number("errno", ERRNO_MAX, "the operating system's error number; 0 is none");
-const CALL: Field = field("call", Kind::Pseudonym, "which call, by its pseudonym of this boot");
-
-const TICKET_KEYS: &str = "ticket_keys";
-const VENDOR: Field = field("vendor", Kind::VendorId, "which vendor, by its id in the registry");
-const SOURCE: Field = field("source", Kind::VendorId, "the source, by its id in the registry");
-const CREDENTIAL: Field =
-    field("credential", Kind::Pseudonym, "which credential, by its pseudonym of this process");
-const WHICH: Field =
-    field("which", Kind::Word(words!(Role::ALL, role => role.name())), "which process");
-const FROM: Field =
-    field("from", Kind::Word(words!(Role::ALL, role => role.name())), "whose line it was");
-
-/// A field that is always there.
-pub(crate) const fn field(name: &'static str, kind: Kind, about: &'static str) -> Field {
-    Field { name, kind, is_optional: false, about }
-}
-
-/// A number that is always there.
-pub(crate) const fn number(name: &'static str, most: u64, about: &'static str) -> Field {
-    field(name, Kind::Number(most), about)
-}
-
-const fn reason(reasons: Reasons) -> Field {
-    field("reason", Kind::Reason(reasons), "why, by its stable code")
-}
 
 /// The kind of line that `code` names.
 #[must_use]
@@ -326,7 +257,7 @@ pub const EVENTS: &[Shape] = &[
         about: "A stream is over; exactly one per accepted upgrade.",
         by: MEDIA,
         fields: &[
-            Field { is_optional: true, ..CALL },
+            optional(CALL),
             reason(reasons!(CallEnd)),
             number("close", CLOSE_MAX, "the WebSocket close code that was sent; 0 is none"),
             number("duration_ms", u64::MAX, "from the upgrade to the end, in milliseconds"),
@@ -373,7 +304,7 @@ pub const EVENTS: &[Shape] = &[
         code: "vendor_refused",
         about: "The broker was asked for a vendor and refused.",
         by: &[Role::Broker],
-        fields: &[Field { is_optional: true, ..VENDOR }, reason(reasons!(DialFault))],
+        fields: &[optional(VENDOR), reason(reasons!(DialFault))],
     },
     Shape {
         code: "vendor_cut",
@@ -403,7 +334,7 @@ pub const EVENTS: &[Shape] = &[
             number(
                 "left_s",
                 u32::MAX as u64,
-                "for how long the one before is good, in seconds; 0: none",
+                "how long the one before is good, in seconds; 0: none",
             ),
             reason(reasons!(SourceFault)),
         ],
@@ -419,26 +350,20 @@ pub const EVENTS: &[Shape] = &[
         about: "One live credential, in the list of all: at the start and every hour.",
         by: LISTERS,
         fields: &[
-            Field { is_optional: true, ..CREDENTIAL },
+            optional(CREDENTIAL),
             field(
                 "class",
                 Kind::Word(words!(CredentialKind::ALL, kind => kind.name())),
                 "what kind it is",
             ),
-            Field {
-                is_optional: true,
-                ..field("audience", Kind::VendorId, "whom it is for, by the id in the registry")
-            },
+            optional(field(
+                "audience",
+                Kind::VendorId,
+                "whom it is for, by the id in the registry",
+            )),
             number("count", u64::MAX, "how many they are"),
-            number(
-                "issued_ago_s",
-                u64::MAX,
-                "since when the process has it, in seconds; the first",
-            ),
-            Field {
-                is_optional: true,
-                ..number("expires_in_s", u64::MAX, "when it is over, in seconds; the last")
-            },
+            number("issued_ago_s", u64::MAX, "since when it is there, in seconds; the first"),
+            optional(number("expires_in_s", u64::MAX, "when it is over, in seconds; the last")),
         ],
     },
     Shape {

@@ -44,12 +44,12 @@ impl Acme {
             };
             let (account, made) = builder.create(&asked, directory, None).await.map_err(reason)?;
             self.record.keep_account(&made);
+            self.list_account();
             self.store();
             self.log.record(&Event::AcmeAccountMade);
             account
         };
         self.account = Some(account.clone());
-        self.list_account();
         Ok(account)
     }
 

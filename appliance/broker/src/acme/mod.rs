@@ -21,6 +21,7 @@ use ward_edge::instruction::Instruction;
 use ward_edge::kept::{Kept, KeptError};
 use ward_edge::log::Log;
 use ward_edge::random::chance;
+use ward_edge::wiped::wiped_now;
 use ward_policy::audit::{Event, Finding};
 use ward_policy::credential::CredentialKind;
 use ward_policy::fault::AcmeFault;
@@ -77,7 +78,7 @@ impl Acme {
         }
         let record = record.flatten().unwrap_or_default();
         let account = None;
-        Some(Self {
+        let acme = Self {
             settings,
             authority,
             orders,
@@ -88,7 +89,10 @@ impl Acme {
             answering,
             log,
             clock,
-        })
+        };
+        acme.list_account();
+        acme.list_chain();
+        Some(acme)
     }
 
     /// Asks, renews and hands over without end.
@@ -186,7 +190,7 @@ impl Acme {
             // The next try makes another; that there is one is said.
             self.record.account = None;
             self.account = None;
-            self.answering.issued.note(CredentialKind::AcmeAccount, None);
+            self.list_account();
         }
         // Whatever came of it: nobody is to check a name any more.
         self.servers.end_challenge().await;
@@ -199,24 +203,27 @@ impl Acme {
         Ok(())
     }
 
-    /// Has the account listed among the live credentials.
+    /// Has the account listed among the live credentials, if there is one.
     fn list_account(&self) {
-        let key = self.record.account.as_ref().map(|account| account.expose().as_slice());
-        // The account has no end that anybody told us, and no beginning but here.
-        self.list(CredentialKind::AcmeAccount, key.unwrap_or_default(), unix_s(), None);
+        let account = self.record.account.as_ref();
+        // It has no end that anybody told us, and no beginning but here.
+        let one = account.map(|account| self.one(account.expose(), unix_s(), None));
+        self.answering.issued.note(CredentialKind::AcmeAccount, one);
     }
 
     /// The same for the certificate in use.
     fn list_chain(&self) {
-        let Some(Chain { certificates, life, .. }) = &self.record.chain else { return };
-        let leaf = certificates.first().map(AsRef::as_ref).unwrap_or_default();
-        self.list(CredentialKind::Certificate, leaf, life.begin_s, Some(life.end_s));
+        let one = self.record.chain.as_ref().map(|Chain { certificates, life, .. }| {
+            let leaf = certificates.first().map(AsRef::as_ref).unwrap_or_default();
+            self.one(leaf, life.begin_s, Some(life.end_s))
+        });
+        self.answering.issued.note(CredentialKind::Certificate, one);
     }
 
-    fn list(&self, class: CredentialKind, bytes: &[u8], since_s: u64, until_s: Option<u64>) {
-        let name = self.answering.sources.values.name(bytes);
-        let one = One { name, from: self.settings.ca, since_s, until_s };
-        self.answering.issued.note(class, Some(one));
+    fn one(&self, bytes: &[u8], since_s: u64, until_s: Option<u64>) -> One {
+        // The account's key passes through the stack.
+        let name = wiped_now(|| self.answering.sources.values.name(bytes));
+        One { name, from: self.settings.ca, since_s, until_s }
     }
 
     /// What cannot be kept is asked for again after a restart.
