@@ -44,6 +44,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "ward-call",
             "ward-edge",
             "ward-image",
+            "ward-init",
             "ward-media",
             "ward-policy",
             "ward-twilio",
@@ -352,6 +353,19 @@ fn every_line_stands_in_the_docs_with_its_fields() {
     let draining = table::shape(b"draining").unwrap();
     let other = Shape { code: "stopped", ..*draining };
     assert!(!docs.contains(&row(&other)), "a row with another field would be found");
+}
+
+#[test]
+fn every_line_of_the_console_is_explained_in_the_docs_and_no_other() {
+    let docs = std::fs::read_to_string(root().join("docs/console.md")).unwrap();
+    let rows: Vec<&str> = docs.lines().filter(|line| line.starts_with("| `INIT-")).collect();
+    for code in ward_init::code::ALL {
+        let begin = format!("| `{}` | `{}` | ", code.id, code.event);
+        let row = rows.iter().find(|row| row.starts_with(&begin));
+        let row = row.unwrap_or_else(|| panic!("{code:?} is not in docs/console.md"));
+        assert_eq!(row.matches(" | ").count(), 3, "{row}");
+    }
+    assert_eq!(rows.len(), ward_init::code::ALL.len());
 }
 
 #[test]

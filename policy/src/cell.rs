@@ -12,8 +12,8 @@ pub enum Layer {
     Descriptors,
     /// Resource limits: descriptors, locked memory, no core file, no file growth.
     Limits,
-    /// Mount, network, IPC, host-name and cgroup namespaces of its own; without root, a user namespace. The
-    /// role that dials keeps the network.
+    /// Mount, network, IPC, host-name and cgroup namespaces of its own; without root, a user namespace. Who dials keeps the
+    /// network; the image's kernel has nothing that an IPC namespace would part.
     Namespaces,
     /// An empty, read-only root directory.
     EmptyRoot,
@@ -199,13 +199,35 @@ pub const fn user(role: Role) -> Option<u32> {
         Role::Sign => Some(65_112),
         Role::Broker => Some(65_113),
         Role::Log => Some(65_114),
+        Role::Net => Some(65_115),
     }
 }
 
-/// Whether a role keeps the machine's network: only the one that dials, and that one never hears a caller.
+/// Whether a role keeps the machine's network: the one that dials, and the one that brings the machine onto it. Neither ever hears
+/// a caller.
 #[must_use]
 pub const fn has_network(role: Role) -> bool {
-    matches!(role, Role::Init | Role::Broker)
+    matches!(role, Role::Init | Role::Net | Role::Broker)
+}
+
+/// A power of root's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Power {
+    /// Addresses, routes and links: `CAP_NET_ADMIN`.
+    Network,
+    /// The port that DHCP's answers come to: `CAP_NET_BIND_SERVICE`.
+    LowPort,
+    /// The clock: `CAP_SYS_TIME`.
+    Clock,
+}
+
+/// What a role keeps of root's powers inside its cell: nothing, but for the one that is there to use them.
+#[must_use]
+pub const fn powers(role: Role) -> &'static [Power] {
+    match role {
+        Role::Net => &[Power::Network, Power::LowPort, Power::Clock],
+        Role::Init | Role::Log | Role::Sign | Role::Broker | Role::Media | Role::Twiml => &[],
+    }
 }
 
 #[cfg(test)]
@@ -254,9 +276,10 @@ mod tests {
 
     #[test]
     fn roles_have_users_of_their_own() {
-        let mut users: Vec<u32> = Role::ALL.into_iter().filter_map(user).collect();
+        let mut users: Vec<u32> =
+            Role::ALL.into_iter().chain([Role::Net]).filter_map(user).collect();
         users.sort_unstable();
         users.dedup();
-        assert_eq!(users.len(), Role::ALL.len() - 1);
+        assert_eq!(users.len(), Role::ALL.len());
     }
 }

@@ -34,6 +34,8 @@ pub mod phrase;
 #[cfg(feature = "gate")]
 pub mod gate;
 pub mod cell;
+pub mod setting;
+pub mod boot;
 pub mod line;
 pub mod metric;
 pub mod syscall;

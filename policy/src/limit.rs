@@ -4,6 +4,7 @@
 //! has read this file knows how much memory, time and patience one peer can cost. It never decides what
 //! happens at a limit.
 
+mod boot;
 mod certificate;
 mod conversation;
 mod credential;
@@ -13,6 +14,7 @@ mod ticket;
 
 use std::time::Duration;
 
+pub use boot::*;
 pub use certificate::*;
 pub use conversation::*;
 pub use credential::*;
@@ -147,6 +149,10 @@ pub const RESTART_DELAY_MAX: Duration = Duration::from_millis(250);
 pub const RESTART_SETTLED_AFTER: Duration = Duration::from_secs(10);
 /// A role that has lived this long had started; what it dies of later is no reason to end everything.
 pub const ROLE_STARTED_AFTER: Duration = Duration::from_millis(200);
+/// How often one role may end within [`RESTARTS_WINDOW`] on the image, before the machine is started afresh.
+pub const RESTARTS_MAX: u32 = 20;
+/// See [`RESTARTS_MAX`].
+pub const RESTARTS_WINDOW: Duration = Duration::from_secs(60);
 /// Starts in a row that fail before everything ends.
 pub const FAILED_STARTS_MAX: u32 = 5;
 

@@ -119,6 +119,7 @@ pub const fn source(role: Role) -> Option<&'static str> {
     Some(match role {
         // It starts processes that then confine themselves: a filter of its own would bind them all.
         Role::Init => return None,
+        Role::Net => include_str!("../seccomp/net.json"),
         Role::Log => include_str!("../seccomp/log.json"),
         Role::Sign => include_str!("../seccomp/sign.json"),
         Role::Broker => include_str!("../seccomp/broker.json"),
@@ -208,7 +209,9 @@ pub const NUMBERS: &[(&str, i64)] = &[
     ("accept4", 288),
     ("bind", 49),
     ("brk", 12),
+    ("clock_adjtime", 305),
     ("clock_gettime", 228),
+    ("clock_settime", 227),
     ("close", 3),
     ("connect", 42),
     ("epoll_ctl", 233),

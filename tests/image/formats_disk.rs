@@ -186,7 +186,7 @@ fn another_configuration_makes_another_disk_and_leaves_nothing_of_the_one_before
     assert_eq!(codes(&without), [] as [&str; 0]);
     // Neither disks share an identifier, as they would if it were written down somewhere.
     assert!(without[512 + 56..512 + 72] != configured[512 + 56..512 + 72]);
-    let too_long = Files { uki, config: Some(vec![b'#'; limit::CONFIG_BYTES_MAX + 1]) };
+    let too_long = Files { uki, config: Some(vec![b'#'; limit::CONFIGURATION_BYTES_MAX + 1]) };
     assert!(disk::write(&too_long).is_err());
     assert_eq!(
         esp::write(&Files { uki: vec![1; 4096], config: None }, 4096),

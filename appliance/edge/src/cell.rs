@@ -73,7 +73,7 @@ const fn descriptors_max(role: Role, workers: usize) -> usize {
     let per_worker = calls.saturating_add(limit::PENDING_CONNECTIONS_MAX);
     let connections = match role {
         Role::Broker => limit::VENDOR_CONNECTIONS_MAX,
-        Role::Init | Role::Log | Role::Sign | Role::Media | Role::Twiml => {
+        Role::Init | Role::Net | Role::Log | Role::Sign | Role::Media | Role::Twiml => {
             workers.saturating_mul(per_worker)
         }
     };

@@ -58,6 +58,12 @@ pub struct Handed {
     pub instructions: Option<OwnedFd>,
     /// The names that certificates are asked for, one a line.
     pub names: Option<OwnedFd>,
+    /// Where a server says that it serves: one byte, to whoever started everything.
+    pub ready: Option<OwnedFd>,
+    /// Where the network role tells PID 1 what it did.
+    pub news: Option<OwnedFd>,
+    /// The hypervisor's clock; only the network role gets it.
+    pub ptp: Option<OwnedFd>,
     /// Where a role keeps what outlives it.
     pub kept: Option<OwnedFd>,
     /// The key that seals it.
@@ -151,6 +157,9 @@ impl Handed {
                 "control" => &mut handed.control,
                 "instructions" => &mut handed.instructions,
                 "names" => &mut handed.names,
+                "ready" => &mut handed.ready,
+                "news" => &mut handed.news,
+                "ptp" => &mut handed.ptp,
                 "kept" => &mut handed.kept,
                 "seal" => &mut handed.seal,
                 "sign-kept" => &mut handed.sign_kept,
@@ -198,6 +207,14 @@ fn may_be_log(descriptor: &OwnedFd) -> bool {
         let kind = rustix::fs::FileType::from_raw_mode(stat.st_mode);
         kind.is_fifo() || kind.is_socket() || rustix::termios::isatty(descriptor)
     })
+}
+
+/// Says on `ready` that this server serves, if anyone wants to know: one byte, and nothing that could be misread.
+pub fn say_ready(ready: Option<&OwnedFd>) {
+    if let Some(ready) = ready {
+        // Whoever asked may be gone, or have been told so often that they know.
+        rustix::io::write(ready, b"r").map(drop).unwrap_or_default();
+    }
 }
 
 /// Reads a document to its end and closes its descriptor.

@@ -33,7 +33,7 @@ pub enum EspError {
     #[error("the boot file is larger than {max} bytes", max = limit::UKI_BYTES_MAX)]
     UkiTooLarge,
     /// The configuration is larger than it may be.
-    #[error("the configuration is larger than {max} bytes", max = limit::CONFIG_BYTES_MAX)]
+    #[error("the configuration is larger than {max} bytes", max = limit::CONFIGURATION_BYTES_MAX)]
     ConfigTooLarge,
     /// The partition has no room for it.
     #[error("the partition has no room for the files")]
@@ -62,7 +62,7 @@ pub fn write(files: &Files, bytes: usize) -> Result<Vec<u8>, EspError> {
     if files.uki.len() > limit::UKI_BYTES_MAX {
         return Err(EspError::UkiTooLarge);
     }
-    if files.config.as_ref().is_some_and(|config| config.len() > limit::CONFIG_BYTES_MAX) {
+    if files.config.as_ref().is_some_and(|config| config.len() > limit::CONFIGURATION_BYTES_MAX) {
         return Err(EspError::ConfigTooLarge);
     }
     let volume = Volume::new(bytes).and_then(|mut volume| {

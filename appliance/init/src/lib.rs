@@ -5,11 +5,22 @@
 //! or knows a caller.
 #![forbid(unsafe_code)]
 
+pub mod acme;
+pub mod boot;
 mod chain;
+pub mod code;
+pub mod config;
+mod console;
+pub mod dmi;
 mod followed;
 mod keys;
 mod link;
+pub mod disk;
+pub mod launch;
+pub mod net;
 pub mod log;
 mod post;
+mod power;
 pub mod sign;
 pub mod supervise;
+mod watchdog;

@@ -28,7 +28,7 @@ use crate::link::{Link, pair};
 pub(crate) enum Program {
     /// The running file, which plays every role.
     Itself,
-    /// The server's own file; the other roles' are beside it.
+    /// The server's own file; the broker's is beside it.
     Files(PathBuf),
 }
 
@@ -74,6 +74,7 @@ pub(crate) struct Post {
     pub(crate) workers: usize,
     starts: u64,
     back_off: BackOff,
+    budget: Budget,
 }
 
 impl Post {
@@ -89,7 +90,8 @@ impl Post {
             certificate: None,
             workers: 0,
             starts: 0,
-            back_off: BackOff::NEW,
+            back_off: BackOff::of(target),
+            budget: Budget::of(target),
         }
     }
 
@@ -122,7 +124,8 @@ impl Post {
             let lived = clock.now().saturating_sub(began);
             let is_stopping = stopping.load(Ordering::Acquire);
             let is_over = self.back_off.is_over(which, status, lived, is_stopping);
-            if let Some(status) = is_over {
+            let is_spent = !is_stopping && self.budget.is_spent(clock.now());
+            if let Some(status) = is_over.or_else(|| is_spent.then_some(SPENT)) {
                 return End { role: which, status };
             }
             tokio::time::sleep(self.back_off.delay).await;
@@ -196,13 +199,13 @@ impl Post {
                 command
             }
             Program::Files(server) if is_server(self.role) => Command::new(server),
-            Program::Files(server) => {
-                let mut command = Command::new(server.with_file_name(name));
-                if name == "ward-init" {
-                    command.arg(serve);
-                }
+            // The supervisor's own file plays these: on the image it has no name beside the servers.
+            Program::Files(_) if name == "ward-init" => {
+                let mut command = Command::new("/proc/self/exe");
+                command.arg(serve);
                 command
             }
+            Program::Files(server) => Command::new(server.with_file_name(name)),
         };
         command.arg0(name);
         command
@@ -212,7 +215,7 @@ impl Post {
 /// The name of the program that plays `role`.
 const fn program_of(role: Role) -> &'static str {
     match role {
-        Role::Init | Role::Log | Role::Sign => "ward-init",
+        Role::Init | Role::Net | Role::Log | Role::Sign => "ward-init",
         Role::Broker => "ward-broker",
         Role::Media => "ward-media",
         Role::Twiml => "ward-twiml",
@@ -230,16 +233,63 @@ fn byte(number: Option<i32>) -> u8 {
 /// The exit status for "the operating system refused": [`ward_edge::start::StartError::System`].
 const SYSTEM: u8 = ward_edge::start::StartError::System as u8;
 
+/// The exit status when a role ended more often than a machine can be trusted with; `sysexits.h`: unavailable.
+pub(crate) const SPENT: u8 = 69;
+
+/// How often a role may end in a while.
+///
+/// Only on the image: there whoever started us can start the whole machine afresh, and what ends that often may be somebody
+/// guessing at an address.
+struct Budget {
+    is_limited: bool,
+    /// The first end of this while, and how many there were.
+    since: Duration,
+    ends: u32,
+}
+
+impl Budget {
+    const fn of(target: Target) -> Self {
+        Self { is_limited: matches!(target, Target::Image), since: Duration::ZERO, ends: 0 }
+    }
+
+    /// Counts one end at `now`; whether it is one too many.
+    fn is_spent(&mut self, now: Duration) -> bool {
+        if now.saturating_sub(self.since) >= limit::RESTARTS_WINDOW {
+            (self.since, self.ends) = (now, 0);
+        }
+        self.ends = self.ends.saturating_add(1);
+        self.is_limited && self.ends > limit::RESTARTS_MAX
+    }
+}
+
 /// When a role is started again, and when it is not worth it.
 struct BackOff {
     delay: Duration,
     failed_starts: u32,
     /// Whether it has ever been there for a while: until then, something is wrong with the machine or with us.
     has_lived: bool,
+    /// How long that is.
+    started_after: Duration,
 }
 
 impl BackOff {
-    const NEW: Self = Self { delay: limit::RESTART_DELAY_MIN, failed_starts: 0, has_lived: false };
+    const NEW: Self = Self {
+        delay: limit::RESTART_DELAY_MIN,
+        failed_starts: 0,
+        has_lived: false,
+        started_after: limit::ROLE_STARTED_AFTER,
+    };
+
+    const fn of(target: Target) -> Self {
+        let started_after = match target {
+            Target::Image => limit::ROLE_STARTED_AFTER_ON_IMAGE,
+            Target::Laptop
+            | Target::LaptopRoot
+            | Target::Container
+            | Target::RestrictedContainer => limit::ROLE_STARTED_AFTER,
+        };
+        Self { started_after, ..Self::NEW }
+    }
 
     /// The exit status of the whole when the post is not to be filled again; otherwise sets the delay.
     fn is_over(
@@ -255,7 +305,7 @@ impl BackOff {
             // A server ends so when it was told to; the log when nobody is left to write.
             return Some(if status.success() { 0 } else { UNEXPECTED });
         }
-        self.has_lived |= lived >= limit::ROLE_STARTED_AFTER;
+        self.has_lived |= lived >= self.started_after;
         if !self.has_lived {
             // What it was handed is wrong, and will be the next time. Only the operating system may think better
             // of it. One that has served says so only if it was taken over, and is started again like any other.
@@ -303,6 +353,15 @@ mod tests {
     }
 
     #[test]
+    fn on_a_slow_machine_settings_that_are_wrong_are_said_to_be() {
+        let second = Duration::from_secs(1);
+        let mut back_off = BackOff::of(Target::Image);
+        assert_eq!(back_off.is_over(Role::Media, exit(65), second, false), Some(65));
+        let mut back_off = BackOff::of(Target::Container);
+        assert_eq!(back_off.is_over(Role::Media, exit(65), second, false), None);
+    }
+
+    #[test]
     fn what_has_served_is_started_again_whatever_it_ends_with() {
         for role in [Role::Media, Role::Sign, Role::Broker, Role::Log] {
             for status in [exit(0), exit(64), exit(66), exit(67), exit(68), exit(1), killed()] {
@@ -342,6 +401,21 @@ mod tests {
                 }
             };
             assert_eq!((tries, over), (limit::FAILED_STARTS_MAX, expected), "{status:?}");
+        }
+    }
+
+    #[test]
+    fn on_the_image_a_role_may_end_so_often_in_a_while_and_no_more() {
+        let mut budget = Budget::of(Target::Image);
+        for second in 0..limit::RESTARTS_MAX {
+            assert!(!budget.is_spent(Duration::from_secs(second.into())), "{second}");
+        }
+        assert!(budget.is_spent(Duration::from_secs(30)));
+        // After a while it begins anew.
+        assert!(!budget.is_spent(Duration::from_secs(30).saturating_add(limit::RESTARTS_WINDOW)));
+        let mut elsewhere = Budget::of(Target::Laptop);
+        for _ in 0..1_000 {
+            assert!(!elsewhere.is_spent(Duration::ZERO));
         }
     }
 

@@ -210,6 +210,9 @@ fn posts(
         of_server.hand("listener", listener.into());
     }
     of_server.follows.extend(replaceable.handshake.clone().map(|one| ("handshake", one)));
+    if let Some(ready) = handed.ready {
+        of_server.hand("ready", ready);
+    }
     of_log.hand("sink", handed.sink.ok_or(StartError::Handed)?);
     for (role, reader) in pipes.0 {
         of_log.hand(&format!("from-{}", role.name()), reader);

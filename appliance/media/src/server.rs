@@ -19,7 +19,7 @@ use ward_edge::clock::{Clock, date_ms};
 use ward_edge::connection::{Handler, Transport, serve};
 use ward_edge::drain::{self, Drain, Phase};
 use ward_edge::following::follow;
-use ward_edge::handed::{Handed, read_document};
+use ward_edge::handed::{Handed, read_document, say_ready};
 use ward_edge::log::Log;
 use ward_edge::panic::{Strategy, install};
 use ward_edge::prefixed::Prefixed;
@@ -96,7 +96,12 @@ pub fn start(
     });
     ways.judge(&context.settings, &log)?;
     let accept_log = log.clone();
-    let seal = || entered.seal(&log);
+    let ready = handed.ready.take();
+    let seal = || {
+        entered.seal(&log)?;
+        say_ready(ready.as_ref());
+        Ok(())
+    };
     worker::run(handed.listeners, limit::WAKE_PAUSE, &drainer, &log, seal, move |listener| {
         let server = Server {
             context: Arc::clone(&context),

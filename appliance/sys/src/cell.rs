@@ -7,7 +7,7 @@
 use std::os::fd::RawFd;
 
 use ward_policy::audit::Role;
-use ward_policy::cell::{Demand, Layer, Outcome, Target, demand, user};
+use ward_policy::cell::{Demand, Layer, Outcome, Target, demand, powers, user};
 use ward_policy::syscall::{Library, Profile};
 
 use crate::seccomp::Filter;
@@ -101,7 +101,7 @@ impl Cell {
             let user = user(self.role).ok_or(LayerError::Unsupported)?;
             capability::become_user(user)
         })?;
-        put_on(Layer::Capabilities, &capability::drop_all)?;
+        put_on(Layer::Capabilities, &|| capability::drop_all_but(powers(self.role)))?;
         put_on(Layer::NoNewPrivileges, &confinement::no_new_privileges)?;
         put_on(Layer::NotDumpable, &confinement::not_dumpable)?;
         put_on(Layer::NoExecutableGain, &confinement::no_executable_gain)?;

@@ -20,8 +20,11 @@ use crate::cell::LayerError;
 /// this takes a user namespace, in which the user stays who they were.
 pub(crate) fn leave(target: Target, role: Role) -> Result<(), LayerError> {
     let has_root = target.has_root();
-    let mut flags =
-        UnshareFlags::NEWNS | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS | UnshareFlags::NEWCGROUP;
+    let mut flags = UnshareFlags::NEWNS | UnshareFlags::NEWUTS | UnshareFlags::NEWCGROUP;
+    // The image's kernel has no System V objects and no message queues, and so no namespace for them either.
+    if target != Target::Image {
+        flags |= UnshareFlags::NEWIPC;
+    }
     let (user, group) = (getuid().as_raw(), getgid().as_raw());
     if !has_network(role) {
         flags |= UnshareFlags::NEWNET;

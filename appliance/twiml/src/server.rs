@@ -9,7 +9,7 @@ use ward_edge::certificate::certificates;
 use ward_edge::clock::Clock;
 use ward_edge::connection::{Transport, serve};
 use ward_edge::following::follow;
-use ward_edge::handed::{Handed, read_document};
+use ward_edge::handed::{Handed, read_document, say_ready};
 use ward_edge::log::Log;
 use ward_edge::panic::{Strategy, install};
 use ward_edge::random::Pseudonyms;
@@ -46,7 +46,12 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<Infallible, StartErr
     let following = Arc::clone(&responder);
     follow(source, move |document| following.take(document.expose()))?;
     let accept_log = log.clone();
-    let seal = || entered.seal(&log);
+    let ready = handed.ready.take();
+    let seal = || {
+        entered.seal(&log)?;
+        say_ready(ready.as_ref());
+        Ok(())
+    };
     worker::run(handed.listeners, Duration::ZERO, &drainer, &log, seal, move |listener| {
         let (transport, responder) = (transport.clone(), Arc::clone(&responder));
         serve(listener, transport, responder, drain.clone(), accept_log.clone())

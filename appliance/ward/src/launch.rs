@@ -1,32 +1,27 @@
 //! The launcher: opens listeners and documents, starts the supervisor with them, reads the log.
 //!
 //! What it opens goes on as open descriptors, their numbers on a command line, with an empty environment and
-//! nothing else. It judges nothing of what it reads in the log.
+//! nothing else: `appliance/init/src/launch.rs` is that part, which PID 1 of the image has too. It judges nothing of what it
+//! reads in the log.
 
-use std::fs::File;
-use std::io::{IoSlice, Seek as _, Write as _};
+use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
-use std::os::unix::process::CommandExt as _;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Child, ExitCode};
 use std::time::Duration;
 
-use rustix::fs::MemfdFlags;
-use rustix::io::FdFlags;
-use rustix::net::{
-    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, sendmsg,
-};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::process::{Pid, Signal, kill_process};
 use ward_edge::control::{HANDSHAKE, TLS_CHAIN, TLS_KEY};
+use ward_init::acme::{Acme, AcmeError};
+use ward_init::launch::{Start, Supervisor};
 use ward_policy::audit::Role;
 use ward_policy::cell::Target;
 use ward_policy::certificate::CertificateSource;
-use ward_policy::limit;
 use ward_policy::phi::Secret;
 
-use crate::acme::Acme;
 use crate::console::Failure;
 use crate::development_ca::Identity;
 use crate::log_lines::{Line, LogLines, Processes};
@@ -42,6 +37,7 @@ pub fn run_as_server(mut arguments: impl Iterator<Item = String>) -> Option<Exit
     let role = Role::from_name(arguments.next()?.strip_prefix(SERVE)?)?;
     Some(match role {
         Role::Init => ward_init::supervise::main(arguments),
+        Role::Net => ward_init::net::main(arguments),
         Role::Log => ward_init::log::main(arguments),
         Role::Sign => ward_init::sign::main(arguments),
         Role::Broker => ward_broker::server::main(arguments),
@@ -169,14 +165,8 @@ impl Replacer {
 pub fn launch(plan: Plan) -> Result<(Server, LogLines), Failure> {
     let (role, roles) = (plan.role, plan.roles());
     let (reader, sink) = std::io::pipe().map_err(failure)?;
-    let (control, theirs) = rustix::net::socketpair(
-        rustix::net::AddressFamily::UNIX,
-        SocketType::SEQPACKET,
-        SocketFlags::CLOEXEC,
-        None,
-    )
-    .map_err(|error| failure(error.into()))?;
-    let mut handed: Vec<(&str, OwnedFd)> = vec![
+    let (control, theirs) = ward_init::launch::control().map_err(failure)?;
+    let mut handed: Vec<(&'static str, OwnedFd)> = vec![
         ("settings", document("settings", plan.settings.expose())?),
         ("sink", sink.into()),
         ("control", theirs),
@@ -191,7 +181,7 @@ pub fn launch(plan: Plan) -> Result<(Server, LogLines), Failure> {
         handed.push(("tls-key", followed_document(identity.key.expose())?));
     }
     if let Some(acme) = plan.acme.filter(|_acme| certificate == Some(CertificateSource::Acme)) {
-        handed.extend(acme.handed()?);
+        handed.extend(acme.handed().map_err(acme_failure)?);
     }
     if let Some(vendors) = plan.vendors {
         if let Some(plan) = vendors.sink_plan()? {
@@ -204,49 +194,22 @@ pub fn launch(plan: Plan) -> Result<(Server, LogLines), Failure> {
     }
     handed.push(("handshake", followed_document(plan.followed.expose())?));
     handed.extend(plan.listeners.into_iter().map(|listener| ("listener", listener.into())));
-    let supervisor = start(role, plan.target, plan.executable.as_deref(), certificate, &handed)?;
+    let supervisor = supervisor(plan.executable.as_deref())?;
+    let start = Start { role, target: plan.target, supervisor, certificate, handed };
+    let supervisor = start
+        .spawn()
+        .map_err(|error| Failure::Checked(format!("ward-init cannot be started: {error}")))?;
     let (lines, processes) = LogLines::of(reader);
     Ok((Server { role, roles, supervisor, control, processes }, lines))
 }
 
-fn start(
-    role: Role,
-    target: Target,
-    server: Option<&Path>,
-    certificate: Option<CertificateSource>,
-    handed: &[(&str, OwnedFd)],
-) -> Result<Child, Failure> {
-    let mut command = if let Some(path) = server {
-        // It looks for the others beside this one, from wherever it runs.
-        let path = path.canonicalize().map_err(|error| Failure::file(path, error))?;
-        let mut command = Command::new(path.with_file_name("ward-init"));
-        command.arg("supervise").arg(format!("server={}", path.display()));
-        command
-    } else {
-        // The running file itself, even if its name has been given to another since.
-        let mut command = Command::new("/proc/self/exe");
-        command.arg(format!("{SERVE}{}", Role::Init.name()));
-        command
+/// The supervisor's program: beside the server's, from wherever it runs, or this one.
+fn supervisor(server: Option<&Path>) -> Result<Supervisor, Failure> {
+    let Some(path) = server else {
+        return Ok(Supervisor::Itself(format!("{SERVE}{}", Role::Init.name())));
     };
-    command.arg(format!("role={}", role.name()));
-    // A terminal's Ctrl-C reaches the launcher only, which passes one signal on.
-    command.process_group(0);
-    command.arg0("ward-init").env_clear();
-    // What is inherited could be a terminal or a file; nobody has anything but the log to write to.
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command.arg(format!("launcher={}", std::process::id()));
-    command.arg(format!("target={}", target.name()));
-    if let Some(certificate) = certificate {
-        command.arg(format!("certificate={}", certificate.name()));
-    }
-    for (name, descriptor) in handed {
-        command.arg(format!("{name}={}", descriptor.as_raw_fd()));
-        rustix::io::fcntl_setfd(descriptor.as_fd(), FdFlags::empty())
-            .map_err(|error| failure(error.into()))?;
-    }
-    // The descriptors close here when `handed` is dropped by the caller: the child has its own.
-    let started = command.spawn();
-    started.map_err(|error| Failure::Checked(format!("ward-init cannot be started: {error}")))
+    let server = path.canonicalize().map_err(|error| Failure::file(path, error))?;
+    Ok(Supervisor::Files { init: server.with_file_name("ward-init"), server })
 }
 
 impl Server {
@@ -379,53 +342,27 @@ pub fn await_start(server: &mut Server, log: &mut LogLines) -> Result<Vec<Line>,
 /// # Errors
 /// [`Failure::Usage`] when the address cannot be listened on.
 pub fn listen(address: SocketAddr, count: usize) -> Result<Vec<TcpListener>, Failure> {
-    let refused = |error| Failure::Usage(format!("cannot listen on {address}: {error}"));
-    let mut address = address;
-    let mut listeners = Vec::with_capacity(count);
-    for _ in 0..count.max(1) {
-        let listener = listen_shared(address).map_err(refused)?;
-        address = listener.local_addr().map_err(refused)?;
-        listeners.push(listener);
-    }
-    Ok(listeners)
+    let listeners = ward_init::launch::listen(address, count);
+    listeners.map_err(|error| Failure::Usage(format!("cannot listen on {address}: {error}")))
 }
 
-/// Connections the kernel completes and holds until they are accepted.
-const BACKLOG: i32 = 1_024;
-
-fn listen_shared(address: SocketAddr) -> std::io::Result<TcpListener> {
-    use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
-    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-    sockopt::set_socket_reuseaddr(&socket, true)?;
-    sockopt::set_socket_reuseport(&socket, true)?;
-    bind(&socket, &address)?;
-    listen(&socket, BACKLOG)?;
-    Ok(TcpListener::from(socket))
+fn document(name: &str, text: &str) -> Result<OwnedFd, Failure> {
+    ward_init::launch::document(name, text).map_err(failure)
 }
 
-/// A document in memory, at its beginning.
-pub(crate) fn document(name: &str, text: &str) -> Result<OwnedFd, Failure> {
-    let memory = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC);
-    let mut file = File::from(memory.map_err(|error| failure(error.into()))?);
-    file.write_all(text.as_bytes()).map_err(failure)?;
-    file.rewind().map_err(failure)?;
-    Ok(file.into())
-}
-
-/// A document as a process follows it: lines up to an empty one, which therefore cannot stand in it.
 fn followed_document(followed: &str) -> Result<OwnedFd, Failure> {
-    let mut text = Secret::new(String::with_capacity(followed.len().saturating_add(2)));
-    for line in followed.lines().map(str::trim_end).filter(|line| !line.is_empty()) {
-        text.expose_mut().push_str(line);
-        text.expose_mut().push('\n');
+    ward_init::launch::followed_document(followed).map_err(|error| match error.kind() {
+        std::io::ErrorKind::FileTooLarge => Failure::Usage(error.to_string()),
+        _ => failure(error),
+    })
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn acme_failure(error: AcmeError) -> Failure {
+    match error {
+        AcmeError::File { .. } => Failure::Usage(error.to_string()),
+        AcmeError::System(_) | AcmeError::Key => Failure::Checked(error.to_string()),
     }
-    if text.expose().len() >= limit::DOCUMENT_BYTES_MAX {
-        let most = limit::DOCUMENT_BYTES_MAX;
-        return Err(Failure::Usage(format!("what is handed over is longer than {most} bytes")));
-    }
-    text.expose_mut().push('\n');
-    document("followed", text.expose())
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]

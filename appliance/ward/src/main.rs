@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use ward::console::Console;
 use ward::{
-    audit, call, check_config, demo, events, launch, metrics, run, signature, ticket_key, vendors, verify_image,
+    audit, call, check_config, demo, events, lab, launch, metrics, run, signature, ticket_key,
+    vendors, verify_image,
 };
 
 #[global_allocator]
@@ -44,6 +45,8 @@ enum Command {
     Vendors(vendors::Arguments),
     /// Show every line that the log can have, or print its JSON Schema.
     Events(events::Arguments),
+    /// Write what an image is started with in the lab: its configuration, and the secrets beside it.
+    Lab(lab::Arguments),
     /// Check a copy of the audit trail.
     Audit(audit::Arguments),
     /// Print what the roles have counted, from their log, for Prometheus.
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
         Command::Signature(signature) => signature::run(signature, &console),
         Command::TicketKey(key) => ticket_key::run(key, &console),
         Command::CheckConfig(check) => check_config::run(check, &console),
+        Command::Lab(lab) => lab::run(lab, &console),
         Command::Vendors(vendors) => vendors::run(vendors, &console),
         Command::Audit(copy) => match audit::run(copy, &console) {
             Ok(status) => return ExitCode::from(status),

@@ -9,10 +9,12 @@ use std::path::{Path, PathBuf};
 
 use ward_broker::settings::BrokerSettings;
 use ward_edge::settings::{Problem, Settings};
+use ward_init::acme::{Acme, Place};
 use ward_media::settings::MediaSettings;
 use ward_policy::audit::Role;
 use ward_policy::limit;
 use ward_policy::phi::Secret;
+use ward_policy::setting::{BROKER, MEDIA, PUBLIC_KEYS, TWIML, TWIML_SECRETS};
 use ward_twilio::handshake::{document, expected};
 use ward_twilio::signature::{AuthToken, Signature};
 use ward_twilio::ticket::{TicketPublicKey, TicketPublicKeys};
@@ -21,49 +23,7 @@ use ward_twilio::url::{Origin, Scheme};
 use ward_twiml::credentials::Credentials;
 use ward_twiml::settings::TwimlSettings;
 
-use crate::acme::{Acme, Place};
 use crate::console::Failure;
-
-/// What the responder may know.
-const TWIML: &[&str] = &[
-    "MEDIA_WSS_URL",
-    "MEDIA_PATH",
-    "NEXT_PUBLIC_SITE_URL",
-    "TWILIO_ACCOUNT_SID",
-    "TWILIO_TWIML_APP_SID",
-    "TWIML_PLAIN_HTTP",
-    "STREAM_TICKET",
-];
-
-/// What only the responder may know.
-const TWIML_SECRETS: &[&str] =
-    &["TWILIO_AUTH_TOKEN", "TWILIO_AUTH_TOKEN_NEXT", "STREAM_TICKET_KEY"];
-
-/// What the media server may know.
-const MEDIA: &[&str] = &[
-    "MEDIA_PATH",
-    "TWILIO_ACCOUNT_SID",
-    "MEDIA_AGENT",
-    "MEDIA_GUESSING",
-    "MEDIA_HANDSHAKE",
-    "CALL_DURATION_MAX_S",
-    "CALLS_PER_WORKER_MAX",
-    "MEDIA_VENDORS",
-];
-
-/// What the media server is told beside its settings, because it may be replaced.
-const PUBLIC_KEYS: &str = "STREAM_TICKET_PUBLIC_KEYS";
-
-/// What the broker may know.
-const BROKER: &[&str] = &[
-    "BROKER_NAMESERVERS",
-    "BROKER_HOSTS",
-    "LOG_SINK",
-    "ACME_CA",
-    "ACME_NAMES",
-    "ACME_TERMS",
-    "ACME_CONTACT",
-];
 
 /// What nobody but this program need know.
 const LAUNCHER: &[&str] = &["ACME_PLACE", "ACME_SEAL_KEY_FILE"];

@@ -194,7 +194,7 @@ fn start(
 }
 
 /// Writes a new file that nobody else may read.
-fn write_private(path: &Path, text: &str) -> Result<(), Failure> {
+pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), Failure> {
     let file = std::fs::File::options().write(true).create_new(true).mode(0o600).open(path);
     let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
     written.map_err(|error| Failure::file(path, error))

@@ -3,7 +3,7 @@
 //!
 //! It reads files and opens no connection. It says what is recorded, never that it is adequate.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use ward_broker::settings::BrokerSettings;
 use ward_policy::date::Date;
 use ward_policy::log_sink::SinkPlan;
 use ward_policy::phi::Secret;
-use ward_policy::vendor::{BUILT_IN, DataClass, Entry, Purpose, Registry, Store};
+use ward_policy::vendor::{BUILT_IN, DataClass, Entry, Registry};
 
 use crate::console::{Console, Failure};
 
@@ -86,13 +86,9 @@ impl Vendors {
         let settings = BrokerSettings::parse(&self.settings).unwrap_or_default();
         let Some(id) = settings.log_sink else { return Ok(None) };
         let registry = self.parsed();
-        let entry = registry.entries().iter().find(|entry| entry.id == id.as_str());
-        let parts = entry.and_then(|entry| {
-            let (host, sink) = (entry.host(Purpose::Data)?, entry.sink.clone()?);
-            Some(SinkPlan { vendor: id.as_str().to_owned(), authority: host.authority(), sink })
-        });
+        let plan = registry.sink_plan(id.as_str());
         let what = "LOG_SINK: names no entry of the registry whose role is log-sink";
-        parts.map(Some).ok_or_else(|| Failure::Usage(what.to_owned()))
+        plan.map(Some).ok_or_else(|| Failure::Usage(what.to_owned()))
     }
 
     /// For a server that calls nobody: the log sink with where its key is kept, and the authority if certificates are asked
@@ -106,7 +102,7 @@ impl Vendors {
         let ca = settings.acme.filter(|_acme| asks).map(|acme| acme.ca.as_str().to_owned());
         let registry = self.parsed();
         let kept: BTreeSet<&str> =
-            sink.iter().chain(&ca).flat_map(|id| needed_by(&registry, id)).collect();
+            sink.iter().chain(&ca).flat_map(|id| registry.needed_by(id)).collect();
         if kept.is_empty() {
             return Ok(None);
         }
@@ -128,23 +124,9 @@ impl Vendors {
     /// The registry in one document: an object of names and texts.
     #[must_use]
     pub fn registry_document(&self) -> String {
-        let all: BTreeMap<&str, &str> =
-            self.registry.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
-        json!(all).to_string()
+        let files = self.registry.iter();
+        ward_policy::vendor::document(files.map(|(name, text)| (name.as_str(), text.as_str())))
     }
-}
-
-/// The entry `id`, and those that its key comes from.
-fn needed_by<'r>(registry: &'r Registry, id: &'r str) -> BTreeSet<&'r str> {
-    let with = |id: &str| registry.entries().iter().find(|entry| entry.id == id);
-    let place = with(id).and_then(|entry| entry.credential.key.as_ref());
-    let source = place.map(|place| place.source.as_str());
-    let store = source.and_then(with).and_then(|entry| entry.store.as_ref());
-    let metadata = match store {
-        Some(Store::AwsSecretsManager { metadata, .. }) => Some(metadata.as_str()),
-        Some(Store::Vault { .. }) | None => None,
-    };
-    [Some(id), source, metadata].into_iter().flatten().collect()
 }
 
 /// Runs the command; false when the registry has a problem.

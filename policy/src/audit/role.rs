@@ -5,6 +5,8 @@
 pub enum Role {
     /// Starts the others, and starts them again.
     Init,
+    /// Brings the image onto the network and sets its clock. It writes no log: it is there before the log is.
+    Net,
     /// The one writer of the log.
     Log,
     /// The holder of the TLS key.
@@ -18,7 +20,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// Every role, in the order in which they are started.
+    /// Every role that writes into the log, in the order in which they are started.
     pub const ALL: [Self; 6] =
         [Self::Init, Self::Log, Self::Sign, Self::Broker, Self::Media, Self::Twiml];
 
@@ -33,6 +35,7 @@ impl Role {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Init => "init",
+            Self::Net => "net",
             Self::Log => "log",
             Self::Sign => "sign",
             Self::Broker => "broker",

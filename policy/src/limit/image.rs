@@ -9,8 +9,6 @@ pub const UKI_BYTES_MAX: usize = 8_000_000;
 /// The disk, in bytes, whatever is on it: FAT32 needs 65,525 clusters (Microsoft, *FAT32 File System
 /// Specification*), which are 33 MiB of the smallest, and the rest is the tables around it.
 pub const DISK_BYTES: usize = 36 * 1024 * 1024;
-/// The configuration file on the disk, in bytes. It names where things are and holds none of them.
-pub const CONFIG_BYTES_MAX: usize = 64 * 1024;
 /// Executables in the initramfs: `init` and the three servers.
 pub const EXECUTABLES_MAX: usize = 4;
 /// The kernel's command line, in bytes: `COMMAND_LINE_SIZE` of x86, less the zero at its end.

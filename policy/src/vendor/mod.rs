@@ -11,6 +11,7 @@ use std::fmt;
 pub use crate::data_class::DataClass;
 use crate::date::Date;
 use crate::fault::DialFault;
+use crate::log_sink::SinkPlan;
 
 use entry::problems_of;
 pub use entry::*;
@@ -115,6 +116,13 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("openai.toml", include_str!("../../vendors/openai.toml")),
 ];
 
+/// Files of a registry in one document, as the broker reads it: an object of names and texts.
+#[must_use]
+pub fn document<'f>(files: impl IntoIterator<Item = (&'f str, &'f str)>) -> String {
+    let all: BTreeMap<&str, &str> = files.into_iter().collect();
+    serde_json::json!(all).to_string()
+}
+
 /// An entry that may be dialled for a class of data on a day. Only [`Registry::approve`] makes one.
 #[derive(Clone, Copy, Debug)]
 pub struct Approved<'r> {
@@ -138,6 +146,28 @@ impl<'r> Approved<'r> {
 }
 
 impl Registry {
+    /// What the log's writer is told of the entry `id`, if that is a log sink.
+    #[must_use]
+    pub fn sink_plan(&self, id: &str) -> Option<SinkPlan> {
+        let entry = self.entries.iter().find(|entry| entry.id == id)?;
+        let (host, sink) = (entry.host(Purpose::Data)?, entry.sink.clone()?);
+        Some(SinkPlan { vendor: id.to_owned(), authority: host.authority(), sink })
+    }
+
+    /// The entry `id`, and those that its key comes from.
+    #[must_use]
+    pub fn needed_by<'r>(&'r self, id: &'r str) -> BTreeSet<&'r str> {
+        let with = |id: &str| self.entries.iter().find(|entry| entry.id == id);
+        let place = with(id).and_then(|entry| entry.credential.key.as_ref());
+        let source = place.map(|place| place.source.as_str());
+        let store = source.and_then(with).and_then(|entry| entry.store.as_ref());
+        let metadata = match store {
+            Some(Store::AwsSecretsManager { metadata, .. }) => Some(metadata.as_str()),
+            Some(Store::Vault { .. }) | None => None,
+        };
+        [Some(id), source, metadata].into_iter().flatten().collect()
+    }
+
     /// Parses files of one entry each: names and texts.
     ///
     /// # Errors

@@ -81,7 +81,7 @@ impl Inspection {
     fn text(&mut self, file: &[u8], boot: &Boot, name: &'static str) -> String {
         let bytes = self.one(file, boot, name).unwrap_or_default();
         let is_letter = |byte: &u8| matches!(byte, b' ' | b'\n') || byte.is_ascii_graphic();
-        if bytes.len() > limit::CONFIG_BYTES_MAX || !bytes.iter().all(is_letter) {
+        if bytes.len() > limit::CONFIGURATION_BYTES_MAX || !bytes.iter().all(is_letter) {
             self.findings.push(Finding::NotText(name));
             return String::new();
         }

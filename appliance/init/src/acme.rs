@@ -17,7 +17,6 @@ use ward_policy::audit::Role;
 use ward_policy::limit;
 use ward_policy::phi::Secret;
 
-use crate::console::Failure;
 use crate::launch::document;
 
 /// How an authority is asked.
@@ -38,6 +37,31 @@ pub struct Place {
     pub seal_key: PathBuf,
 }
 
+/// Why what an authority's certificates take cannot be handed down.
+#[derive(Debug, thiserror::Error)]
+pub enum AcmeError {
+    /// A file of the operator's is unusable.
+    #[error("{}: {what}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The operating system refused something.
+    #[error("the operating system refused: {0}")]
+    System(#[from] std::io::Error),
+    /// There are no random bytes, or no key can be made of them.
+    #[error("no key can be made")]
+    Key,
+}
+
+impl AcmeError {
+    fn file(path: &Path, what: impl std::fmt::Display) -> Self {
+        Self::File { path: path.to_owned(), what: what.to_string() }
+    }
+}
+
 /// The length of a key, as ring asks for it.
 struct SealKey;
 
@@ -49,9 +73,12 @@ impl KeyType for SealKey {
 
 impl Acme {
     /// Every descriptor that the supervisor is handed for it, by name.
-    pub(crate) fn handed(&self) -> Result<Vec<(&'static str, OwnedFd)>, Failure> {
+    ///
+    /// # Errors
+    /// [`AcmeError`].
+    pub fn handed(&self) -> Result<Vec<(&'static str, OwnedFd)>, AcmeError> {
         let secret = self.secret()?;
-        let seal = |role| document("seal", seal(&secret, role)?.expose());
+        let seal = |role| Ok::<_, AcmeError>(document("seal", seal(&secret, role)?.expose())?);
         Ok(vec![
             ("names", document("names", &self.names.join("\n"))?),
             ("kept", self.kept(Role::Broker)?),
@@ -62,37 +89,36 @@ impl Acme {
     }
 
     /// What the keys are made from: the operator's, or something that nobody has after this run.
-    fn secret(&self) -> Result<Secret<Vec<u8>>, Failure> {
+    fn secret(&self) -> Result<Secret<Vec<u8>>, AcmeError> {
         let Some(place) = &self.place else {
             let mut bytes = Secret::new(vec![0; limit::SEAL_KEY_BYTES]);
             let filled = SystemRandom::new().fill(bytes.expose_mut());
-            filled.map_err(|_random| Failure::Checked("no random bytes".to_owned()))?;
+            filled.map_err(|_random| AcmeError::Key)?;
             return Ok(bytes);
         };
         let path = &place.seal_key;
         let mut bytes = Secret::new(Vec::with_capacity(LONGEST_KEY_BYTES));
         let longest = u64::try_from(LONGEST_KEY_BYTES).unwrap_or(u64::MAX);
-        let file = File::open(path).map_err(|error| Failure::file(path, error))?;
+        let file = File::open(path).map_err(|error| AcmeError::file(path, error))?;
         file.take(longest)
             .read_to_end(bytes.expose_mut())
-            .map_err(|error| Failure::file(path, error))?;
+            .map_err(|error| AcmeError::file(path, error))?;
         if bytes.expose().len() < limit::SEAL_KEY_BYTES {
-            return Err(Failure::Usage(format!("{}: is shorter than 32 bytes", path.display())));
+            return Err(AcmeError::file(path, "is shorter than 32 bytes"));
         }
         Ok(bytes)
     }
 
     /// The place of one role.
-    fn kept(&self, role: Role) -> Result<OwnedFd, Failure> {
+    fn kept(&self, role: Role) -> Result<OwnedFd, AcmeError> {
         let length = u64::try_from(limit::KEPT_BYTES).unwrap_or(u64::MAX);
         if let Some(place) = &self.place {
             let path = place.folder.join(format!("{}.sealed", role.name()));
-            return open(&path, length).map_err(|error| Failure::file(&path, error));
+            return open(&path, length).map_err(|error| AcmeError::file(&path, error));
         }
-        let refused = |error| Failure::Checked(format!("the operating system refused: {error}"));
-        let memory = memfd_create("kept", MemfdFlags::CLOEXEC);
-        let memory = File::from(memory.map_err(|error| refused(error.into()))?);
-        memory.set_len(length).map_err(refused)?;
+        let memory = memfd_create("kept", MemfdFlags::CLOEXEC).map_err(std::io::Error::from)?;
+        let memory = File::from(memory);
+        memory.set_len(length)?;
         Ok(memory.into())
     }
 }
@@ -121,8 +147,8 @@ fn open(path: &Path, length: u64) -> std::io::Result<OwnedFd> {
 }
 
 /// A role's own key, in hexadecimal digits: HKDF with SHA-256 (RFC 5869), the role's name as its purpose.
-fn seal(secret: &Secret<Vec<u8>>, role: Role) -> Result<Secret<String>, Failure> {
-    let failed = |_error| Failure::Checked("no key can be made".to_owned());
+fn seal(secret: &Secret<Vec<u8>>, role: Role) -> Result<Secret<String>, AcmeError> {
+    let failed = |_error| AcmeError::Key;
     let salt = Salt::new(HKDF_SHA256, b"ward: what a role keeps, 1");
     let mut key = Secret::new([0; limit::SEAL_KEY_BYTES]);
     let purpose = [role.name().as_bytes()];
