@@ -1,0 +1,48 @@
+# Everything that comes from outside, by our own names, with the nixpkgs file that each was read from. Nothing else under `nix/` may
+# name a package. `nix/host/names.nix` offers the same set from Debian's packages; which of the two built a file, the file's own
+# provenance says (`path`). Read from nixpkgs' files, revision of `flake.lock`; evaluated against the real nixpkgs: not on the
+# machines this was written on, which cannot fetch it.
+pkgs:
+pkgs.ward or (
+let
+  lib = pkgs.lib;
+  static = pkgs.pkgsStatic; # pkgs/top-level/stage.nix
+in rec {
+  path = "nixpkgs";
+  # What says which tools built it; a nixpkgs derivation names its tools by itself.
+  toolchain = "nixpkgs ${lib.version}"; # lib/trivial.nix
+
+  # A file or folder made by a script with a C compiler at hand: pkgs/build-support/trivial-builders/default.nix
+  run = name: environment: script: pkgs.runCommandCC name environment script;
+
+  # Static binaries of some packages of the workspace: pkgs/build-support/rust/build-rust-package/default.nix
+  rust = { name, source, packages }: static.rustPlatform.buildRustPackage {
+    pname = name;
+    version = "0.1.0";
+    src = source;
+    cargoLock.lockFile = source + "/Cargo.lock"; # pkgs/build-support/rust/import-cargo-lock.nix
+    cargoBuildFlags = lib.concatMap (package: [ "-p" package ]) packages;
+    doCheck = false; # tests run on the sources, not in a build
+    auditable = true; # the list of crates goes into the binary; the bill of materials is read from there
+    env.CC_x86_64_unknown_linux_musl = "${static.stdenv.cc.targetPrefix}cc"; # before `.cargo/config.toml`'s own
+  };
+
+  kernel = {
+    series = "6.18";
+    source = pkgs.linux_6_18.src; # pkgs/top-level/linux-kernels.nix
+    tools = [ pkgs.flex pkgs.bison pkgs.bc pkgs.perl pkgs.zstd pkgs.cpio pkgs.elfutils pkgs.openssl pkgs.gmp pkgs.mpfr pkgs.libmpc ];
+  };
+
+  # systemd-stub: pkgs/os-specific/linux/systemd/default.nix
+  stub = "${pkgs.systemd}/lib/systemd/boot/efi/linuxx64.efi.stub";
+
+  # What starts an image on a desk: pkgs/by-name/qe/qemu, pkgs/applications/virtualization/OVMF
+  qemu = {
+    program = "${pkgs.qemu}/bin/qemu-system-x86_64";
+    code = "${pkgs.OVMF.fd}/FV/OVMF_CODE.fd";
+    variables = "${pkgs.OVMF.fd}/FV/OVMF_VARS.fd";
+  };
+
+  # A shell with what the tests want: pkgs/build-support/mkshell/default.nix
+  shell = pkgs.mkShell { packages = [ pkgs.cargo pkgs.rustc pkgs.clippy pkgs.rustfmt pkgs.qemu pkgs.iproute2 ]; };
+})
