@@ -1,13 +1,17 @@
 # The set of `nix/names.nix`, from Debian's packages as the sandbox shows them. Nix does not see what is behind a sandbox path, so
-# every derivation carries the list of the toolchain's packages and the digests of their files: another compiler is another build.
+# every derivation carries the list of the toolchain's packages with a digest of the files of each: another compiler is another build.
 let
   system = "x86_64-linux";
-  toolchain =
-    if builtins.pathExists ./toolchain then builtins.readFile ./toolchain
+  list = file:
+    if builtins.pathExists file then builtins.readFile file
     else throw "nix/host is used through nix/host/build, which lists the toolchain";
+  # Debian's packages with all that they depend on; Rust goes only into what it compiles.
+  debian = list ./debian;
+  rust = list ./rust;
 
   run = name: environment: script: derivation (environment // {
-    inherit name system toolchain;
+    inherit name system;
+    toolchain = debian + (environment.toolchain or "");
     builder = "/bin/bash";
     args = [ "-euo" "pipefail" "-c" script ];
     PATH = "/rust/bin:/auditable/bin:/usr/bin:/bin";
@@ -43,9 +47,10 @@ let
     '';
 in {
   path = "host";
-  inherit toolchain run;
+  inherit run;
+  toolchain = debian + rust;
 
-  rust = { name, source, packages }: run name { inherit source packages; crates = vendored source; } ''
+  rust = { name, source, packages }: run name { inherit source packages; crates = vendored source; toolchain = rust; } ''
     cp -r "$source" source
     chmod -R u+w source
     cd source
