@@ -24,6 +24,7 @@ const EDGES: &[(&str, &[&str])] = &[
         &[
             "ward-broker",
             "ward-edge",
+            "ward-image",
             "ward-init",
             "ward-media",
             "ward-policy",
@@ -32,6 +33,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "ward-twiml",
         ],
     ),
+    ("ward-image", &["ward-policy"]),
     ("ward-hostile", &["ward-edge", "ward-policy", "ward-sys"]),
     ("ward-variants", &["ward-call", "ward-edge", "ward-media", "ward-sys"]),
     ("ward-tests", &["ward", "ward-call", "ward-edge", "ward-media", "ward-policy", "ward-twilio"]),
@@ -66,6 +68,7 @@ const FENCED: &[(&str, &[&str])] = &[
             "ward-edge",
             "ward-init",
             "ward-broker",
+            "ward-image",
             "ward-media",
             "ward",
             "ward-tests",
@@ -74,7 +77,7 @@ const FENCED: &[(&str, &[&str])] = &[
     ("landlock", &["ward-sys"]),
     ("libc", &["ward-sys", "ward-hostile"]),
     ("seccompiler", &["ward-sys"]),
-    ("clap", &["ward"]),
+    ("clap", &["ward", "ward-image"]),
     ("rcgen", &["ward"]),
 ];
 

@@ -5,10 +5,12 @@
 //! happens at a limit.
 
 mod conversation;
+mod image;
 
 use std::time::Duration;
 
 pub use conversation::*;
+pub use image::*;
 
 // --- Before a request is believed ---
 

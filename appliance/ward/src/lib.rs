@@ -26,3 +26,4 @@ pub mod rehearsal;
 pub mod demo;
 pub mod local_vendors;
 pub mod signature;
+pub mod verify_image;

@@ -1,11 +1,14 @@
-//! `ward`: the command line. Exit status 0: fine; 1: the checked thing failed; 2: wrong usage.
+//! `ward`: the command line. Exit status 0: fine; 1: the checked thing failed; 2: wrong usage. `verify-image` has
+//! two more.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use ward::console::Console;
-use ward::{call, check_config, demo, events, launch, metrics, run, signature, vendors};
+use ward::{
+    call, check_config, demo, events, launch, metrics, run, signature, vendors, verify_image,
+};
 
 #[global_allocator]
 static ALLOCATOR: ward_sys::alloc::ZeroOnFree = ward_sys::alloc::ZeroOnFree;
@@ -41,6 +44,9 @@ enum Command {
     Events(events::Arguments),
     /// Print what the roles have counted, from their log, for Prometheus.
     Metrics(metrics::Arguments),
+    /// Say what is in a machine image, with every digest, and what should not be. Exit status 1: something is in
+    /// it that may not be; 3: it cannot be read; 4: its bytes are not those that ward-image writes.
+    VerifyImage(verify_image::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -62,6 +68,11 @@ fn main() -> ExitCode {
         Command::Vendors(vendors) => vendors::run(vendors, &console),
         Command::Events(events) => events::run(events, &console),
         Command::Metrics(metrics) => metrics::run(metrics, &console),
+        Command::VerifyImage(image) => match verify_image::run(image, &console) {
+            Ok(Some(class)) => return ExitCode::from(class.exit_status()),
+            Ok(None) => Ok(true),
+            Err(failure) => Err(failure),
+        },
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
