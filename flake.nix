@@ -11,6 +11,7 @@
       ward = import ./nix { tree = self; pkgs = nixpkgs.legacyPackages.x86_64-linux; };
     in {
       packages.x86_64-linux = ward.packages;
+      legacyPackages.x86_64-linux = ward.parts;
       checks.x86_64-linux = ward.checks;
       apps.x86_64-linux.run-qemu = { type = "app"; program = "${ward.run-qemu}/bin/run-qemu"; };
       devShells.x86_64-linux.default = ward.shell;

@@ -17,6 +17,12 @@ in {
     inherit kernel initramfs uki image-raw;
   };
   checks = import ./checks { inherit names binaries kernel initramfs uki image-raw; };
+  # What a rebuild looks at beside the packages: what several of them are made of, and its negative control.
+  parts = {
+    inherit (binaries) shipped;
+    tool = binaries.image;
+    clock = import ./checks/clock.nix { inherit names binaries; };
+  };
   run-qemu = import ./qemu.nix { inherit names image-raw; };
   shell = names.shell;
 }
