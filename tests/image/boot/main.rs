@@ -4,6 +4,8 @@
 //! `nix/host/build image-raw` and `nix/host/build image-qcow2`. Every wait is bounded; nothing leaves this machine.
 
 mod built;
+mod call;
+mod lab;
 mod machine;
 
 use std::time::Duration;
