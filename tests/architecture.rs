@@ -36,7 +36,18 @@ const EDGES: &[(&str, &[&str])] = &[
     ("ward-image", &["ward-policy"]),
     ("ward-hostile", &["ward-edge", "ward-policy", "ward-sys"]),
     ("ward-variants", &["ward-call", "ward-edge", "ward-media", "ward-sys"]),
-    ("ward-tests", &["ward", "ward-call", "ward-edge", "ward-image", "ward-media", "ward-policy", "ward-twilio"]),
+    (
+        "ward-tests",
+        &[
+            "ward",
+            "ward-call",
+            "ward-edge",
+            "ward-image",
+            "ward-media",
+            "ward-policy",
+            "ward-twilio",
+        ],
+    ),
 ];
 
 /// Third-party crates that only some of ours may name.

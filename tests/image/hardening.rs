@@ -33,7 +33,9 @@ impl Config {
         let mut version = Vec::new();
         let mut options = BTreeMap::new();
         for line in text.lines() {
-            if let Some((name, value)) = line.strip_prefix("CONFIG_").and_then(|rest| rest.split_once('=')) {
+            if let Some((name, value)) =
+                line.strip_prefix("CONFIG_").and_then(|rest| rest.split_once('='))
+            {
                 options.insert(name.to_owned(), value.to_owned());
             } else if let Some(name) =
                 line.strip_prefix("# CONFIG_").and_then(|rest| rest.strip_suffix(" is not set"))
@@ -59,8 +61,13 @@ impl Config {
         match wanted {
             "off" => value.is_none_or(|v| v == "off"),
             "present" => value.is_some(),
-            "max" => value.is_some() && value == self.options.get(&format!("{name}_MAX")).map(String::as_str),
-            list if list.starts_with('*') => value.is_some_and(|v| v.contains(list.trim_matches('*'))),
+            "max" => {
+                value.is_some()
+                    && value == self.options.get(&format!("{name}_MAX")).map(String::as_str)
+            }
+            list if list.starts_with('*') => {
+                value.is_some_and(|v| v.contains(list.trim_matches('*')))
+            }
             plain => value == Some(plain),
         }
     }
@@ -74,7 +81,9 @@ struct Row {
 
 impl Row {
     fn met_by(&self, config: &Config) -> bool {
-        self.expression.split(" | ").any(|side| side.split(" & ").all(|part| config.meets(part.trim())))
+        self.expression
+            .split(" | ")
+            .any(|side| side.split(" & ").all(|part| config.meets(part.trim())))
     }
 
     /// The first option, which the row is named by.
@@ -109,7 +118,10 @@ fn exceptions(text: &str) -> BTreeMap<String, String> {
 fn complaints(unmet: &BTreeSet<String>, excepted: &BTreeMap<String, String>) -> Vec<String> {
     let unexplained = unmet.iter().filter(|name| !excepted.contains_key(*name));
     let stale = excepted.keys().filter(|name| !unmet.contains(*name));
-    unexplained.map(|n| format!("{n}: not met, no reason")).chain(stale.map(|n| format!("{n}: stale"))).collect()
+    unexplained
+        .map(|n| format!("{n}: not met, no reason"))
+        .chain(stale.map(|n| format!("{n}: stale")))
+        .collect()
 }
 
 fn resolved() -> Vec<PathBuf> {
@@ -130,7 +142,8 @@ fn unmet(config: &Config) -> BTreeSet<String> {
 fn the_list_is_whole_and_the_judge_agrees_with_the_lists_own_tool() {
     let rows = rows();
     assert_eq!(rows.len(), ROWS);
-    let sources = ["checker", "clipos", "defconfig", "grapheneos", "grsec", "kspp", "lockdown", "maintainer"];
+    let sources =
+        ["checker", "clipos", "defconfig", "grapheneos", "grsec", "kspp", "lockdown", "maintainer"];
     for row in &rows {
         assert!(sources.contains(&row.source.as_str()), "{}: unknown source", row.expression);
     }
@@ -139,7 +152,10 @@ fn the_list_is_whole_and_the_judge_agrees_with_the_lists_own_tool() {
     // Negative control: a judge that is content with everything, or with nothing, would not give this.
     let nothing = Config { version: vec![6, 1, 0], options: BTreeMap::new() };
     let empty = rows.iter().filter(|row| row.met_by(&nothing)).count();
-    assert!(empty > 50 && empty < CALIBRATION + 50, "{empty} rows are met by a kernel without options");
+    assert!(
+        empty > 50 && empty < CALIBRATION + 50,
+        "{empty} rows are met by a kernel without options"
+    );
 }
 
 #[test]
@@ -176,7 +192,8 @@ fn fragment() -> Vec<(String, String, String)> {
         .lines()
         .filter(|line| line.starts_with("CONFIG_"))
         .map(|line| {
-            let (setting, reason) = line.split_once("  # ").unwrap_or_else(|| panic!("no reason: {line}"));
+            let (setting, reason) =
+                line.split_once("  # ").unwrap_or_else(|| panic!("no reason: {line}"));
             let (name, value) = setting.split_once('=').expect("a value");
             (name.trim_start_matches("CONFIG_").to_owned(), value.to_owned(), reason.to_owned())
         })

@@ -17,7 +17,8 @@ pub(crate) fn output(attribute: &str, file: &str) -> PathBuf {
 
 /// An empty folder of this test's own.
 pub(crate) fn folder(name: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("boot-{name}-{}", std::process::id()));
+    let path =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("boot-{name}-{}", std::process::id()));
     drop(std::fs::remove_dir_all(&path));
     std::fs::create_dir_all(&path).unwrap();
     path
@@ -34,7 +35,16 @@ impl Bare {
     pub(crate) fn build(folder: &Path) -> Self {
         let hello = folder.join("hello");
         let status = Command::new("rustc")
-            .args(["--target", "x86_64-unknown-linux-musl", "-O", "-C", "panic=abort", "--edition", "2024", "-o"])
+            .args([
+                "--target",
+                "x86_64-unknown-linux-musl",
+                "-O",
+                "-C",
+                "panic=abort",
+                "--edition",
+                "2024",
+                "-o",
+            ])
             .arg(&hello)
             .arg(root().join("tests/image/boot/hello.rs"))
             .status();
@@ -59,7 +69,8 @@ impl Bare {
         let archive = cpio::write(vec![directory("/dev"), console, init]).unwrap();
         let kernel = output("kernel", "bzImage");
         let boot_file = uki::write(&uki::Parts {
-            stub: &std::fs::read("/usr/lib/systemd/boot/efi/linuxx64.efi.stub").expect("package systemd-boot-efi"),
+            stub: &std::fs::read("/usr/lib/systemd/boot/efi/linuxx64.efi.stub")
+                .expect("package systemd-boot-efi"),
             os_release: b"ID=hello\n",
             cmdline: "hello",
             uname: std::fs::read_to_string(kernel.with_file_name("release")).unwrap().trim_end(),

@@ -17,20 +17,29 @@ const SERVING: Duration = Duration::from_secs(150);
 const TIMES_OF_BARE_MAX: f64 = 2.0;
 
 fn event(machine: &Machine, code: &str, limit: Duration) -> Event {
-    let line = machine.wait(code, limit, |text| Event::parse(text).is_some_and(|event| event.code == code));
+    let line = machine
+        .wait(code, limit, |text| Event::parse(text).is_some_and(|event| event.code == code));
     Event::parse(&line.text).expect("an event")
 }
 
 /// The flashable file with the lab's settings in it, or without.
 fn image(lab: &Lab, of: Disk, with_settings: bool, folder: &Path) -> PathBuf {
     if !with_settings {
-        return if of == Disk::Qcow2 { output("image-qcow2", "ward.qcow2") } else { output("image-raw", "ward.raw") };
+        return if of == Disk::Qcow2 {
+            output("image-qcow2", "ward.qcow2")
+        } else {
+            output("image-raw", "ward.raw")
+        };
     }
     let raw = std::fs::read(output("image-raw", "ward.raw")).unwrap();
     let configuration = std::fs::read(lab.configuration()).unwrap();
     let configured = disk::configure(&raw, Some(configuration)).unwrap();
     let file = folder.join("configured");
-    std::fs::write(&file, if of == Disk::Qcow2 { qcow2::write(&configured).unwrap() } else { configured }).unwrap();
+    std::fs::write(
+        &file,
+        if of == Disk::Qcow2 { qcow2::write(&configured).unwrap() } else { configured },
+    )
+    .unwrap();
     file
 }
 
@@ -48,7 +57,10 @@ fn booted_and_called(name: &str, of: Disk, settings_on_disk: bool) {
     let machine = machine(&lab, of, settings_on_disk, &folder);
     let configured = event(&machine, "INIT-0400", BOOT);
     let source = if settings_on_disk { "disk" } else { "fw_cfg" };
-    assert!(configured.fields.contains(&("source".to_owned(), source.to_owned())), "{configured:?}");
+    assert!(
+        configured.fields.contains(&("source".to_owned(), source.to_owned())),
+        "{configured:?}"
+    );
     let address = event(&machine, "INIT-0503", SERVING);
     assert!(address.fields.iter().any(|(_, value)| value.starts_with(GUEST)), "{address:?}");
     assert!(address.fields.contains(&("mtu".to_owned(), MTU.to_string())), "{address:?}");
@@ -130,7 +142,10 @@ fn a_machine_without_dhcp_waits_and_goes_on_when_it_comes() {
     let machine = machine(&lab, Disk::Virtio, false, &folder);
     event(&machine, "INIT-0501", BOOT);
     std::thread::sleep(Duration::from_secs(5));
-    assert!(!machine.lines().iter().any(|line| line.text.contains("INIT-0503")), "an address out of nowhere");
+    assert!(
+        !machine.lines().iter().any(|line| line.text.contains("INIT-0503")),
+        "an address out of nowhere"
+    );
     lab.answer_dhcp();
     event(&machine, "INIT-0801", SERVING);
     std::fs::remove_dir_all(folder).unwrap();

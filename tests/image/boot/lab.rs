@@ -13,9 +13,10 @@ use rustls::{ClientConnection, StreamOwned};
 use rustls_pki_types::ServerName;
 use ward_tests::binaries::{release, root};
 use ward_tests::network::enter_network;
-use ward_tests::servers::{ACCOUNT, Running, TOKEN, ca_certificate, client_config, identity_of, settings};
+use ward_tests::servers::{
+    ACCOUNT, Running, TOKEN, ca_certificate, client_config, identity_of, settings,
+};
 use ward_tests::spoken_call::SpokenCall;
-use ward_twilio::handshake::document;
 
 /// This side of the wire.
 const HERE: &str = "10.44.0.1";
@@ -61,7 +62,8 @@ impl Lab {
         std::fs::write(folder.join("tls-chain"), &identity.chain).unwrap();
         std::fs::write(folder.join("tls-key"), identity.key.expose()).unwrap();
         let values = settings(&format!("MEDIA_WSS_URL=wss://{GUEST}")).handshake_values().unwrap();
-        std::fs::write(folder.join("handshake"), document(&values).expose()).unwrap();
+        let lines: String = values.iter().map(|value| format!("{}\n", value.to_base64())).collect();
+        std::fs::write(folder.join("handshake"), lines).unwrap();
         let configuration = format!(
             "role = \"media\"\n[settings]\nMEDIA_WSS_URL = \"wss://{GUEST}\"\nTWILIO_ACCOUNT_SID = \"{ACCOUNT}\"\n\
              MEDIA_AGENT = \"greeter\"\n"
@@ -100,7 +102,17 @@ impl Lab {
     pub(crate) fn call(&self) -> SpokenCall {
         let file = |name: &str| self.folder.join(name);
         let output = Command::new(release("ward"))
-            .args(["call", "--json", "--dtmf", "5*", "--account-sid", ACCOUNT, "--hangup-after", "45", "--webhook"])
+            .args([
+                "call",
+                "--json",
+                "--dtmf",
+                "5*",
+                "--account-sid",
+                ACCOUNT,
+                "--hangup-after",
+                "45",
+                "--webhook",
+            ])
             .arg(format!("https://localhost:{}/api/voice/incoming", self.responder.port))
             .arg("--auth-token-file")
             .arg(file("token"))
@@ -127,7 +139,8 @@ impl Lab {
         while Instant::now() < until {
             if let Ok(socket) = TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
                 socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-                let connection = ClientConnection::new(Arc::clone(&client_config()), name.clone()).unwrap();
+                let connection =
+                    ClientConnection::new(Arc::clone(&client_config()), name.clone()).unwrap();
                 let mut stream = StreamOwned::new(connection, socket);
                 if stream.conn.complete_io(&mut stream.sock).is_ok() {
                     return Instant::now();
@@ -146,8 +159,20 @@ fn ip(arguments: &[&str]) {
 
 fn dhcp(folder: &Path) -> Process {
     let child = Command::new("dnsmasq")
-        .args(["--no-daemon", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--user=root", "--pid-file="])
-        .args(["--port=0", "--bind-interfaces", &format!("--interface={TAP}"), "--dhcp-authoritative"])
+        .args([
+            "--no-daemon",
+            "--conf-file=/dev/null",
+            "--no-resolv",
+            "--no-hosts",
+            "--user=root",
+            "--pid-file=",
+        ])
+        .args([
+            "--port=0",
+            "--bind-interfaces",
+            &format!("--interface={TAP}"),
+            "--dhcp-authoritative",
+        ])
         .arg(format!("--dhcp-range={GUEST},{GUEST},2m"))
         .arg(format!("--dhcp-option=option:router,{HERE}"))
         .arg(format!("--dhcp-option=option:dns-server,{HERE}"))

@@ -74,9 +74,15 @@ impl Event {
         let seconds = words.next()?.parse().ok()?;
         let code = words.next()?;
         let (letters, number) = code.split_once('-')?;
-        let legal = letters.bytes().all(|b| b.is_ascii_uppercase()) && number.bytes().all(|b| b.is_ascii_digit());
-        let fields = words.map(|word| word.split_once('=').map(|(n, v)| (n.to_owned(), v.to_owned())));
-        Some(Self { seconds, code: legal.then(|| code.to_owned())?, fields: fields.collect::<Option<_>>()? })
+        let legal = letters.bytes().all(|b| b.is_ascii_uppercase())
+            && number.bytes().all(|b| b.is_ascii_digit());
+        let fields =
+            words.map(|word| word.split_once('=').map(|(n, v)| (n.to_owned(), v.to_owned())));
+        Some(Self {
+            seconds,
+            code: legal.then(|| code.to_owned())?,
+            fields: fields.collect::<Option<_>>()?,
+        })
     }
 }
 
@@ -112,7 +118,12 @@ impl Machine {
         let image = plan.image.display();
         qemu.args(["-drive", &format!("if=none,id=disk,snapshot=on,format={format},file={image}")]);
         let device = if plan.disk == Disk::Nvme { "nvme,serial=ward" } else { "virtio-blk-pci" };
-        qemu.args(["-device", &format!("{device},drive=disk,bootindex=0"), "-device", "virtio-rng-pci"]);
+        qemu.args([
+            "-device",
+            &format!("{device},drive=disk,bootindex=0"),
+            "-device",
+            "virtio-rng-pci",
+        ]);
         if let Some(tap) = &plan.tap {
             qemu.args(["-netdev", &format!("tap,id=net,ifname={tap},script=no,downscript=no")]);
             qemu.args(["-device", "virtio-net-pci,netdev=net,romfile="]);
@@ -130,7 +141,12 @@ impl Machine {
         std::thread::spawn(move || {
             let mut reader = BufReader::new(output);
             let mut raw = Vec::new();
-            while reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut raw).is_ok_and(|n| n > 0) {
+            while reader
+                .by_ref()
+                .take(LINE_BYTES_MAX)
+                .read_until(b'\n', &mut raw)
+                .is_ok_and(|n| n > 0)
+            {
                 let line = Line { at: started.elapsed(), text: plain(&raw) };
                 raw.clear();
                 filled.lines.lock().expect("console").0.push(line);
@@ -155,8 +171,13 @@ impl Machine {
             }
             let left = limit.checked_sub(begun.elapsed());
             let Some(left) = left.filter(|_| !state.1) else {
-                let all: Vec<_> = state.0.iter().map(|line| format!("{:>9.3?} {}", line.at, line.text)).collect();
-                panic!("{what}: not on the console{}\n{}", if state.1 { ", which ended" } else { "" }, all.join("\n"));
+                let all: Vec<_> =
+                    state.0.iter().map(|line| format!("{:>9.3?} {}", line.at, line.text)).collect();
+                panic!(
+                    "{what}: not on the console{}\n{}",
+                    if state.1 { ", which ended" } else { "" },
+                    all.join("\n")
+                );
             };
             state = self.console.news.wait_timeout(state, left).expect("console").0;
         }
@@ -195,7 +216,10 @@ impl Machine {
             }
         };
         assert!(answer().get("QMP").is_some(), "a greeting");
-        for order in [json!({ "execute": "qmp_capabilities" }), json!({ "execute": command, "arguments": arguments })] {
+        for order in [
+            json!({ "execute": "qmp_capabilities" }),
+            json!({ "execute": command, "arguments": arguments }),
+        ] {
             writeln!(socket, "{order}").expect("QMP");
             let said = answer();
             assert!(said.get("error").is_none(), "{command}: {said}");
@@ -239,7 +263,9 @@ fn lines_are_read_without_orders_and_events_by_their_form() {
     let event = Event::parse("ward 12.345678 INIT-0103 address=10.0.2.15 mtu=1500").unwrap();
     assert_eq!((event.seconds, event.code.as_str()), (12.345_678, "INIT-0103"));
     assert_eq!(event.fields[1], ("mtu".to_owned(), "1500".to_owned()));
-    for wrong in ["ward", "ward x INIT-0001", "ward 1.0 init-1", "ward 1.0 INIT-0001 word", "[    1.0] ward"] {
+    for wrong in
+        ["ward", "ward x INIT-0001", "ward 1.0 init-1", "ward 1.0 INIT-0001 word", "[    1.0] ward"]
+    {
         assert_eq!(Event::parse(wrong), None, "{wrong}");
     }
 }

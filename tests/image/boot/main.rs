@@ -32,9 +32,16 @@ fn a_bare_image_of_this_kernel_boots_from_every_disk() {
         let mut machine = Machine::start(&Plan::new(disk, image), &own);
         let hello = machine.wait("hello", BOOT, |text| text == "hello");
         let handed_over = machine.wait("the hand-over", BOOT, is_handed_over);
-        println!("{disk:?}: firmware {:.2?}, then hello after {:.2?}", handed_over.at, hello.at - handed_over.at);
+        println!(
+            "{disk:?}: firmware {:.2?}, then hello after {:.2?}",
+            handed_over.at,
+            hello.at - handed_over.at
+        );
         // PID 1 ended: the kernel stops and the machine would start again.
-        assert!(machine.ended(Duration::from_secs(20)).is_some_and(|status| status.success()), "{disk:?}");
+        assert!(
+            machine.ended(Duration::from_secs(20)).is_some_and(|status| status.success()),
+            "{disk:?}"
+        );
     }
     std::fs::remove_dir_all(folder).unwrap();
 }
@@ -45,9 +52,12 @@ fn a_disk_that_was_tampered_with_does_not_boot() {
     let bare = Bare::build(&folder);
     let mut disk = std::fs::read(&bare.raw).unwrap();
     // The boot file's own first bytes.
-    let at = disk.windows(4).position(|four| four == b"MZ\x78\0" || four == b"MZ\x90\0").unwrap_or_else(|| {
-        disk.windows(2).skip(4_096).position(|two| two == b"MZ").expect("a boot file") + 4_096
-    });
+    let at = disk
+        .windows(4)
+        .position(|four| four == b"MZ\x78\0" || four == b"MZ\x90\0")
+        .unwrap_or_else(|| {
+            disk.windows(2).skip(4_096).position(|two| two == b"MZ").expect("a boot file") + 4_096
+        });
     disk[at] = b'Z';
     std::fs::write(&bare.raw, &disk).unwrap();
     let machine = Machine::start(&Plan::new(Disk::Virtio, &bare.raw), &folder);
