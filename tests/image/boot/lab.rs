@@ -100,8 +100,21 @@ impl Lab {
 
     /// A whole spoken call from outside, through the responder and port 443 of the machine.
     pub(crate) fn call(&self) -> SpokenCall {
+        let output = self.caller(&root().join("tests/corpus/appointment.wav")).output().unwrap();
+        let figures = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{figures}\n{}", String::from_utf8_lossy(&output.stderr));
+        SpokenCall::read(
+            &figures,
+            &self.folder.join("packets.jsonl"),
+            &self.folder.join("heard.wav"),
+        )
+    }
+
+    /// The caller that says `audio`, ready to be started.
+    pub(crate) fn caller(&self, audio: &Path) -> Command {
         let file = |name: &str| self.folder.join(name);
-        let output = Command::new(release("ward"))
+        let mut caller = Command::new(release("ward"));
+        caller
             .args([
                 "call",
                 "--json",
@@ -111,24 +124,20 @@ impl Lab {
                 ACCOUNT,
                 "--hangup-after",
                 "45",
-                "--webhook",
             ])
+            .arg("--webhook")
             .arg(format!("https://localhost:{}/api/voice/incoming", self.responder.port))
             .arg("--auth-token-file")
             .arg(file("token"))
             .arg("--ca")
             .arg(file("ca.pem"))
             .arg("--audio")
-            .arg(root().join("tests/corpus/appointment.wav"))
+            .arg(audio)
             .arg("--record")
             .arg(file("heard.wav"))
             .arg("--packets")
-            .arg(file("packets.jsonl"))
-            .output()
-            .unwrap();
-        let figures = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success(), "{figures}\n{}", String::from_utf8_lossy(&output.stderr));
-        SpokenCall::read(&figures, &file("packets.jsonl"), &file("heard.wav"))
+            .arg(file("packets.jsonl"));
+        caller
     }
 
     /// When the machine completes a TLS handshake, tried again and again from now on.

@@ -7,6 +7,7 @@ mod built;
 mod call;
 mod lab;
 mod machine;
+mod memory;
 
 use std::time::Duration;
 
