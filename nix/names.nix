@@ -27,9 +27,16 @@ in rec {
     env.CC_x86_64_unknown_linux_musl = "${static.stdenv.cc.targetPrefix}cc"; # before `.cargo/config.toml`'s own
   };
 
-  kernel = {
+  kernel = rec {
     series = "6.18";
-    source = pkgs.linux_6_18.src; # pkgs/top-level/linux-kernels.nix
+    # With interpreters where nixpkgs has them, as its own kernels: pkgs/top-level/linux-kernels.nix, pkgs/os-specific/linux/kernel/build.nix
+    source = run "linux-${series}.tar" { } ''
+      mkdir linux
+      tar -xf ${pkgs.linux_6_18.src} -C linux --strip-components=1
+      patchShebangs linux/scripts linux/tools
+      sed -i 's|/bin/pwd|pwd|' linux/Makefile
+      tar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -cf $out linux
+    '';
     tools = [ pkgs.flex pkgs.bison pkgs.bc pkgs.perl pkgs.zstd pkgs.cpio pkgs.elfutils pkgs.openssl pkgs.gmp pkgs.mpfr pkgs.libmpc ];
   };
 

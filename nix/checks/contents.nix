@@ -1,6 +1,6 @@
 # The archive has the files of `initramfs.nix` and no others. One that has a shell too is refused.
 { names, binaries, initramfs }:
-names.run "ward-check-contents" { } ''
+names.run "ward-check-contents" { nativeBuildInputs = names.kernel.tools; } ''
   listed() { zstd -dcq "$1" 2>/dev/null | cpio -t --quiet 2>/dev/null | grep -v '^\.$' | LC_ALL=C sort | tr '\n' ' '; }
   wanted="bin bin/ward-broker bin/ward-media bin/ward-twiml dev dev/console init proc run sys "
   found=$(listed ${initramfs}/initramfs)
