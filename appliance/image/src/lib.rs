@@ -19,3 +19,4 @@ pub mod disk;
 pub mod qcow2;
 pub mod elf;
 pub mod inspect;
+pub mod bom;

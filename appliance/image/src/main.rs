@@ -10,7 +10,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use ward_image::bom::{Allowed, Bom, Build, Subject, cyclonedx, provenance};
+use ward_image::digest::sha256;
 use ward_image::esp::Files;
+use ward_image::inspect::{Class, inspect};
 use ward_image::list::{self, Source};
 use ward_image::uki::{self, Parts};
 use ward_image::{compress, cpio, disk, qcow2};
@@ -56,6 +59,45 @@ enum Command {
         /// Where to write.
         out: PathBuf,
     },
+    /// The bill of materials of an image, as CycloneDX 1.6.
+    Sbom {
+        #[command(flatten)]
+        of: Materials,
+        /// The image: a disk, raw or qcow2, or a boot file.
+        #[arg(long)]
+        image: PathBuf,
+        /// The image's version.
+        #[arg(long)]
+        release: String,
+        /// Where to write.
+        out: PathBuf,
+    },
+    /// What is linked and under which licence; fails on one that `policy/licences.toml` does not have.
+    Licences {
+        #[command(flatten)]
+        of: Materials,
+        /// Where to write.
+        out: PathBuf,
+    },
+    /// Where files come from, as an in-toto statement with an SLSA v1 predicate.
+    Provenance {
+        #[command(flatten)]
+        of: Materials,
+        /// A file that was built; may be given several times.
+        #[arg(long = "subject", required = true)]
+        subjects: Vec<PathBuf>,
+        /// What was built: the attribute's name.
+        #[arg(long)]
+        attribute: String,
+        /// Which way: `host` or `nixpkgs`.
+        #[arg(long)]
+        way: String,
+        /// SHA-256 of the source tree.
+        #[arg(long)]
+        source_sha256: String,
+        /// Where to write.
+        out: PathBuf,
+    },
     /// Another configuration on a disk that exists, in its place: the same disk as one made with it.
     Configure {
         /// The disk, which is replaced.
@@ -87,6 +129,29 @@ struct Uki {
     uname: String,
     /// Where to write.
     out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct Materials {
+    /// Output of `cargo tree --edges normal,no-proc-macro --prefix depth --format ' {p}|{l}'` for the programs.
+    #[arg(long)]
+    tree: PathBuf,
+    /// `Cargo.lock`.
+    #[arg(long)]
+    lock: PathBuf,
+    /// What is no crate: a TOML file with a `[[material]]` each.
+    #[arg(long)]
+    materials: PathBuf,
+}
+
+impl Materials {
+    fn read(&self) -> Result<Bom, Failure> {
+        let (tree, lock, materials) =
+            (text(&self.tree)?, text(&self.lock)?, text(&self.materials)?);
+        Allowed::built_in()
+            .and_then(|allowed| Bom::new(&tree, &lock, &materials, &allowed))
+            .map_err(|error| Failure(error.to_string()))
+    }
 }
 
 /// What went wrong, and with which file.
@@ -137,6 +202,22 @@ fn run(command: Command) -> Result<(), Failure> {
             let disk = read(&raw)?;
             write(&out, &qcow2::write(&disk).map_err(|error| Failure::of(&raw, error))?)
         }
+        Command::Sbom { of, image, release, out } => {
+            let inspection = inspect(&read(&image)?);
+            if inspection.verdict() == Some(Class::Damage) {
+                return Err(Failure::of(&image, "cannot be read: see `ward verify-image`"));
+            }
+            let document = cyclonedx(&of.read()?, &inspection, &release);
+            write(&out, document.map_err(|error| Failure::of(&image, error))?.as_bytes())
+        }
+        Command::Licences { of, out } => write(&out, of.read()?.licences().as_bytes()),
+        Command::Provenance { of, subjects, attribute, way, source_sha256, out } => {
+            let build = Build { attribute: &attribute, way: &way, source_sha256: &source_sha256 };
+            let subjects =
+                subjects.iter().map(|path| subject(path)).collect::<Result<Vec<_>, _>>()?;
+            let statement = provenance(&of.read()?, &subjects, &build);
+            write(&out, statement.map_err(|error| Failure(error.to_string()))?.as_bytes())
+        }
         Command::Configure { raw, config } => {
             let configured = disk::configure(&read(&raw)?, Some(read(&config)?));
             write(&raw, &configured.map_err(|error| Failure::of(&raw, error))?)
@@ -156,6 +237,12 @@ fn archive(path: &Path) -> Result<Vec<u8>, Failure> {
         entries.push(line.entry(content));
     }
     cpio::write(entries).map_err(|error| Failure::of(path, error))
+}
+
+fn subject(path: &Path) -> Result<Subject, Failure> {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let name = name.ok_or_else(|| Failure::of(path, "has no plain name"))?.to_owned();
+    Ok(Subject { name, sha256: sha256(&read(path)?) })
 }
 
 fn boot_file(of: &Uki) -> Result<(), Failure> {

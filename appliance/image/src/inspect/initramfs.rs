@@ -47,6 +47,8 @@ pub struct Node {
     pub bytes: usize,
     /// A file's SHA-256 in lower-case hex.
     pub sha256: Option<String>,
+    /// What is in a file.
+    pub content: Vec<u8>,
 }
 
 impl Node {
@@ -91,7 +93,7 @@ impl Inspection {
         };
         for entry in &entries {
             let node = node(entry);
-            self.judge(&node, entry);
+            self.judge(&node, entry.owner);
             self.nodes.push(node);
         }
         for (path, _) in PATHS {
@@ -108,7 +110,7 @@ impl Inspection {
         }
     }
 
-    fn judge(&mut self, node: &Node, entry: &Entry) {
+    fn judge(&mut self, node: &Node, owner: (u32, u32)) {
         let path = || node.path.clone();
         let mut found = |finding| self.findings.push(finding);
         match PATHS.iter().find(|(known, _)| *known == node.path) {
@@ -122,20 +124,20 @@ impl Inspection {
         if node.permissions & OTHERS_WRITE != 0 {
             found(Finding::WritableByOthers(path()));
         }
-        if entry.owner != (0, 0) {
+        if owner != (0, 0) {
             found(Finding::NotRoots(path()));
         }
         if node.kind != Kind::File {
             return;
         }
         // What cannot be executed can be a program all the same, for whoever can load one.
-        if let Some(name) = elf::interpreter(&entry.path, &entry.content) {
+        if let Some(name) = elf::interpreter(&node.path, &node.content) {
             found(Finding::Interpreter(path(), name));
         }
-        if entry.content.starts_with(b"#!") {
+        if node.content.starts_with(b"#!") {
             found(Finding::Script(path()));
         }
-        match elf::read(&entry.content) {
+        match elf::read(&node.content) {
             None if node.is_executable() => found(Finding::NotAProgram(path())),
             None => {}
             Some(program) => {
@@ -163,5 +165,6 @@ fn node(entry: &Entry) -> Node {
         permissions: entry.mode & !TYPE,
         bytes: entry.content.len(),
         sha256: (kind == Kind::File).then(|| sha256(&entry.content)),
+        content: entry.content.clone(),
     }
 }
