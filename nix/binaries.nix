@@ -1,7 +1,27 @@
 # Step 2: static programs. What goes into the image is built apart from the tools, so that a tool's change leaves the image alone.
 { names, sources }:
 let
-  shipped = names.rust { name = "ward-shipped"; source = sources; packages = [ "ward-init" "ward-broker" "ward-media" "ward-twiml" ]; };
+  # Cargo reads every member's manifest; of those whose sources are not here it gets an empty one.
+  prepare = ''
+    for manifest in */Cargo.toml */*/Cargo.toml; do
+      folder=$(dirname "$manifest")
+      [ -d "$folder/src" ] || [ "$folder" = tests ] || { mkdir "$folder/src"; touch "$folder/src/lib.rs"; }
+    done
+  '';
+  programs = [ "ward-init" "ward-broker" "ward-media" "ward-twiml" ];
+  shipped = names.rust {
+    name = "ward-shipped";
+    source = sources.shipped;
+    packages = programs;
+    inherit prepare;
+    # What is linked, as cargo sees it: for the bill of materials.
+    finish = ''
+      mkdir -p $out/share
+      cargo tree --frozen --target x86_64-unknown-linux-musl --edges normal,no-proc-macro --prefix depth --format ' {p}|{l}' \
+        ${builtins.concatStringsSep " " (map (program: "-p ${program}") programs)} > $out/share/tree
+    '';
+  };
+  tool = name: names.rust { inherit name prepare; source = sources.all; packages = [ name ]; finish = ""; };
   # One program as a package of its own.
   one = program: names.run program { } "install -D ${shipped}/bin/${program} $out/bin/${program}";
 in {
@@ -11,6 +31,6 @@ in {
   media = one "ward-media";
   twiml = one "ward-twiml";
   # The operator's tool, and the one that puts images together. Neither is in an image.
-  ward = names.rust { name = "ward"; source = sources; packages = [ "ward" ]; };
-  image = names.rust { name = "ward-image"; source = sources; packages = [ "ward-image" ]; };
+  ward = tool "ward";
+  image = tool "ward-image";
 }

@@ -9,12 +9,13 @@ let
   uki = import ./uki.nix { inherit names binaries kernel initramfs; };
   image-raw = import ./disk.nix { inherit names binaries uki; };
   formats = import ./formats.nix { inherit names binaries image-raw; };
+  sbom = import ./sbom.nix { inherit names binaries image-raw; sources = sources.shipped; };
 in {
   packages = {
     default = image-raw;
     inherit (binaries) media twiml broker init ward;
     inherit (formats) image-qcow2;
-    inherit kernel initramfs uki image-raw;
+    inherit kernel initramfs uki image-raw sbom;
   };
   checks = import ./checks { inherit names binaries kernel initramfs uki image-raw; };
   # What a rebuild looks at beside the packages: what several of them are made of, and its negative control.

@@ -9,19 +9,27 @@ let
   static = pkgs.pkgsStatic; # pkgs/top-level/stage.nix
 in rec {
   path = "nixpkgs";
-  # What says which tools built it; a nixpkgs derivation names its tools by itself.
-  toolchain = "nixpkgs ${lib.version}"; # lib/trivial.nix
+  # What the image is made of that is no crate of ours. nixpkgs' tools are named by the derivations themselves; `version` is in every
+  # package. licences: those of `nix/host/names.nix`.
+  materials = [
+    { name = "linux"; version = pkgs.linux_6_18.version; linked = true; licence = "GPL-2.0-only WITH Linux-syscall-note"; }
+    { name = "systemd-stub"; version = pkgs.systemd.version; linked = true; licence = "LGPL-2.1-or-later"; }
+    { name = "rust"; version = pkgs.rustc.version; linked = true; licence = "MIT OR Apache-2.0"; }
+    { name = "nixpkgs"; version = lib.version; linked = false; licence = "MIT"; } # lib/trivial.nix
+  ];
 
   # A file or folder made by a script with a C compiler at hand: pkgs/build-support/trivial-builders/default.nix
   run = name: environment: script: pkgs.runCommandCC name environment script;
 
   # Static binaries of some packages of the workspace: pkgs/build-support/rust/build-rust-package/default.nix
-  rust = { name, source, packages }: static.rustPlatform.buildRustPackage {
+  rust = { name, source, packages, prepare, finish }: static.rustPlatform.buildRustPackage {
     pname = name;
     version = "0.1.0";
     src = source;
     cargoLock.lockFile = source + "/Cargo.lock"; # pkgs/build-support/rust/import-cargo-lock.nix
     cargoBuildFlags = lib.concatMap (package: [ "-p" package ]) packages;
+    postPatch = prepare;
+    postInstall = finish;
     doCheck = false; # tests run on the sources, not in a build
     auditable = true; # the list of crates goes into the binary; the bill of materials is read from there
     env.CC_x86_64_unknown_linux_musl = "${static.stdenv.cc.targetPrefix}cc"; # before `.cargo/config.toml`'s own

@@ -20,6 +20,25 @@ let
     SOURCE_DATE_EPOCH = "0";
   });
 
+  # The lists' own lines: name, version, digest.
+  packages = builtins.filter (line: line != null)
+    (map (builtins.match "([^ ]+) ([^ ]+) ([0-9a-f]{64})") (builtins.filter builtins.isString (builtins.split "\n" (debian + rust))));
+  # Of what is a piece in the image; the others are tools.
+  shipped = {
+    "linux-source-6.12" = "GPL-2.0-only WITH Linux-syscall-note";
+    systemd-boot-efi = "LGPL-2.1-or-later";
+    rust = "MIT OR Apache-2.0"; # its standard library, with the C library that comes with it (MIT)
+  };
+  material = package:
+    let name = builtins.elemAt package 0;
+    in {
+      inherit name;
+      version = builtins.elemAt package 1;
+      sha256 = builtins.elemAt package 2;
+      linked = shipped ? ${name};
+      licence = shipped.${name} or "NOASSERTION";
+    };
+
   # Every crate of the lock file, by the checksum that the lock file has of it.
   crate = package: derivation {
     name = "${package.name}-${package.version}.crate";
@@ -48,12 +67,13 @@ let
 in {
   path = "host";
   inherit run;
-  toolchain = debian + rust;
+  materials = map material packages;
 
-  rust = { name, source, packages }: run name { inherit source packages; crates = vendored source; toolchain = rust; } ''
+  rust = { name, source, packages, prepare, finish }: run name { inherit source packages; crates = vendored source; toolchain = rust; } ''
     cp -r "$source" source
     chmod -R u+w source
     cd source
+    ${prepare}
     export HOME=$PWD CARGO_HOME=$PWD/.home CARGO_TARGET_DIR=$PWD/target
     mkdir .home
     printf '[source.crates-io]\nreplace-with = "vendored"\n[source.vendored]\ndirectory = "%s"\n' "$crates" > .home/config.toml
@@ -65,6 +85,7 @@ in {
     cargo auditable build --release --frozen --target x86_64-unknown-linux-musl -j "$NIX_BUILD_CORES" $wanted
     mkdir -p $out/bin
     find target/x86_64-unknown-linux-musl/release -maxdepth 1 -type f -perm -u+x -exec cp {} $out/bin/ \;
+    ${finish}
   '';
 
   kernel = {

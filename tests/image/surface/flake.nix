@@ -4,7 +4,7 @@
 {
   outputs = { self }:
     let
-      thing = name: derivation { inherit name; system = "x86_64-linux"; builder = "/bin/sh"; };
+      thing = name: { version = "1"; } // derivation { inherit name; system = "x86_64-linux"; builder = "/bin/sh"; };
       named = names: builtins.listToAttrs (map (name: { inherit name; value = thing name; }) names);
     in {
       legacyPackages.x86_64-linux = named [
@@ -20,11 +20,11 @@
         pkgsStatic = {
           stdenv.cc.targetPrefix = "x86_64-unknown-linux-musl-";
           rustPlatform.buildRustPackage =
-            { pname, version, src, cargoLock, cargoBuildFlags, doCheck, auditable, env }:
+            { pname, version, src, cargoLock, cargoBuildFlags, postPatch, postInstall, doCheck, auditable, env }:
             assert builtins.pathExists cargoLock.lockFile;
             derivation ({ name = "${pname}-${version}"; inherit src cargoBuildFlags; system = "x86_64-linux"; builder = "/bin/sh"; } // env);
         };
-        linux_6_18.src = thing "linux-6.18.tar.xz";
+        linux_6_18 = { version = "6.18"; src = thing "linux-6.18.tar.xz"; };
         OVMF.fd = thing "OVMF-fd";
         mkShell = { packages }: thing "shell";
       };
