@@ -4,7 +4,7 @@ names.run "ward-run-qemu" { } ''
   mkdir -p $out/bin
   cat > $out/bin/run-qemu <<END
   #!/bin/sh
-  # run-qemu [CONFIGURATION]: starts the image; with a configuration, that one is handed in through fw_cfg.
+  # run-qemu [OPTION...]: starts the image; options are QEMU's, for instance what `ward lab` prints.
   set -eu
   folder=\$(mktemp -d)
   trap 'rm -r "\$folder"' EXIT
@@ -15,7 +15,7 @@ names.run "ward-run-qemu" { } ''
     -drive if=pflash,format=raw,readonly=on,file=${names.qemu.code} -drive if=pflash,format=raw,file="\$folder/variables" \\
     -drive if=virtio,format=raw,file="\$folder/ward.raw" \\
     -netdev user,id=net,hostfwd=tcp:127.0.0.1:8443-:443 -device virtio-net-pci,netdev=net -device virtio-rng-pci \\
-    \''${1:+-fw_cfg name=opt/org.ward/config,file="\$1"}
+    "\$@"
   END
   chmod +x $out/bin/run-qemu
 ''

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 pub(crate) enum Disk {
     /// The raw file behind virtio, as KVM clouds do.
     Virtio,
-    /// The raw file behind NVMe, as AWS does.
+    /// The raw file behind `NVMe`, as AWS does.
     Nvme,
     /// The qcow2 file behind virtio.
     Qcow2,
