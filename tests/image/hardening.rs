@@ -218,6 +218,7 @@ fn what_was_asked_for_is_what_was_built() {
 
 #[test]
 fn the_command_line_is_the_one_that_pid_1_compares_with() {
-    let compiled = fragment().into_iter().find(|(name, ..)| name == "CMDLINE").expect("a command line").1;
+    let compiled =
+        fragment().into_iter().find(|(name, ..)| name == "CMDLINE").expect("a command line").1;
     assert_eq!(compiled.trim_matches('"'), read("policy/boot/cmdline").trim_end());
 }
