@@ -9,23 +9,31 @@ let
     done
   '';
   programs = [ "ward-init" "ward-broker" "ward-media" "ward-twiml" ];
-  shipped = names.rust {
-    name = "ward-shipped";
+  of = name: packages: profile: finish: names.rust {
     source = sources.shipped;
-    packages = programs;
-    inherit prepare;
-    # What is linked, as cargo sees it: for the bill of materials.
-    finish = ''
-      mkdir -p $out/share
-      cargo tree --frozen --target x86_64-unknown-linux-musl --edges normal,no-proc-macro --prefix depth --format ' {p}|{l}' \
-        ${builtins.concatStringsSep " " (map (program: "-p ${program}") programs)} > $out/share/tree
-    '';
+    inherit name packages profile prepare finish;
   };
-  tool = name: names.rust { inherit name prepare; source = sources.all; packages = [ name ]; finish = ""; };
+  # Fast where audio flows; small elsewhere, and without the tables for unwinding: only media unwinds.
+  fast = of "ward-fast" [ "ward-media" ] { } ''
+    mkdir -p $out/share
+    # What is linked, as cargo sees it: for the bill of materials.
+    cargo tree --frozen --target x86_64-unknown-linux-musl --edges normal,no-proc-macro --prefix depth --format ' {p}|{l}' \
+      ${builtins.concatStringsSep " " (map (program: "-p ${program}") programs)} > $out/share/tree
+  '';
+  small = of "ward-small" [ "ward-init" "ward-broker" "ward-twiml" ] {
+    CARGO_PROFILE_RELEASE_OPT_LEVEL = "s";
+    CARGO_PROFILE_RELEASE_PANIC = "abort";
+  } "";
+  shipped = names.run "ward-shipped" { } ''
+    mkdir -p $out/bin $out/share
+    cp ${fast}/bin/* ${small}/bin/* $out/bin/
+    cp ${fast}/share/tree $out/share/
+  '';
+  tool = name: names.rust { inherit name prepare; source = sources.all; packages = [ name ]; profile = { }; finish = ""; };
   # One program as a package of its own.
   one = program: names.run program { } "install -D ${shipped}/bin/${program} $out/bin/${program}";
 in {
-  inherit shipped;
+  inherit fast small shipped;
   init = one "ward-init";
   broker = one "ward-broker";
   media = one "ward-media";

@@ -20,7 +20,7 @@ in {
   checks = import ./checks { inherit names binaries kernel initramfs uki image-raw; };
   # What a rebuild looks at beside the packages: what several of them are made of, and its negative control.
   parts = {
-    inherit (binaries) shipped;
+    inherit (binaries) fast small shipped;
     tool = binaries.image;
     clock = import ./checks/clock.nix { inherit names binaries; };
   };

@@ -22,7 +22,7 @@ in rec {
   run = name: environment: script: pkgs.runCommandCC name environment script;
 
   # Static binaries of some packages of the workspace: pkgs/build-support/rust/build-rust-package/default.nix
-  rust = { name, source, packages, prepare, finish }: static.rustPlatform.buildRustPackage {
+  rust = { name, source, packages, profile, prepare, finish }: static.rustPlatform.buildRustPackage {
     pname = name;
     version = "0.1.0";
     src = source;
@@ -32,7 +32,10 @@ in rec {
     postInstall = finish;
     doCheck = false; # tests run on the sources, not in a build
     auditable = true; # the list of crates goes into the binary; the bill of materials is read from there
-    env.CC_x86_64_unknown_linux_musl = "${static.stdenv.cc.targetPrefix}cc"; # before `.cargo/config.toml`'s own
+    stripAllList = [ "bin" ]; # pkgs/stdenv/generic/setup.sh
+    env = profile // {
+      CC_x86_64_unknown_linux_musl = "${static.stdenv.cc.targetPrefix}cc"; # before `.cargo/config.toml`'s own
+    };
   };
 
   kernel = rec {

@@ -69,7 +69,11 @@ in {
   inherit run;
   materials = map material packages;
 
-  rust = { name, source, packages, prepare, finish }: run name { inherit source packages; crates = vendored source; toolchain = rust; } ''
+  rust = { name, source, packages, profile, prepare, finish }: run name (profile // {
+    inherit source packages;
+    crates = vendored source;
+    toolchain = rust;
+  }) ''
     cp -r "$source" source
     chmod -R u+w source
     cd source
@@ -84,7 +88,7 @@ in {
     for package in $packages; do wanted="$wanted -p $package"; done
     cargo auditable build --release --frozen --target x86_64-unknown-linux-musl -j "$NIX_BUILD_CORES" $wanted
     mkdir -p $out/bin
-    find target/x86_64-unknown-linux-musl/release -maxdepth 1 -type f -perm -u+x -exec cp {} $out/bin/ \;
+    find target/x86_64-unknown-linux-musl/release -maxdepth 1 -type f -perm -u+x -exec sh -c 'strip -o "$out/bin/$(basename "$1")" "$1"' sh {} \;
     ${finish}
   '';
 

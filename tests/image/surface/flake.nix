@@ -20,7 +20,7 @@
         pkgsStatic = {
           stdenv.cc.targetPrefix = "x86_64-unknown-linux-musl-";
           rustPlatform.buildRustPackage =
-            { pname, version, src, cargoLock, cargoBuildFlags, postPatch, postInstall, doCheck, auditable, env }:
+            { pname, version, src, cargoLock, cargoBuildFlags, postPatch, postInstall, stripAllList, doCheck, auditable, env }:
             assert builtins.pathExists cargoLock.lockFile;
             derivation ({ name = "${pname}-${version}"; inherit src cargoBuildFlags; system = "x86_64-linux"; builder = "/bin/sh"; } // env);
         };
