@@ -65,7 +65,7 @@ impl Lab {
         let lines: String = values.iter().map(|value| format!("{}\n", value.to_base64())).collect();
         std::fs::write(folder.join("handshake"), lines).unwrap();
         let configuration = format!(
-            "role = \"media\"\n[settings]\nMEDIA_WSS_URL = \"wss://{GUEST}\"\nTWILIO_ACCOUNT_SID = \"{ACCOUNT}\"\n\
+            "role = \"media\"\n[settings]\nTWILIO_ACCOUNT_SID = \"{ACCOUNT}\"\n\
              MEDIA_AGENT = \"greeter\"\n"
         );
         std::fs::write(folder.join("ward.toml"), configuration).unwrap();
