@@ -128,7 +128,7 @@ fn one_port_is_open_and_the_power_button_ends_it() {
     }
     let answer = socket.recv_from(&mut [0; 64]);
     assert!(answer.is_err(), "{answer:?}");
-    machine.order("system_powerdown", &serde_json::Value::Null);
+    machine.order("system_powerdown", &serde_json::json!({}));
     event(&machine, "INIT-0901", Duration::from_secs(20));
     assert!(machine.ended(Duration::from_secs(60)).is_some_and(|status| status.success()));
     std::fs::remove_dir_all(folder).unwrap();
