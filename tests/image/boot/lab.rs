@@ -46,8 +46,13 @@ impl Drop for Process {
 }
 
 impl Lab {
-    /// Moves this thread into the network and starts what stands in it.
+    /// Moves this thread into the network and starts what stands in it, for a machine that greets its callers.
     pub(crate) fn new(folder: &Path) -> Self {
+        Self::of_agent("greeter", folder)
+    }
+
+    /// The same, for a machine with another agent.
+    pub(crate) fn of_agent(agent: &str, folder: &Path) -> Self {
         enter_network(&[]);
         ip(&["tuntap", "add", "dev", TAP, "mode", "tap"]);
         ip(&["address", "add", &format!("{HERE}/24"), "dev", TAP]);
@@ -66,7 +71,7 @@ impl Lab {
         std::fs::write(folder.join("handshake"), lines).unwrap();
         let configuration = format!(
             "role = \"media\"\n[settings]\nTWILIO_ACCOUNT_SID = \"{ACCOUNT}\"\n\
-             MEDIA_AGENT = \"greeter\"\n"
+             MEDIA_AGENT = \"{agent}\"\n"
         );
         std::fs::write(folder.join("ward.toml"), configuration).unwrap();
         Self { folder: folder.to_owned(), responder, dhcp }

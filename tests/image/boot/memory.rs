@@ -61,7 +61,8 @@ fn dump(machine: &Machine, folder: &Path, needles: &Needles) -> Vec<Hit> {
 #[test]
 fn nothing_of_a_calls_audio_is_in_the_machine_after_it() {
     let folder = folder("memory");
-    let lab = Lab::new(&folder);
+    // Who is echoed is kept for a moment; a greeter drops what it hears at once, and a scan would have to be very quick.
+    let lab = Lab::of_agent("echo", &folder);
     let mut plan = Plan::new(Disk::Virtio, &output("image-raw", "ward.raw"));
     plan.memory = MEBIBYTES;
     plan.tap = Some(TAP.to_owned());
