@@ -245,6 +245,16 @@ pub fn scan(id: u32, needles: &Needles) -> Scan {
     Scan { hits, bytes, took: begin.elapsed() }
 }
 
+/// Every piece in `memory`: that of a whole machine, for instance, as its hypervisor sees it. Addresses count from its first byte.
+///
+/// Pages that a process has in a row may lie anywhere: a piece that goes on over the end of a page counts as two.
+#[must_use]
+pub fn scan_bytes(memory: &[u8], needles: &Needles) -> Vec<Hit> {
+    let mut hits = Vec::new();
+    needles.find(memory, 0, &mut hits);
+    hits
+}
+
 /// Scans until `is_wanted`; no scan begins after `patience`. The last scan, and when it began.
 #[must_use]
 pub fn scan_until(
