@@ -183,6 +183,7 @@ fn dhcp(folder: &Path) -> Process {
         ])
         .args([
             "--port=0",
+            "--no-ping",
             "--bind-interfaces",
             &format!("--interface={TAP}"),
             "--dhcp-authoritative",
