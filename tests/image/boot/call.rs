@@ -86,24 +86,33 @@ fn from_a_qcow2_disk_with_settings_on_it() {
     booted_and_called("qcow2", Disk::Qcow2, true);
 }
 
+/// Pairs of boots, one of each; the middle one counts.
+const PAIRS: usize = 3;
+
 #[test]
 fn the_first_handshake_comes_soon_after_the_hand_over() {
     let folder = folder("soon");
     let bare = Bare::build(&folder);
-    let own = folder.join("bare");
-    std::fs::create_dir(&own).unwrap();
-    let hello = Machine::start(&Plan::new(Disk::Virtio, &bare.raw), &own);
-    let said = hello.wait("hello", BOOT, |text| text == "hello").at;
-    let bare = said - hello.wait("the hand-over", BOOT, is_handed_over).at;
-    drop(hello);
     let lab = Lab::new(&folder);
-    let started = Instant::now();
-    let machine = machine(&lab, Disk::Virtio, false, &folder);
-    let handshake = lab.first_handshake(SERVING) - started;
-    let ours = handshake - machine.wait("the hand-over", BOOT, is_handed_over).at;
-    let times = ours.as_secs_f64() / bare.as_secs_f64();
-    println!("hello {bare:.2?}, first handshake {ours:.2?}: {times:.2} times");
-    assert!(times <= TIMES_OF_BARE_MAX, "{times:.2}");
+    let mut times = Vec::new();
+    for pair in 0..PAIRS {
+        let own = folder.join(format!("pair-{pair}"));
+        std::fs::create_dir(&own).unwrap();
+        let hello = Machine::start(&Plan::new(Disk::Virtio, &bare.raw), &own);
+        let said = hello.wait("hello", BOOT, |text| text == "hello").at;
+        let bare = said - hello.wait("the hand-over", BOOT, is_handed_over).at;
+        drop(hello);
+        let started = Instant::now();
+        let machine = machine(&lab, Disk::Virtio, false, &folder);
+        let handshake = lab.first_handshake(SERVING) - started;
+        let ours = handshake - machine.wait("the hand-over", BOOT, is_handed_over).at;
+        let ratio = ours.as_secs_f64() / bare.as_secs_f64();
+        println!("hello {bare:.2?}, first handshake {ours:.2?}: {ratio:.2} times");
+        times.push(ratio);
+    }
+    times.sort_by(f64::total_cmp);
+    let middle = times[PAIRS / 2];
+    assert!(middle <= TIMES_OF_BARE_MAX, "{middle:.2}");
     std::fs::remove_dir_all(folder).unwrap();
 }
 

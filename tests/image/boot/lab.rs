@@ -22,6 +22,10 @@ use ward_tests::spoken_call::SpokenCall;
 const HERE: &str = "10.44.0.1";
 /// The address that the machine gets.
 pub(crate) const GUEST: &str = "10.44.0.2";
+/// The address of the card that QEMU gives a machine which asks for no other.
+const GUEST_CARD: &str = "52:54:00:12:34:56";
+/// How long one try for a connection waits: what is sent to a machine without an address is lost.
+const TRY: Duration = Duration::from_millis(50);
 /// The wire's end here; `Plan::tap`.
 pub(crate) const TAP: &str = "guest";
 /// What the DHCP server says the wire takes; no guess would find it.
@@ -57,6 +61,8 @@ impl Lab {
         ip(&["tuntap", "add", "dev", TAP, "mode", "tap"]);
         ip(&["address", "add", &format!("{HERE}/24"), "dev", TAP]);
         ip(&["link", "set", TAP, "up"]);
+        // Asked for once a second until it is there, it would be found up to a second late.
+        ip(&["neighbour", "add", GUEST, "lladdr", GUEST_CARD, "dev", TAP, "nud", "permanent"]);
         let dhcp = dhcp(folder);
         let responder = Running::twiml(&format!(
             "MEDIA_WSS_URL=wss://{GUEST}\nNEXT_PUBLIC_SITE_URL=https://localhost:{{port}}"
@@ -151,7 +157,7 @@ impl Lab {
         let address: SocketAddr = format!("{GUEST}:443").parse().unwrap();
         let name = ServerName::try_from(GUEST).unwrap();
         while Instant::now() < until {
-            if let Ok(socket) = TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
+            if let Ok(socket) = TcpStream::connect_timeout(&address, TRY) {
                 socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
                 let connection =
                     ClientConnection::new(Arc::clone(&client_config()), name.clone()).unwrap();
