@@ -7,6 +7,9 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags, open};
+use rustix::termios::{
+    ControlModes, InputModes, LocalModes, OptionalActions, tcgetattr, tcsetattr,
+};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::code::Code;
@@ -23,7 +26,9 @@ impl Console {
     #[must_use]
     pub(crate) fn open() -> Self {
         let flags = OFlags::WRONLY | OFlags::NOCTTY | OFlags::CLOEXEC;
-        Self(open("/dev/console", flags, Mode::empty()).ok().map(File::from))
+        let file = open("/dev/console", flags, Mode::empty()).ok().map(File::from);
+        file.iter().for_each(unstoppable);
+        Self(file)
     }
 
     /// The console once more, for whoever writes the log.
@@ -43,6 +48,17 @@ impl Console {
             console.write_all(text.as_bytes()).unwrap_or_default();
         }
     }
+}
+
+/// Takes from whoever has the other end of the line what would hold the writer up: the character that stops output (XOFF), and a modem's
+/// lines. A device that is no terminal has neither.
+fn unstoppable(console: &File) {
+    let Ok(mut settings) = tcgetattr(console) else { return };
+    settings.input_modes.remove(InputModes::IXON | InputModes::IXOFF | InputModes::IXANY);
+    settings.local_modes.remove(LocalModes::ICANON | LocalModes::ISIG | LocalModes::ECHO);
+    settings.control_modes.remove(ControlModes::CRTSCTS | ControlModes::CREAD);
+    settings.control_modes.insert(ControlModes::CLOCAL);
+    tcsetattr(console, OptionalActions::Now, &settings).unwrap_or_default();
 }
 
 /// Since the machine started.

@@ -231,8 +231,11 @@ pub fn main() -> ExitCode {
     let mut boot = Boot::new();
     for phase in &PHASES {
         if let Err(fault) = (phase.action)(&mut boot) {
-            boot.confess(phase.name, &fault, phase.otherwise);
-            return boot.end(phase.otherwise);
+            // Whoever presses the button wants it off, whatever it was doing.
+            let is_wanted = fault.code == code::POWER_BUTTON;
+            let otherwise = if is_wanted { Otherwise::PowerOff } else { phase.otherwise };
+            boot.confess(phase.name, &fault, otherwise);
+            return boot.end(otherwise);
         }
     }
     let (fault, otherwise) = running::run(&mut boot);

@@ -33,14 +33,18 @@ pub(super) struct Role {
 /// The phase.
 pub(super) fn run(boot: &mut Boot) -> Done {
     let until = now().saturating_add(limit::NETWORK_DEADLINE);
-    boot.link = loop {
-        match Link::first() {
-            // Cards come later than PID 1, as disks do.
-            None if now() < until => std::thread::sleep(limit::DISKS_PAUSE),
-            None => return Err(Fault::new(code::LINK_ABSENT)),
-            found => break found,
+    while boot.link.is_none() {
+        boot.link = Link::first();
+        if boot.link.is_none() {
+            // Cards come later than PID 1, as disks do; the button and the watchdog do not wait for them.
+            let pause = now().saturating_add(limit::DISKS_PAUSE).min(until);
+            match boot.next(pause) {
+                Some(Happening::Stop) => return Err(Fault::new(code::POWER_BUTTON)),
+                _ if now() < until => {}
+                _ => return Err(Fault::new(code::LINK_ABSENT)),
+            }
         }
-    };
+    }
     boot.hypervisors_clock = hypervisors_clock();
     start(boot)?;
     loop {

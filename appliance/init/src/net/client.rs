@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ward_policy::limit;
 
-use super::dhcp::{self, Kind, Question};
+use super::dhcp::{self, Answer, Kind, Question};
 use super::lease::Lease;
 use super::refusal::Refusal;
 
@@ -154,39 +154,42 @@ impl Client {
     /// # Errors
     /// [`Refusal`] of an answer that is for us and cannot be followed; the client goes on as if it had not come.
     pub fn take(&mut self, packet: &[u8], now: Duration) -> Result<Change, Refusal> {
-        let taken = self.judge(packet, now);
+        // What answers no question of ours does not count: anybody on the link can send that, as often as they like.
+        let answer = dhcp::answer(packet)?;
+        if answer.number != self.number || answer.hardware != self.hardware {
+            return Ok(Change::Nothing);
+        }
+        let taken = self.judge(&answer, now);
         if taken.is_err() {
             self.refused = self.refused.saturating_add(1);
             if self.refused >= limit::DHCP_REFUSED_MAX && self.lease().is_none() {
+                let due = self.due;
                 self.restart(now);
-                self.due = now.saturating_add(self.pause);
+                // Never later than without them.
+                self.due = due.min(now.saturating_add(self.pause));
             }
         }
         taken
     }
 
-    fn judge(&mut self, packet: &[u8], now: Duration) -> Result<Change, Refusal> {
-        let answer = dhcp::answer(packet)?;
-        if answer.number != self.number || answer.hardware != self.hardware {
-            return Ok(Change::Nothing);
-        }
+    fn judge(&mut self, answer: &Answer, now: Duration) -> Result<Change, Refusal> {
         match (&mut self.state, answer.kind) {
             (State::Selecting, Kind::Offer) => {
-                let lease = Lease::of(&answer)?;
+                let lease = Lease::of(answer)?;
                 let (address, server) = (lease.address, lease.server);
                 self.state = State::Requesting { address, server, tries: 0 };
                 (self.due, self.pause) = (now, limit::DHCP_RETRY_MIN);
                 Ok(Change::Offered)
             }
             (State::Requesting { address, server, .. }, Kind::Ack) => {
-                let lease = Lease::of(&answer)?;
+                let lease = Lease::of(answer)?;
                 if lease.address != *address || lease.server != *server {
                     return Err(Refusal::OtherAddress);
                 }
                 Ok(self.bind(lease, now))
             }
             (State::Bound { lease, asked: Some(_), .. }, Kind::Ack) => {
-                let renewed = Lease::of(&answer)?;
+                let renewed = Lease::of(answer)?;
                 if renewed.address != lease.address {
                     return Err(Refusal::OtherAddress);
                 }

@@ -125,3 +125,23 @@ fn what_is_another_machines_is_nothing_to_us() {
     assert_eq!(client.take(&carried(&reply(2, 2, &TERMS)), at(0)), Ok(Change::Nothing));
     assert_eq!(client.take(&[0; 4], at(0)), Err(Refusal::Header));
 }
+
+#[test]
+fn a_flood_of_what_answers_nothing_keeps_nobody_from_an_address() {
+    let mut client = Client::new(HARDWARE, at(0));
+    let flood = |client: &mut Client, now| {
+        for _ in 0..10 * limit::DHCP_REFUSED_MAX {
+            assert_eq!(client.take(&[0; 4], now), Err(Refusal::Header));
+        }
+    };
+    flood(&mut client, at(0));
+    assert!(matches!(client.tick(at(0), 1), Todo::Broadcast(_)), "asked all the same");
+    let due = client.due();
+    flood(&mut client, at(0));
+    assert_eq!(client.due(), due, "and not later");
+    assert_eq!(client.take(&carried(&reply(2, 1, &TERMS)), at(0)), Ok(Change::Offered));
+    flood(&mut client, at(0));
+    client.tick(at(0), 2);
+    let ack = client.take(&carried(&reply(5, 1, &TERMS)), at(0)).unwrap();
+    assert!(matches!(ack, Change::Bound(_)));
+}

@@ -36,6 +36,9 @@ pub struct Lease {
     pub rebind: Duration,
 }
 
+/// A time without an end (RFC 2132 §9.2). As a number of seconds it is 136 years, which no machine sees.
+const FOREVER_S: u32 = u32::MAX;
+
 /// Whether an address can be one host's.
 fn is_host(address: Ipv4Addr) -> bool {
     let first = address.octets().first().copied().unwrap_or(0);
@@ -82,9 +85,10 @@ impl Lease {
         let time_servers = time_servers.filter(|one| is_host(*one) && *one != address).collect();
         let length = answer.lease_s.filter(|length| *length >= limit::LEASE_S_MIN);
         let length = length.ok_or(Refusal::Lease)?;
-        // Half and seven eighths (RFC 2131 §4.4.5).
-        let renew = answer.renew_s.unwrap_or(length / 2);
-        let rebind = answer.rebind_s.unwrap_or_else(|| length.saturating_sub(length / 8));
+        // Half and seven eighths (RFC 2131 §4.4.5). A time that never comes, as Azure answers beside a lease without an end, is none.
+        let told = |seconds: Option<u32>| seconds.filter(|seconds| *seconds != FOREVER_S);
+        let renew = told(answer.renew_s).unwrap_or(length / 2);
+        let rebind = told(answer.rebind_s).unwrap_or_else(|| length.saturating_sub(length / 8));
         if renew == 0 || renew >= rebind || rebind >= length {
             return Err(Refusal::Times);
         }
@@ -202,6 +206,21 @@ mod tests {
     }
 
     #[test]
+    fn a_lease_may_be_without_an_end() {
+        // As Azure answers: all three times are the largest number there is.
+        let forever = Some(u32::MAX);
+        let lease = check(|answer| {
+            (answer.lease_s, answer.renew_s, answer.rebind_s) = (forever, forever, forever);
+        });
+        let lease = lease.unwrap();
+        assert!(lease.renew > Duration::from_secs(60 * 365 * 86_400), "{lease:?}");
+        assert!(lease.renew < lease.rebind && lease.rebind < lease.length, "{lease:?}");
+        // A server that wants to be asked all the same is.
+        let lease = check(|answer| (answer.lease_s, answer.renew_s) = (forever, Some(1_800)));
+        assert_eq!(lease.unwrap().renew.as_secs(), 1_800);
+    }
+
+    #[test]
     fn hostile_answers_are_refused_by_name() {
         let ip = Ipv4Addr::new;
         let route = |to, prefix, via| vec![Route { to, prefix, via }];
@@ -229,7 +248,8 @@ mod tests {
         for lease in [None, Some(0), Some(59)] {
             rows.push((check(|answer| answer.lease_s = lease), Refusal::Lease));
         }
-        for (renew, rebind) in [(0, 100), (100, 100), (200, 100), (100, 3_600), (100, u32::MAX)] {
+        for (renew, rebind) in [(0, 100), (100, 100), (200, 100), (100, 3_600), (100, u32::MAX - 1)]
+        {
             let change = |answer: &mut Answer| {
                 (answer.renew_s, answer.rebind_s) = (Some(renew), Some(rebind));
             };
