@@ -33,6 +33,7 @@ pub mod netlink;
 pub mod sntp;
 pub mod news;
 mod clock;
+mod follow;
 mod kernel;
 pub mod link;
 
@@ -209,8 +210,15 @@ impl Net {
         if let Some(before) = before.filter(|before| before.address != lease.address) {
             self.give_up(Some(before));
         }
-        if let Err(error) = self.kernel.follow(lease) {
-            self.tell_error(&error);
+        let followed = follow::follow(lease, |step| self.kernel.take(step, lease));
+        followed.errors.iter().for_each(|error| self.tell_error(error));
+        if !followed.is_usable {
+            // What holds already goes on holding; what never did is given up, and looked for again.
+            let holds = before.is_some_and(|before| before.address == lease.address);
+            if !holds {
+                self.give_up(Some(lease));
+            }
+            self.client.unusable(boot_time(), holds);
             return;
         }
         self.time.learn(&lease.time_servers);
@@ -222,8 +230,8 @@ impl Net {
             News::Address {
                 address: lease.address,
                 prefix: lease.prefix,
-                routes: u8::try_from(lease.routes.len()).unwrap_or(u8::MAX),
-                mtu: lease.mtu.unwrap_or(0),
+                routes: followed.routes,
+                mtu: followed.mtu.unwrap_or(0),
                 lease_s: seconds,
                 name_servers,
             },
