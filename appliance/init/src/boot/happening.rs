@@ -172,7 +172,8 @@ impl Boot {
                 );
             }
             News::ClockRefused { source, refusal } => {
-                self.is_asked = true;
+                // A hypervisor's clock is not the last that is asked.
+                self.is_asked |= source != Source::Hypervisor;
                 self.say(code::CLOCK_REFUSED, &[("source", &word(source)), ("why", &refusal)]);
             }
             News::ClockUnknown => self.is_asked = true,

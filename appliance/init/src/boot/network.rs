@@ -102,17 +102,24 @@ fn start(boot: &mut Boot) -> Done {
     if times.is_empty() {
         times.extend(boot.cloud.and_then(clouds_time));
     }
-    let started = spawn(link, &times, boot.hypervisors_clock.as_ref());
+    let started = spawn(link, &times, boot.is_confirmed, boot.hypervisors_clock.as_ref());
     boot.network = Some(started.map_err(|error| Fault::system("net", &error))?);
     Ok(())
 }
 
 /// A clock that its hypervisor keeps right, by the names that these drivers give themselves.
 fn hypervisors_clock() -> Option<OwnedFd> {
-    let name = std::fs::read_to_string("/sys/class/ptp/ptp0/clock_name").ok()?;
-    let is_known = ["KVM virtual PTP", "hyperv"].contains(&name.trim());
-    is_known.then(|| File::open("/dev/ptp0").ok()).flatten().map(OwnedFd::from)
+    // A card that keeps time may have been found before the hypervisor's.
+    let mut numbers = 0..CLOCKS_MAX;
+    let number = numbers.find(|number| {
+        let name = std::fs::read_to_string(format!("/sys/class/ptp/ptp{number}/clock_name"));
+        name.is_ok_and(|name| ["KVM virtual PTP", "hyperv"].contains(&name.trim()))
+    })?;
+    File::open(format!("/dev/ptp{number}")).ok().map(OwnedFd::from)
 }
+
+/// Clocks that are looked at: a card has one at most.
+const CLOCKS_MAX: u32 = 8;
 
 /// Time servers that a cloud has at a fixed address.
 const fn clouds_time(cloud: Cloud) -> Option<Ipv4Addr> {
@@ -124,7 +131,12 @@ const fn clouds_time(cloud: Cloud) -> Option<Ipv4Addr> {
     }
 }
 
-fn spawn(link: Link, times: &[Ipv4Addr], clock: Option<&OwnedFd>) -> io::Result<Role> {
+fn spawn(
+    link: Link,
+    times: &[Ipv4Addr],
+    is_confirmed: bool,
+    clock: Option<&OwnedFd>,
+) -> io::Result<Role> {
     let (news, theirs) = launch::control()?;
     let mut command = Command::new("/proc/self/exe");
     command.arg0("ward-init").arg("net").env_clear().process_group(0);
@@ -134,6 +146,9 @@ fn spawn(link: Link, times: &[Ipv4Addr], clock: Option<&OwnedFd>) -> io::Result<
     command.arg(format!("target={}", Target::Image.name()));
     for server in times {
         command.arg(format!("time={server}"));
+    }
+    if is_confirmed {
+        command.arg("date=confirmed");
     }
     let handed = [("news", Some(&theirs)), ("ptp", clock)];
     for (name, descriptor) in handed.iter().filter_map(|(name, one)| Some((name, (*one)?))) {
