@@ -55,6 +55,7 @@ codes! {
     NETWORK_LATE = "INIT-0507", "network_late", "There is no address after a long wait.";
     NETWORK_CELL = "INIT-0508", "network_cell", "A layer of the network role's cell is not there.";
     NEWS_REFUSED = "INIT-0509", "news_refused", "The network role said something that is no record.";
+    NAME_SERVERS = "INIT-0510", "name_servers", "The lease names other name servers than the broker has.";
     CLOCK = "INIT-0600", "clock", "The clock was looked at, and moved if it was wrong.";
     CLOCK_REFUSED = "INIT-0601", "clock_refused", "What a clock said was not followed.";
     CLOCK_UNCONFIRMED = "INIT-0602", "clock_unconfirmed", "Nobody has confirmed the machine's own date, which is a possible one.";

@@ -34,6 +34,8 @@ pub const WATCHDOG_TIMEOUT: Duration = Duration::from_secs(60);
 pub const WATCHDOG_INTERVAL: Duration = Duration::from_secs(15);
 /// How often the network role or the supervisor may end within [`super::RESTARTS_WINDOW`].
 pub const KEPT_STARTS_MAX: u32 = 5;
+/// Records of the network role's that PID 1 reads before it looks at anything else: each is a line of a slow console.
+pub const NEWS_AT_ONCE: usize = 16;
 /// The pause before either is started again, times the number of its ends within the window.
 pub const KEPT_DELAY: Duration = Duration::from_millis(100);
 

@@ -53,7 +53,7 @@ pub(super) fn run(boot: &mut Boot) -> Done {
 }
 
 /// The first configuration there is, and where it was.
-fn find(boot: &Boot, is_lab: bool) -> Result<(&'static str, Vec<u8>), Fault> {
+fn find(boot: &mut Boot, is_lab: bool) -> Result<(&'static str, Vec<u8>), Fault> {
     let lab = Path::new(LAB).join("config/raw");
     if is_lab && lab.exists() {
         return Ok(("fw_cfg", read(&lab)?));
@@ -77,7 +77,7 @@ fn find(boot: &Boot, is_lab: bool) -> Result<(&'static str, Vec<u8>), Fault> {
             }
             return Err(Fault::new(code::CONFIG_ABSENT).with("disks", looked.len()));
         }
-        std::thread::sleep(limit::DISKS_PAUSE);
+        boot.pause(began.saturating_add(limit::CONFIGURATION_DEADLINE))?;
     }
 }
 

@@ -27,7 +27,8 @@ use crate::net::sntp;
 /// The running network role.
 pub(super) struct Role {
     pub(super) pid: Pid,
-    pub(super) news: OwnedFd,
+    /// Until its end of it is closed.
+    pub(super) news: Option<OwnedFd>,
 }
 
 /// The phase.
@@ -36,12 +37,10 @@ pub(super) fn run(boot: &mut Boot) -> Done {
     while boot.link.is_none() {
         boot.link = Link::first();
         if boot.link.is_none() {
-            // Cards come later than PID 1, as disks do; the button and the watchdog do not wait for them.
-            let pause = now().saturating_add(limit::DISKS_PAUSE).min(until);
-            match boot.next(pause) {
-                Some(Happening::Stop) => return Err(Fault::new(code::POWER_BUTTON)),
-                _ if now() < until => {}
-                _ => return Err(Fault::new(code::LINK_ABSENT)),
+            // Cards come later than PID 1, as disks do.
+            boot.pause(until)?;
+            if now() >= until {
+                return Err(Fault::new(code::LINK_ABSENT));
             }
         }
     }
@@ -160,5 +159,5 @@ fn spawn(
         rustix::io::fcntl_setfd(clock, FdFlags::CLOEXEC)?;
     }
     let pid = i32::try_from(child?.id()).ok().and_then(Pid::from_raw);
-    Ok(Role { pid: pid.ok_or(io::ErrorKind::InvalidData)?, news })
+    Ok(Role { pid: pid.ok_or(io::ErrorKind::InvalidData)?, news: Some(news) })
 }
