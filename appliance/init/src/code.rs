@@ -40,7 +40,7 @@ codes! {
     CONFIG_ABSENT = "INIT-0401", "config_absent", "No configuration was found.";
     CONFIG_PROBLEM = "INIT-0402", "config_problem", "Something in the configuration is wrong.";
     CONFIG_UNREADABLE = "INIT-0403", "config_unreadable", "The configuration is too long or no text.";
-    SECRET_REFUSED = "INIT-0404", "secret_refused", "Secrets came over a way that is the lab's, on a machine of a cloud.";
+    SECRET_REFUSED = "INIT-0404", "secret_refused", "Secrets came over a way that is the lab's, on a machine that is not known to be one's.";
     SECRET_UNKNOWN = "INIT-0405", "secret_unknown", "A secret came that nobody needs.";
     SECRET_MISSING = "INIT-0406", "secret_missing", "A secret did not come without which the role cannot start.";
     DISK = "INIT-0407", "disk", "A disk was looked at, and there was no configuration on it.";

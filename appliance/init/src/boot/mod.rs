@@ -137,9 +137,9 @@ struct Boot {
 }
 
 impl Boot {
-    fn new() -> Self {
+    fn new(console: Console) -> Self {
         Self {
-            console: Console::open(),
+            console,
             signals: None,
             power: None,
             watchdog: None,
@@ -228,7 +228,7 @@ pub fn main() -> ExitCode {
         let line = place.location().map_or(0, std::panic::Location::line);
         Console::open().say(code::BUG, &[("line", &line)]);
     }));
-    let mut boot = Boot::new();
+    let mut boot = Boot::new(Console::open());
     for phase in &PHASES {
         if let Err(fault) = (phase.action)(&mut boot) {
             let otherwise = after(&fault, phase.otherwise);

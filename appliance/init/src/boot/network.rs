@@ -5,6 +5,7 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use rustix::io::FdFlags;
@@ -35,7 +36,9 @@ pub(super) struct Role {
 pub(super) fn run(boot: &mut Boot) -> Done {
     let until = now().saturating_add(limit::NETWORK_DEADLINE);
     while boot.link.is_none() {
-        boot.link = Link::first();
+        // On Azure a faster card appears beside the one that has the address, and passes packets for it; it may be there first.
+        let driver = (boot.cloud == Some(Cloud::Azure)).then_some("hv_netvsc");
+        boot.link = Link::first(Path::new("/sys/class/net"), driver);
         if boot.link.is_none() {
             // Cards come later than PID 1, as disks do.
             boot.pause(until)?;
