@@ -40,7 +40,7 @@ codes! {
     CONFIG_ABSENT = "INIT-0401", "config_absent", "No configuration was found.";
     CONFIG_PROBLEM = "INIT-0402", "config_problem", "Something in the configuration is wrong.";
     CONFIG_UNREADABLE = "INIT-0403", "config_unreadable", "The configuration is too long or no text.";
-    SECRET_REFUSED = "INIT-0404", "secret_refused", "Secrets came over a way that is the lab's, on a machine of a cloud.";
+    SECRET_REFUSED = "INIT-0404", "secret_refused", "Secrets came over a way that is the lab's, on a machine that is not known to be one's.";
     SECRET_UNKNOWN = "INIT-0405", "secret_unknown", "A secret came that nobody needs.";
     SECRET_MISSING = "INIT-0406", "secret_missing", "A secret did not come without which the role cannot start.";
     DISK = "INIT-0407", "disk", "A disk was looked at, and there was no configuration on it.";
@@ -55,6 +55,7 @@ codes! {
     NETWORK_LATE = "INIT-0507", "network_late", "There is no address after a long wait.";
     NETWORK_CELL = "INIT-0508", "network_cell", "A layer of the network role's cell is not there.";
     NEWS_REFUSED = "INIT-0509", "news_refused", "The network role said something that is no record.";
+    NAME_SERVERS = "INIT-0510", "name_servers", "The lease names other name servers than the broker has.";
     CLOCK = "INIT-0600", "clock", "The clock was looked at, and moved if it was wrong.";
     CLOCK_REFUSED = "INIT-0601", "clock_refused", "What a clock said was not followed.";
     CLOCK_UNCONFIRMED = "INIT-0602", "clock_unconfirmed", "Nobody has confirmed the machine's own date, which is a possible one.";

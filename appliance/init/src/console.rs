@@ -31,6 +31,12 @@ impl Console {
         Self(file)
     }
 
+    /// No console: what is said is lost.
+    #[cfg(test)]
+    pub(crate) const fn nowhere() -> Self {
+        Self(None)
+    }
+
     /// The console once more, for whoever writes the log.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-/// Clouds that are known. What is none of them is a lab, or a cloud that is not known.
+/// Clouds that are known. What is none of them is a lab ([`is_lab`]), or a cloud that is not known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cloud {
     /// Amazon EC2.
@@ -16,7 +16,7 @@ pub enum Cloud {
 }
 
 /// What a field of DMI begins with, by file.
-const NAMES: [(&str, &str, Cloud); 14] = [
+const NAMES: [(&str, &str, Cloud); 22] = [
     ("sys_vendor", "Amazon EC2", Cloud::Aws),
     ("bios_vendor", "Amazon EC2", Cloud::Aws),
     ("product_name", "Google Compute Engine", Cloud::Gcp),
@@ -32,7 +32,27 @@ const NAMES: [(&str, &str, Cloud); 14] = [
     ("sys_vendor", "Alibaba Cloud", Cloud::Other),
     ("sys_vendor", "UpCloud", Cloud::Other),
     ("sys_vendor", "Akamai", Cloud::Other),
+    ("sys_vendor", "Linode", Cloud::Other),
+    // OVH's, Huawei's and others'.
+    ("sys_vendor", "OpenStack Foundation", Cloud::Other),
+    ("product_name", "OpenStack", Cloud::Other),
+    ("sys_vendor", "Exoscale", Cloud::Other),
+    ("sys_vendor", "Tencent Cloud", Cloud::Other),
+    ("sys_vendor", "Huawei Cloud", Cloud::Other),
+    ("sys_vendor", "HUAWEICLOUD", Cloud::Other),
+    ("sys_vendor", "Nutanix", Cloud::Other),
 ];
+
+/// Makers of the machines of a lab, as they name themselves when nobody tells them otherwise.
+const LABS: [&str; 2] = ["QEMU", "Bochs"];
+
+/// Whether the files in `folder` name a lab's machine, and no cloud. Firmware that says nothing, or something that is not known, does not:
+/// a cloud that nobody has heard of yet is no lab.
+#[must_use]
+pub fn is_lab(folder: &Path) -> bool {
+    let maker = std::fs::read_to_string(folder.join("sys_vendor")).unwrap_or_default();
+    LABS.contains(&maker.trim()) && Cloud::of(folder).is_none()
+}
 
 impl Cloud {
     /// The word on the console.
@@ -75,6 +95,29 @@ mod tests {
             std::fs::write(&path, text).unwrap();
             assert_eq!(Cloud::of(&folder), cloud, "{text}");
             std::fs::remove_file(&path).unwrap();
+        }
+        for (files, is_one) in [
+            (&[("sys_vendor", "QEMU\n")][..], true),
+            (&[("sys_vendor", "Bochs\n")], true),
+            (
+                &[("sys_vendor", "QEMU\n"), ("product_name", "Standard PC (Q35 + ICH9, 2009)\n")],
+                true,
+            ),
+            (&[("sys_vendor", "QEMU\n"), ("chassis_asset_tag", "OracleCloud.com\n")], false),
+            (&[("sys_vendor", "QEMU\n"), ("product_name", "OpenStack Nova\n")], false),
+            (&[("sys_vendor", "OpenStack Foundation\n")], false),
+            (&[("sys_vendor", "Cloud of Tomorrow\n")], false),
+            (&[("sys_vendor", "QEMU of Tomorrow\n")], false),
+            (&[("sys_vendor", "\n")], false),
+            (&[], false),
+        ] {
+            for (file, text) in files {
+                std::fs::write(folder.join(file), text).unwrap();
+            }
+            assert_eq!(is_lab(&folder), is_one, "{files:?}");
+            for (file, _) in files {
+                std::fs::remove_file(folder.join(file)).unwrap();
+            }
         }
         std::fs::remove_dir(&folder).unwrap();
         assert_eq!(Cloud::of(&folder), None);

@@ -34,7 +34,9 @@ pub const WATCHDOG_TIMEOUT: Duration = Duration::from_secs(60);
 pub const WATCHDOG_INTERVAL: Duration = Duration::from_secs(15);
 /// How often the network role or the supervisor may end within [`super::RESTARTS_WINDOW`].
 pub const KEPT_STARTS_MAX: u32 = 5;
-/// The pause before either is started again; doubled for each of them.
+/// Records of the network role's that PID 1 reads before it looks at anything else: each is a line of a slow console.
+pub const NEWS_AT_ONCE: usize = 16;
+/// The pause before either is started again, times the number of its ends within the window.
 pub const KEPT_DELAY: Duration = Duration::from_millis(100);
 
 // --- Disks ---
@@ -85,10 +87,13 @@ pub const CLOCK_RETRY: Duration = Duration::from_secs(16);
 pub const SNTP_ROUND_TRIP_MAX: Duration = Duration::from_millis(800);
 /// An error of the clock that is corrected slowly, without a jump: the kernel's own limit for that (adjtimex(2), 0.5 s).
 pub const SLEW_MAX: Duration = Duration::from_millis(500);
-/// The furthest that a running machine lets its clock be moved: tickets live half a minute, and a certificate's day must not be chosen
-/// by whoever answers for a time server.
+/// The furthest that a running machine lets servers move its clock within [`STEP_WINDOW`], in sum: tickets live half a minute, and a
+/// certificate's day must not be chosen by whoever answers for a time server. It would take them three months to a day.
 pub const STEP_MAX_RUNNING: Duration = Duration::from_secs(1_000);
-/// No date before this is believed, in seconds since 1970: 2026-11-01, when this was written. A build may move it forward.
+/// See [`STEP_MAX_RUNNING`]: a day.
+pub const STEP_WINDOW: Duration = Duration::from_secs(86_400);
+/// No date before this is believed, in seconds since 1970: 2026-11-01, when this was written. It is not the date of the build, which an
+/// image does not know: the same sources give the same image on any day. A release moves it forward by hand.
 pub const BUILD_DATE_S: i64 = 1_793_491_200;
 /// No date further after [`BUILD_DATE_S`] is believed either, in seconds: twenty years.
 pub const BUILD_AGE_S_MAX: i64 = 20 * 365 * 86_400;

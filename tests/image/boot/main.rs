@@ -8,6 +8,7 @@ mod call;
 mod lab;
 mod machine;
 mod memory;
+mod ports;
 
 use std::time::Duration;
 

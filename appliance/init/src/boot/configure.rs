@@ -1,5 +1,5 @@
 //! Finds the configuration: from the lab's side channel (`fw_cfg`) where there is one, or from the EFI system partition of a disk. In the lab
-//! secrets come the same way; on a machine of a cloud nothing is taken from there.
+//! secrets come the same way; on a machine that is not known to be a lab's nothing is taken from there.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -17,7 +17,7 @@ use crate::code;
 use crate::config::Config;
 use crate::console::now;
 use crate::disk;
-use crate::dmi::Cloud;
+use crate::dmi::{self, Cloud};
 
 /// What QEMU and its like show of what they were given (`Documentation/ABI/testing/sysfs-firmware-qemu_fw_cfg`).
 const LAB: &str = "/sys/firmware/qemu_fw_cfg/by_name/opt/org.ward";
@@ -33,10 +33,12 @@ const TWIML: [&str; 3] = ["tls-chain", "tls-key", "vendor-keys"];
 
 /// The phase.
 pub(super) fn run(boot: &mut Boot) -> Done {
-    boot.cloud = Cloud::of(Path::new("/sys/class/dmi/id"));
+    let firmware = Path::new("/sys/class/dmi/id");
+    boot.cloud = Cloud::of(firmware);
     let is_lab = Path::new(LAB).is_dir();
-    if let Some(cloud) = boot.cloud.filter(|_cloud| is_lab) {
-        return Err(Fault::new(code::SECRET_REFUSED).with("cloud", cloud.name()));
+    if is_lab && !dmi::is_lab(firmware) {
+        let cloud = boot.cloud.map_or("unknown", Cloud::name);
+        return Err(Fault::new(code::SECRET_REFUSED).with("cloud", cloud));
     }
     let (source, bytes) = find(boot, is_lab)?;
     let config = judge(&bytes)?;
@@ -53,7 +55,7 @@ pub(super) fn run(boot: &mut Boot) -> Done {
 }
 
 /// The first configuration there is, and where it was.
-fn find(boot: &Boot, is_lab: bool) -> Result<(&'static str, Vec<u8>), Fault> {
+fn find(boot: &mut Boot, is_lab: bool) -> Result<(&'static str, Vec<u8>), Fault> {
     let lab = Path::new(LAB).join("config/raw");
     if is_lab && lab.exists() {
         return Ok(("fw_cfg", read(&lab)?));
@@ -77,7 +79,7 @@ fn find(boot: &Boot, is_lab: bool) -> Result<(&'static str, Vec<u8>), Fault> {
             }
             return Err(Fault::new(code::CONFIG_ABSENT).with("disks", looked.len()));
         }
-        std::thread::sleep(limit::DISKS_PAUSE);
+        boot.pause(began.saturating_add(limit::CONFIGURATION_DEADLINE))?;
     }
 }
 

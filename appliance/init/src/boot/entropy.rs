@@ -15,10 +15,17 @@ pub(super) fn run(boot: &mut Boot) -> Done {
     // `/dev/random` can be read from when the generator is seeded (random(4)); nothing is read of it.
     let device = std::fs::File::open("/dev/random");
     let device = device.map_err(|error| Fault::system("/dev/random", &error))?;
-    let patience = Timespec::try_from(limit::ENTROPY_DEADLINE).ok();
-    let mut one = [PollFd::new(&device, PollFlags::IN)];
-    let is_seeded = poll(&mut one, patience.as_ref()).is_ok_and(|ready| ready == 1);
-    if !is_seeded || ring::rand::SystemRandom::new().fill(&mut [0; 16]).is_err() {
+    let at_once = Timespec::default();
+    let is_seeded = || {
+        let mut one = [PollFd::new(&device, PollFlags::IN)];
+        poll(&mut one, Some(&at_once)).is_ok_and(|ready| ready == 1)
+    };
+    let until = began.saturating_add(limit::ENTROPY_DEADLINE);
+    while !is_seeded() && now() < until {
+        // The button and the watchdog do not wait for it.
+        boot.pause(until)?;
+    }
+    if !is_seeded() || ring::rand::SystemRandom::new().fill(&mut [0; 16]).is_err() {
         let waited = now().saturating_sub(began).as_secs();
         return Err(Fault::new(code::UNSEEDED).with("seconds", waited));
     }

@@ -1,15 +1,17 @@
 //! What PID 1 waits for: news of the network, a server that serves, the end of a child, the power button. It decides nothing of it.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
-use rustix::process::{WaitOptions, wait};
+use rustix::process::{Signal, WaitOptions, kill_process, wait};
 use ward_policy::limit;
 use ward_sys::signals::Told;
 
-use super::Boot;
+use super::fault::Fault;
+use super::{Boot, Done};
 use crate::code;
 use crate::console::now;
 use crate::net::news::{self, News, Source};
@@ -47,6 +49,23 @@ impl Budget {
     }
 }
 
+/// Up to [`limit::NEWS_AT_ONCE`] records of a channel, or the length of what is none; and whether it is at its end.
+fn hear(channel: &OwnedFd) -> (Vec<Result<News, usize>>, bool) {
+    let (mut records, mut buffer) = (Vec::new(), [0; news::BYTES + 1]);
+    while records.len() < limit::NEWS_AT_ONCE {
+        match recv(channel, &mut buffer[..], RecvFlags::DONTWAIT) {
+            Ok((0, _)) => return (records, true),
+            Ok((length, _)) => {
+                let news = News::from_bytes(buffer.get(..length).unwrap_or_default());
+                records.push(news.ok_or(length));
+            }
+            Err(Errno::AGAIN | Errno::INTR) => break,
+            Err(_) => return (records, true),
+        }
+    }
+    (records, false)
+}
+
 impl Boot {
     /// The next thing that happens until `until`. What it is is said on the console already.
     pub(super) fn next(&mut self, until: Duration) -> Option<Happening> {
@@ -67,11 +86,22 @@ impl Boot {
         }
     }
 
+    /// A short wait before something is looked at again, not past `until`: speaks to the watchdog, and hears the button.
+    pub(super) fn pause(&mut self, until: Duration) -> Done {
+        let end = now().saturating_add(limit::DISKS_PAUSE).min(until);
+        while let Some(happening) = self.next(end) {
+            if happening == Happening::Stop {
+                return Err(Fault::new(code::POWER_BUTTON));
+            }
+        }
+        Ok(())
+    }
+
     fn wait(&self, patience: Duration) {
         let all = [
             self.signals.as_ref().map(AsFd::as_fd),
             self.power.as_ref().map(AsFd::as_fd),
-            self.network.as_ref().map(|role| role.news.as_fd()),
+            self.network.as_ref().and_then(|role| role.news.as_ref()).map(AsFd::as_fd),
             self.cells.as_ref().map(|cells| cells.ready.as_fd()),
         ];
         let all = all.into_iter().flatten();
@@ -117,19 +147,19 @@ impl Boot {
         }
     }
 
+    /// A few records of the network role's. One that closes its end has nothing more to say and is ended, so that another takes its place.
     fn hear_network(&mut self) {
-        let mut buffer = [0; news::BYTES + 1];
-        while let Some(role) = &self.network {
-            match recv(&role.news, &mut buffer[..], RecvFlags::DONTWAIT) {
-                Ok((length @ 1.., _)) => {
-                    let bytes = buffer.get(..length).unwrap_or_default();
-                    match News::from_bytes(bytes) {
-                        Some(news) => self.note(news),
-                        None => self.say(code::NEWS_REFUSED, &[("bytes", &length)]),
-                    }
-                }
-                // Nothing more, or its end, which its own end tells.
-                Ok(_) | Err(_) => return,
+        let Some(role) = &mut self.network else { return };
+        let Some(channel) = &role.news else { return };
+        let (records, is_over) = hear(channel);
+        if is_over {
+            role.news = None;
+            kill_process(role.pid, Signal::KILL).unwrap_or_default();
+        }
+        for record in records {
+            match record {
+                Ok(news) => self.note(news),
+                Err(length) => self.say(code::NEWS_REFUSED, &[("bytes", &length)]),
             }
         }
     }
@@ -147,8 +177,11 @@ impl Boot {
             }
             News::Address { address, prefix, routes, mtu, lease_s, name_servers } => {
                 let servers = name_servers.into_iter().filter(|one| !one.is_unspecified());
-                self.name_servers = servers.collect();
-                let count = self.name_servers.len();
+                let servers: Vec<_> = servers.collect();
+                // Whoever was started with the former ones has them until its end.
+                let are_others = self.supervisor.is_some() && self.name_servers != servers;
+                let count = servers.len();
+                self.name_servers = servers;
                 self.say(
                     code::ADDRESS,
                     &[
@@ -159,6 +192,9 @@ impl Boot {
                         ("name_servers", &count),
                     ],
                 );
+                if are_others {
+                    self.say(code::NAME_SERVERS, &[("count", &count)]);
+                }
             }
             News::Lost => self.say(code::ADDRESS_LOST, &[]),
             News::AnswerRefused(refusal) => self.say(code::ANSWER_REFUSED, &[("why", &refusal)]),
@@ -172,7 +208,8 @@ impl Boot {
                 );
             }
             News::ClockRefused { source, refusal } => {
-                self.is_asked = true;
+                // A hypervisor's clock is not the last that is asked.
+                self.is_asked |= source != Source::Hypervisor;
                 self.say(code::CLOCK_REFUSED, &[("source", &word(source)), ("why", &refusal)]);
             }
             News::ClockUnknown => self.is_asked = true,
@@ -194,5 +231,34 @@ mod tests {
         }
         assert!(budget.is_spent(Duration::from_secs(30)));
         assert!(!budget.is_spent(Duration::from_secs(300)));
+    }
+
+    #[test]
+    fn who_never_stops_talking_is_heard_a_few_records_at_a_time() {
+        let (ours, theirs) = crate::launch::control().unwrap();
+        let send = |bytes: &[u8]| {
+            rustix::net::send(&theirs, bytes, rustix::net::SendFlags::NOSIGNAL).unwrap();
+        };
+        send(b"no record");
+        for _ in 0..limit::NEWS_AT_ONCE {
+            send(&News::Asking.to_bytes());
+        }
+        let (records, is_over) = hear(&ours);
+        assert_eq!((records.len(), is_over), (limit::NEWS_AT_ONCE, false));
+        assert_eq!(records[..2], [Err(9), Ok(News::Asking)]);
+        assert_eq!(hear(&ours), (vec![Ok(News::Asking)], false));
+        assert_eq!(hear(&ours), (vec![], false), "nothing more, and still there");
+        drop(theirs);
+        assert_eq!(hear(&ours), (vec![], true));
+    }
+
+    #[test]
+    fn a_pause_ends_at_its_time_and_at_once_when_the_button_is_pressed() {
+        let mut boot = Boot::new(crate::console::Console::nowhere());
+        let began = now();
+        assert_eq!(boot.pause(Duration::MAX), Ok(()));
+        assert!(now().saturating_sub(began) >= limit::DISKS_PAUSE);
+        boot.waiting.extend([Happening::Ready, Happening::Stop]);
+        assert_eq!(boot.pause(Duration::MAX).unwrap_err().code, code::POWER_BUTTON);
     }
 }

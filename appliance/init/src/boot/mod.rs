@@ -137,9 +137,9 @@ struct Boot {
 }
 
 impl Boot {
-    fn new() -> Self {
+    fn new(console: Console) -> Self {
         Self {
-            console: Console::open(),
+            console,
             signals: None,
             power: None,
             watchdog: None,
@@ -228,12 +228,10 @@ pub fn main() -> ExitCode {
         let line = place.location().map_or(0, std::panic::Location::line);
         Console::open().say(code::BUG, &[("line", &line)]);
     }));
-    let mut boot = Boot::new();
+    let mut boot = Boot::new(Console::open());
     for phase in &PHASES {
         if let Err(fault) = (phase.action)(&mut boot) {
-            // Whoever presses the button wants it off, whatever it was doing.
-            let is_wanted = fault.code == code::POWER_BUTTON;
-            let otherwise = if is_wanted { Otherwise::PowerOff } else { phase.otherwise };
+            let otherwise = after(&fault, phase.otherwise);
             boot.confess(phase.name, &fault, otherwise);
             return boot.end(otherwise);
         }
@@ -243,6 +241,11 @@ pub fn main() -> ExitCode {
         boot.confess("running", &fault, otherwise);
     }
     boot.end(otherwise)
+}
+
+/// What becomes of a machine after a phase that failed. Whoever presses the button wants it off, whatever it was doing.
+fn after(fault: &Fault, otherwise: Otherwise) -> Otherwise {
+    if fault.code == code::POWER_BUTTON { Otherwise::PowerOff } else { otherwise }
 }
 
 /// The phase that opens what PID 1 waits on, and gives up what it does not need.
@@ -283,5 +286,23 @@ mod tests {
         for name in ["mounts", "check", "configuration", "servers"] {
             assert_eq!(PHASES[at(name)].otherwise, Otherwise::PowerOff, "{name}");
         }
+    }
+
+    #[test]
+    fn the_button_ends_a_machine_in_every_phase() {
+        for phase in &PHASES {
+            let pressed = after(&Fault::new(code::POWER_BUTTON), phase.otherwise);
+            assert_eq!(pressed, Otherwise::PowerOff, "{}", phase.name);
+            let late = after(&Fault::new(code::NETWORK_LATE), phase.otherwise);
+            assert_eq!(late, phase.otherwise, "{}", phase.name);
+        }
+    }
+
+    #[test]
+    fn nothing_waits_for_as_long_as_the_watchdog_does() {
+        // Phases wait in `Boot::next`, which speaks to it; what sleeps beside that is far shorter, in sum.
+        let slept = limit::KEPT_DELAY.saturating_mul(limit::KEPT_STARTS_MAX.saturating_add(1));
+        let most = slept.max(limit::DISKS_PAUSE).saturating_add(limit::CONSOLE_DRAIN);
+        assert!(most.saturating_add(limit::WATCHDOG_INTERVAL) < limit::WATCHDOG_TIMEOUT);
     }
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use rustix::io::FdFlags;
@@ -27,21 +28,22 @@ use crate::net::sntp;
 /// The running network role.
 pub(super) struct Role {
     pub(super) pid: Pid,
-    pub(super) news: OwnedFd,
+    /// Until its end of it is closed.
+    pub(super) news: Option<OwnedFd>,
 }
 
 /// The phase.
 pub(super) fn run(boot: &mut Boot) -> Done {
     let until = now().saturating_add(limit::NETWORK_DEADLINE);
     while boot.link.is_none() {
-        boot.link = Link::first();
+        // On Azure a faster card appears beside the one that has the address, and passes packets for it; it may be there first.
+        let driver = (boot.cloud == Some(Cloud::Azure)).then_some("hv_netvsc");
+        boot.link = Link::first(Path::new("/sys/class/net"), driver);
         if boot.link.is_none() {
-            // Cards come later than PID 1, as disks do; the button and the watchdog do not wait for them.
-            let pause = now().saturating_add(limit::DISKS_PAUSE).min(until);
-            match boot.next(pause) {
-                Some(Happening::Stop) => return Err(Fault::new(code::POWER_BUTTON)),
-                _ if now() < until => {}
-                _ => return Err(Fault::new(code::LINK_ABSENT)),
+            // Cards come later than PID 1, as disks do.
+            boot.pause(until)?;
+            if now() >= until {
+                return Err(Fault::new(code::LINK_ABSENT));
             }
         }
     }
@@ -102,17 +104,24 @@ fn start(boot: &mut Boot) -> Done {
     if times.is_empty() {
         times.extend(boot.cloud.and_then(clouds_time));
     }
-    let started = spawn(link, &times, boot.hypervisors_clock.as_ref());
+    let started = spawn(link, &times, boot.is_confirmed, boot.hypervisors_clock.as_ref());
     boot.network = Some(started.map_err(|error| Fault::system("net", &error))?);
     Ok(())
 }
 
 /// A clock that its hypervisor keeps right, by the names that these drivers give themselves.
 fn hypervisors_clock() -> Option<OwnedFd> {
-    let name = std::fs::read_to_string("/sys/class/ptp/ptp0/clock_name").ok()?;
-    let is_known = ["KVM virtual PTP", "hyperv"].contains(&name.trim());
-    is_known.then(|| File::open("/dev/ptp0").ok()).flatten().map(OwnedFd::from)
+    // A card that keeps time may have been found before the hypervisor's.
+    let mut numbers = 0..CLOCKS_MAX;
+    let number = numbers.find(|number| {
+        let name = std::fs::read_to_string(format!("/sys/class/ptp/ptp{number}/clock_name"));
+        name.is_ok_and(|name| ["KVM virtual PTP", "hyperv"].contains(&name.trim()))
+    })?;
+    File::open(format!("/dev/ptp{number}")).ok().map(OwnedFd::from)
 }
+
+/// Clocks that are looked at: a card has one at most.
+const CLOCKS_MAX: u32 = 8;
 
 /// Time servers that a cloud has at a fixed address.
 const fn clouds_time(cloud: Cloud) -> Option<Ipv4Addr> {
@@ -124,7 +133,12 @@ const fn clouds_time(cloud: Cloud) -> Option<Ipv4Addr> {
     }
 }
 
-fn spawn(link: Link, times: &[Ipv4Addr], clock: Option<&OwnedFd>) -> io::Result<Role> {
+fn spawn(
+    link: Link,
+    times: &[Ipv4Addr],
+    is_confirmed: bool,
+    clock: Option<&OwnedFd>,
+) -> io::Result<Role> {
     let (news, theirs) = launch::control()?;
     let mut command = Command::new("/proc/self/exe");
     command.arg0("ward-init").arg("net").env_clear().process_group(0);
@@ -134,6 +148,9 @@ fn spawn(link: Link, times: &[Ipv4Addr], clock: Option<&OwnedFd>) -> io::Result<
     command.arg(format!("target={}", Target::Image.name()));
     for server in times {
         command.arg(format!("time={server}"));
+    }
+    if is_confirmed {
+        command.arg("date=confirmed");
     }
     let handed = [("news", Some(&theirs)), ("ptp", clock)];
     for (name, descriptor) in handed.iter().filter_map(|(name, one)| Some((name, (*one)?))) {
@@ -145,5 +162,5 @@ fn spawn(link: Link, times: &[Ipv4Addr], clock: Option<&OwnedFd>) -> io::Result<
         rustix::io::fcntl_setfd(clock, FdFlags::CLOEXEC)?;
     }
     let pid = i32::try_from(child?.id()).ok().and_then(Pid::from_raw);
-    Ok(Role { pid: pid.ok_or(io::ErrorKind::InvalidData)?, news })
+    Ok(Role { pid: pid.ok_or(io::ErrorKind::InvalidData)?, news: Some(news) })
 }

@@ -45,9 +45,14 @@ pub(super) fn run(boot: &mut Boot) -> (Option<Fault>, Otherwise) {
             }
         };
         if let Err(fault) = kept {
-            return (Some(fault), Otherwise::Restart);
+            return (Some(fault), after(end.is_some()));
         }
     }
+}
+
+/// What becomes of a machine that has come to grief: one that was told to end does.
+const fn after(is_ending: bool) -> Otherwise {
+    if is_ending { Otherwise::PowerOff } else { Otherwise::Restart }
 }
 
 /// The supervisor has ended although nobody told it to. What it kept is ended, too, so that the next finds nobody in its place: it has no
@@ -64,4 +69,15 @@ fn again(boot: &mut Boot, status: i32, signal: i32) -> super::Done {
     end_everyone();
     std::thread::sleep(limit::KEPT_DELAY.saturating_mul(boot.supervisor_budget.ends));
     servers::start(boot)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_that_was_told_to_end_does_not_start_again() {
+        assert_eq!(after(true), Otherwise::PowerOff);
+        assert_eq!(after(false), Otherwise::Restart);
+    }
 }

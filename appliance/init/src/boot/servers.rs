@@ -79,6 +79,11 @@ pub(super) fn ended(status: i32, signal: i32) -> Fault {
 /// Starts the supervisor with copies of everything.
 pub(super) fn start(boot: &mut Boot) -> Done {
     let refused = |error: io::Error| Fault::system("supervisor", &error);
+    if let Some((cells, config)) = boot.cells.as_mut().zip(boot.config.as_ref()) {
+        // As the network has it now: a lease that was renewed may have named others to ask for names.
+        let settings = config.broker_document(&boot.name_servers);
+        renew(&mut cells.handed, BROKER_SETTINGS, &settings).map_err(refused)?;
+    }
     let Some(cells) = &boot.cells else { return Ok(()) };
     let copies = cells.handed.iter().map(|(name, one)| Ok((*name, one.try_clone()?)));
     let handed = copies.collect::<io::Result<Vec<_>>>().map_err(refused)?;
@@ -89,6 +94,17 @@ pub(super) fn start(boot: &mut Boot) -> Done {
     let child = Start { role, target, supervisor, certificate, handed }.spawn().map_err(refused)?;
     boot.supervisor = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     boot.say(code::STARTED, &[("role", &role.name()), ("pid", &child.id())]);
+    Ok(())
+}
+
+/// What the broker goes by, the name servers among it.
+const BROKER_SETTINGS: &str = "broker-settings";
+
+/// Puts another text in the place of a document that is handed over; where there is none, none is.
+fn renew(handed: &mut [(&'static str, OwnedFd)], name: &'static str, text: &str) -> io::Result<()> {
+    if let Some((_, place)) = handed.iter_mut().find(|(one, _)| *one == name) {
+        *place = document(name, text)?;
+    }
     Ok(())
 }
 
@@ -196,7 +212,7 @@ fn broker(config: &Config, boot: &Boot, handed: &mut Vec<(&'static str, OwnedFd)
     let keys = boot.secrets.get("vendor-keys").unwrap_or(&none);
     handed.push(("vendor-keys", document("vendor-keys", keys.expose()).map_err(system)?));
     let settings = config.broker_document(&boot.name_servers);
-    handed.push(("broker-settings", document("broker-settings", &settings).map_err(system)?));
+    handed.push((BROKER_SETTINGS, document(BROKER_SETTINGS, &settings).map_err(system)?));
     Ok(())
 }
 
@@ -219,5 +235,20 @@ mod tests {
         let registry = Registry::parse(BUILT_IN.iter().copied()).unwrap();
         assert_eq!(registry.entries().len(), BUILT_IN.len());
         assert!(registry.sink_plan("nobody").is_none());
+    }
+
+    #[test]
+    fn a_document_is_renewed_in_its_place_and_none_is_added() {
+        let mut handed = vec![
+            ("settings", document("settings", "a").unwrap()),
+            (BROKER_SETTINGS, document(BROKER_SETTINGS, "before").unwrap()),
+        ];
+        renew(&mut handed, BROKER_SETTINGS, "after").unwrap();
+        renew(&mut handed, "vendor-keys", "x").unwrap();
+        let texts = handed
+            .into_iter()
+            .map(|(name, one)| (name, io::read_to_string(std::fs::File::from(one)).unwrap()));
+        let expected = [("settings", "a".to_owned()), (BROKER_SETTINGS, "after".to_owned())];
+        assert_eq!(texts.collect::<Vec<_>>(), expected);
     }
 }

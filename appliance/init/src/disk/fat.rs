@@ -98,19 +98,7 @@ impl<'d, D: ReadAt + ?Sized> Volume<'d, D> {
     /// # Errors
     /// [`DiskError`].
     pub fn file(&self, path: &[&str], most: usize) -> Result<Vec<u8>, DiskError> {
-        let (name, folders) = path.split_last().ok_or(DiskError::Absent)?;
-        let mut place = self.root;
-        for folder in folders {
-            let found = self.find(place, folder)?;
-            if !found.is_folder {
-                return Err(DiskError::Absent);
-            }
-            place = Root::Chain(found.first);
-        }
-        let found = self.find(place, name)?;
-        if found.is_folder {
-            return Err(DiskError::Absent);
-        }
+        let found = self.walk(path)?;
         let length = usize::try_from(found.bytes).map_err(|_long| DiskError::Long)?;
         if length > most {
             return Err(DiskError::Long);
@@ -125,6 +113,33 @@ impl<'d, D: ReadAt + ?Sized> Volume<'d, D> {
             cluster = self.next(cluster)?;
         }
         Ok(content)
+    }
+
+    /// Whether there is a file at `path` that holds something.
+    ///
+    /// # Errors
+    /// [`DiskError`], but [`DiskError::Absent`].
+    pub fn has_file(&self, path: &[&str]) -> Result<bool, DiskError> {
+        match self.walk(path) {
+            Ok(found) => Ok(found.bytes > 0),
+            Err(DiskError::Absent) => Ok(false),
+            Err(other) => Err(other),
+        }
+    }
+
+    /// The way to a file.
+    fn walk(&self, path: &[&str]) -> Result<Found, DiskError> {
+        let (name, folders) = path.split_last().ok_or(DiskError::Absent)?;
+        let mut place = self.root;
+        for folder in folders {
+            let found = self.find(place, folder)?;
+            if !found.is_folder {
+                return Err(DiskError::Absent);
+            }
+            place = Root::Chain(found.first);
+        }
+        let found = self.find(place, name)?;
+        if found.is_folder { Err(DiskError::Absent) } else { Ok(found) }
     }
 
     /// Where a cluster is.

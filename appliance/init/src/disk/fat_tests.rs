@@ -5,17 +5,20 @@ use crate::disk::file;
 use crate::disk::gpt::tests::disk;
 use std::process::Command;
 
-/// A file system of this kind, made by others, with the configuration in it.
-fn volume(bits: &str, sectors: u32, text: &[u8]) -> Vec<u8> {
-    let own = (std::process::id(), text.len());
+/// A file system of this kind, made by others, with the configuration in it, and this as its boot file.
+fn volume_with(bits: &str, sectors: u32, text: &[u8], boot_file: &str) -> Vec<u8> {
+    let own = (std::process::id(), format!("{}-{}", text.len(), boot_file.replace('/', "-")));
     let path = std::env::temp_dir().join(format!("ward-fat-{}-{}-{bits}", own.0, own.1));
     let input = path.with_extension("toml");
     std::fs::write(&path, vec![0; sectors as usize * 512]).unwrap();
     std::fs::write(&input, text).unwrap();
     let image = path.to_str().unwrap().to_owned();
-    let steps: [Vec<&str>; 4] = [
+    let boot_file = format!("::/EFI/{boot_file}");
+    let steps: [Vec<&str>; 6] = [
         vec!["mkfs.fat", "-F", bits, "-s", "1", &image],
         vec!["mmd", "-i", &image, "::/EFI"],
+        vec!["mmd", "-i", &image, "::/EFI/BOOT"],
+        vec!["mcopy", "-i", &image, input.to_str().unwrap(), &boot_file],
         vec!["mmd", "-i", &image, "::/ward"],
         vec!["mcopy", "-i", &image, input.to_str().unwrap(), "::/ward/ward.toml"],
     ];
@@ -28,6 +31,23 @@ fn volume(bits: &str, sectors: u32, text: &[u8]) -> Vec<u8> {
     std::fs::remove_file(&path).unwrap();
     std::fs::remove_file(&input).unwrap();
     bytes
+}
+
+fn volume(bits: &str, sectors: u32, text: &[u8]) -> Vec<u8> {
+    volume_with(bits, sectors, text, "BOOT/BOOTX64.EFI")
+}
+
+#[test]
+fn a_disk_that_nothing_starts_from_configures_nothing() {
+    let text = b"role = \"twiml\"\n";
+    let data = disk(&volume_with("16", 16_384, text, "BOOT/GRUBX64.EFI"));
+    assert_eq!(file(&data[..], &PATH, 65_536), Err(DiskError::BootFile));
+    let other = disk(&volume_with("16", 16_384, text, "BOOTX64.EFI"));
+    assert_eq!(file(&other[..], &PATH, 65_536), Err(DiskError::BootFile));
+    let empty = disk(&volume("16", 16_384, b""));
+    assert_eq!(file(&empty[..], &PATH, 65_536), Err(DiskError::BootFile));
+    let ours = disk(&volume("16", 16_384, text));
+    assert_eq!(file(&ours[..], &PATH, 65_536), Ok(text.to_vec()));
 }
 
 const PATH: [&str; 2] = ["ward", "ward.toml"];

@@ -1,4 +1,7 @@
-//! The configuration file on the disk that the machine started from: GPT, its EFI system partition, FAT, one file. Read-only.
+//! The configuration file on a disk that a machine can start from: GPT, its EFI system partition, FAT, one file beside a boot file. Read-only.
+//!
+//! Which disk the firmware started from nobody says: it is the first by name that could have been. Whoever can attach another disk that
+//! firmware would start from can configure the machine, and can as well start it with something else.
 //!
 //! A disk is somebody else's bytes. Everything here is over [`ReadAt`], reads a bounded number of sectors, and never writes.
 
@@ -46,6 +49,9 @@ pub enum DiskError {
     /// A chain of clusters leads nowhere, or round in a circle.
     #[error("chain")]
     Chain,
+    /// Firmware would not start from this partition: it has no boot file.
+    #[error("boot_file")]
+    BootFile,
     /// There is no such file.
     #[error("absent")]
     Absent,
@@ -54,7 +60,10 @@ pub enum DiskError {
     Long,
 }
 
-/// The file at `path` on the EFI system partition, at most `most` bytes.
+/// What firmware starts from a disk without being told of a file (UEFI 2.10 §3.5.1.1), on this kind of processor.
+const BOOT_FILE: [&str; 3] = ["EFI", "BOOT", "BOOTX64.EFI"];
+
+/// The file at `path` on the EFI system partition of a disk that firmware starts from, at most `most` bytes.
 ///
 /// # Errors
 /// [`DiskError`].
@@ -64,5 +73,9 @@ pub fn file<D: ReadAt + ?Sized>(
     most: usize,
 ) -> Result<Vec<u8>, DiskError> {
     let start = gpt::system_partition(disk)?;
-    fat::Volume::open(disk, start)?.file(path, most)
+    let volume = fat::Volume::open(disk, start)?;
+    if !volume.has_file(&BOOT_FILE)? {
+        return Err(DiskError::BootFile);
+    }
+    volume.file(path, most)
 }

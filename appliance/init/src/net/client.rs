@@ -57,6 +57,8 @@ pub struct Client {
     state: State,
     /// The number of the question that waits for an answer.
     number: u32,
+    /// When it was asked first.
+    asked_at: Duration,
     /// When the search began, and when something is to be done.
     began: Duration,
     due: Duration,
@@ -72,6 +74,7 @@ impl Client {
             hardware,
             state: State::Selecting,
             number: 0,
+            asked_at: now,
             began: now,
             due: now,
             pause: limit::DHCP_RETRY_MIN,
@@ -101,6 +104,17 @@ impl Client {
         }
     }
 
+    /// The kernel did not take what the lease says. If the machine `holds` the address from before, it is asked for again soon; otherwise
+    /// the search begins anew after the longest pause, as the same answer is likely.
+    pub fn unusable(&mut self, now: Duration, holds: bool) {
+        if holds {
+            self.due = self.due.min(now.saturating_add(limit::RENEW_RETRY_MIN));
+        } else {
+            self.restart(now);
+            self.due = now.saturating_add(limit::DHCP_RETRY_MAX);
+        }
+    }
+
     /// What is due at `now`; `random` is a number that nobody can guess.
     pub fn tick(&mut self, now: Duration, random: u32) -> Todo {
         if now < self.due {
@@ -120,6 +134,9 @@ impl Client {
                     self.restart(now);
                     return self.tick(now, random);
                 }
+                if *tries == 1 {
+                    self.asked_at = now;
+                }
                 let asked = Question::Request { address: *address, server: *server };
                 self.wait(now, random);
                 self.ask(asked, waited)
@@ -131,7 +148,7 @@ impl Client {
                     return Todo::GiveUp;
                 }
                 *asked = Some(random);
-                self.number = random;
+                (self.number, self.asked_at) = (random, now);
                 let question = Question::Extend { address: lease.address };
                 let datagram = dhcp::question(question, random, self.hardware, 0);
                 let is_rebinding = age >= lease.rebind;
@@ -186,14 +203,14 @@ impl Client {
                 if lease.address != *address || lease.server != *server {
                     return Err(Refusal::OtherAddress);
                 }
-                Ok(self.bind(lease, now))
+                Ok(self.bind(lease))
             }
             (State::Bound { lease, asked: Some(_), .. }, Kind::Ack) => {
                 let renewed = Lease::of(answer)?;
                 if renewed.address != lease.address {
                     return Err(Refusal::OtherAddress);
                 }
-                Ok(self.bind(renewed, now))
+                Ok(self.bind(renewed))
             }
             (State::Requesting { server, .. }, Kind::Nak) if answer.server == Some(*server) => {
                 self.restart(now);
@@ -201,8 +218,10 @@ impl Client {
                 self.due = now.saturating_add(self.pause);
                 Ok(Change::Nothing)
             }
-            (State::Bound { lease, asked: Some(_), .. }, Kind::Nak)
-                if answer.server == Some(lease.server) =>
+            // Its own server takes a lease back; once anyone may extend it, anyone may say that nobody does (§4.4.5).
+            (State::Bound { lease, asked: Some(_), since }, Kind::Nak)
+                if answer.server == Some(lease.server)
+                    || now.saturating_sub(*since) >= lease.rebind =>
             {
                 self.restart(now);
                 Ok(Change::GiveUp)
@@ -211,10 +230,12 @@ impl Client {
         }
     }
 
-    fn bind(&mut self, lease: Lease, now: Duration) -> Change {
-        self.due = now.saturating_add(lease.renew);
+    /// A lease counts from the question, not from the answer (§4.4.1): its server's clock ran meanwhile.
+    fn bind(&mut self, lease: Lease) -> Change {
+        let since = self.asked_at;
+        self.due = since.saturating_add(lease.renew);
         (self.refused, self.pause) = (0, limit::DHCP_RETRY_MIN);
-        self.state = State::Bound { lease: Box::new(lease.clone()), since: now, asked: None };
+        self.state = State::Bound { lease: Box::new(lease.clone()), since, asked: None };
         Change::Bound(Box::new(lease))
     }
 

@@ -51,12 +51,12 @@ fn a_lease_is_renewed_at_half_of_its_server_and_at_seven_eighths_of_anyone() {
 }
 
 #[test]
-fn a_renewed_lease_counts_from_then() {
+fn a_renewed_lease_counts_from_its_question() {
     let mut client = bound();
     assert!(matches!(client.tick(at(1_800), 5), Todo::Send { .. }));
     let renewed = client.take(&carried(&reply(5, 5, &TERMS)), at(1_801)).unwrap();
     assert!(matches!(renewed, Change::Bound(_)));
-    assert_eq!(client.due(), at(3_601));
+    assert_eq!(client.due(), at(3_600));
     // The same again, with nothing asked, changes nothing: it cannot be replayed.
     assert_eq!(client.take(&carried(&reply(5, 5, &TERMS)), at(1_900)), Ok(Change::Nothing));
 }
@@ -144,4 +144,41 @@ fn a_flood_of_what_answers_nothing_keeps_nobody_from_an_address() {
     client.tick(at(0), 2);
     let ack = client.take(&carried(&reply(5, 1, &TERMS)), at(0)).unwrap();
     assert!(matches!(ack, Change::Bound(_)));
+}
+
+#[test]
+fn a_lease_counts_from_the_first_question_for_it() {
+    let mut client = Client::new(HARDWARE, at(0));
+    client.tick(at(0), 1);
+    client.take(&carried(&reply(2, 1, &TERMS)), at(5)).unwrap();
+    assert!(matches!(client.tick(at(6), 2), Todo::Broadcast(_)));
+    assert!(matches!(client.tick(at(9), 2), Todo::Broadcast(_)), "the same question again");
+    let ack = client.take(&carried(&reply(5, 1, &TERMS)), at(10)).unwrap();
+    assert!(matches!(ack, Change::Bound(_)));
+    assert_eq!(client.due(), at(6 + 1_800));
+    assert_eq!(client.tick(at(6 + 3_600), 3), Todo::GiveUp);
+}
+
+#[test]
+fn while_anyone_may_extend_a_lease_anyone_may_say_that_nobody_does() {
+    let mut client = bound();
+    let nak = |number, server| carried(&reply(6, number, &[54, 4, 10, 0, 0, server]));
+    assert!(matches!(client.tick(at(3_149), 5), Todo::Send { .. }));
+    assert_eq!(client.take(&nak(5, 2), at(3_149)), Ok(Change::Nothing), "its own server was asked");
+    assert!(matches!(client.tick(client.due(), 6), Todo::Broadcast(_)));
+    assert_eq!(client.take(&nak(7, 2), at(3_160)), Ok(Change::Nothing), "another question");
+    assert_eq!(client.take(&nak(6, 2), at(3_160)), Ok(Change::GiveUp));
+    assert_eq!(client.lease(), None);
+}
+
+#[test]
+fn what_the_kernel_does_not_take_is_asked_for_again_and_not_at_once() {
+    let mut client = bound();
+    client.unusable(at(1), true);
+    assert_eq!(client.due(), at(1) + limit::RENEW_RETRY_MIN);
+    assert!(client.lease().is_some());
+    assert!(matches!(client.tick(client.due(), 5), Todo::Send { .. }));
+    client.unusable(at(100), false);
+    assert_eq!((client.due(), client.lease()), (at(100) + limit::DHCP_RETRY_MAX, None));
+    assert!(matches!(client.tick(client.due(), 6), Todo::Broadcast(_)));
 }

@@ -15,7 +15,7 @@ use ward_policy::limit;
 use super::kernel::socket_to;
 use super::news::{News, Source};
 use super::refusal::Refusal;
-use super::sntp::{self, Move, Sample};
+use super::sntp::{self, Move, Moved, Sample};
 
 /// Since the machine started, the time it slept included.
 pub(crate) fn boot_time() -> Duration {
@@ -44,7 +44,56 @@ fn random_bytes<const N: usize>() -> [u8; N] {
     bytes
 }
 
-pub(crate) struct TimeKeeper {
+/// What a look at the clock takes of the world: a test has another.
+pub(crate) trait World {
+    fn now(&self) -> Duration;
+    fn date_ns(&self) -> i64;
+    fn hypervisor(&mut self, clock: &OwnedFd) -> Result<Sample, Refusal>;
+    fn server(&mut self, server: Ipv4Addr) -> Result<Sample, Refusal>;
+    fn make(&mut self, change: Move) -> Result<(), Refusal>;
+}
+
+/// The real one.
+#[derive(Debug)]
+pub(crate) struct Machine;
+
+impl World for Machine {
+    fn now(&self) -> Duration {
+        boot_time()
+    }
+
+    fn date_ns(&self) -> i64 {
+        date_ns()
+    }
+
+    fn hypervisor(&mut self, clock: &OwnedFd) -> Result<Sample, Refusal> {
+        ask_hypervisor(clock)
+    }
+
+    fn server(&mut self, server: Ipv4Addr) -> Result<Sample, Refusal> {
+        ask_server(server)
+    }
+
+    fn make(&mut self, change: Move) -> Result<(), Refusal> {
+        match change {
+            Move::Nothing => Ok(()),
+            // It has the power to, which its cell leaves it; a kernel that refuses leaves the clock as it is, and the next look says so.
+            Move::Slew(micros) => {
+                ward_sys::machine::slew_clock(micros).unwrap_or_default();
+                Ok(())
+            }
+            Move::Set(to) => {
+                let (tv_sec, tv_nsec) =
+                    (to.div_euclid(1_000_000_000), to.rem_euclid(1_000_000_000));
+                let set = clock_settime(ClockId::Realtime, Timespec { tv_sec, tv_nsec });
+                set.map_err(|_power| Refusal::Unsure)
+            }
+        }
+    }
+}
+
+pub(crate) struct TimeKeeper<W: World = Machine> {
+    world: W,
     hypervisor: Option<OwnedFd>,
     /// The operator's choice, which is not added to.
     chosen: Vec<Ipv4Addr>,
@@ -53,11 +102,20 @@ pub(crate) struct TimeKeeper {
     due: Duration,
     /// Whether others go by the clock already.
     is_set: bool,
+    /// How far servers have moved it lately.
+    moved: Moved,
 }
 
-impl TimeKeeper {
-    pub(crate) fn new(hypervisor: Option<OwnedFd>, chosen: Vec<Ipv4Addr>, now: Duration) -> Self {
-        Self { hypervisor, servers: chosen.clone(), chosen, next: 0, due: now, is_set: false }
+impl<W: World> TimeKeeper<W> {
+    /// `is_set`: a role before this one has had the date confirmed.
+    pub(crate) fn new(
+        world: W,
+        hypervisor: Option<OwnedFd>,
+        chosen: Vec<Ipv4Addr>,
+        is_set: bool,
+    ) -> Self {
+        let (due, servers) = (world.now(), chosen.clone());
+        Self { world, hypervisor, servers, chosen, next: 0, due, is_set, moved: Moved::default() }
     }
 
     /// When [`Self::tick`] is to be called; never, while nobody can be asked.
@@ -65,43 +123,61 @@ impl TimeKeeper {
         if self.hypervisor.is_none() && !has_address { Duration::MAX } else { self.due }
     }
 
-    /// Servers that a lease names.
+    /// There is an address, and servers that its lease names: whoever has no date yet asks at once.
     pub(crate) fn learn(&mut self, servers: &[Ipv4Addr]) {
-        if self.chosen.is_empty() && self.servers != servers {
+        if self.chosen.is_empty() {
             self.servers = servers.to_vec();
-            if !self.is_set {
-                self.due = boot_time();
+        }
+        if !self.is_set {
+            self.due = self.world.now();
+        }
+    }
+
+    /// Asks, if it is time to: the hypervisor, and a server when that says nothing that can be followed. What is to be told of it.
+    pub(crate) fn tick(&mut self, has_address: bool) -> Vec<News> {
+        let mut news = Vec::new();
+        if self.world.now() < self.due(has_address) {
+            return news;
+        }
+        let mut is_known = false;
+        if let Some(clock) = &self.hypervisor {
+            let sample = self.world.hypervisor(clock);
+            is_known = self.follow(Source::Hypervisor, sample, &mut news);
+        }
+        if !is_known && has_address {
+            match self.measure() {
+                Some((server, sample)) => {
+                    is_known = self.follow(Source::Server(server), sample, &mut news);
+                }
+                None => news.push(News::ClockUnknown),
             }
         }
-    }
-
-    /// Asks, if it is time to.
-    pub(crate) fn tick(&mut self, has_address: bool) -> Option<News> {
-        if boot_time() < self.due(has_address) {
-            return None;
-        }
-        let measured = self.measure();
-        let (is_known, news) = match measured {
-            None => (false, News::ClockUnknown),
-            Some((source, measured)) => match measured.and_then(|sample| self.correct(sample)) {
-                Ok((moved_ms, unsure_us)) => (true, News::Clock { source, moved_ms, unsure_us }),
-                Err(refusal) => (false, News::ClockRefused { source, refusal }),
-            },
-        };
         let pause = if is_known { limit::CLOCK_INTERVAL } else { limit::CLOCK_RETRY };
-        self.due = boot_time().saturating_add(pause);
-        Some(news)
+        self.due = self.world.now().saturating_add(pause);
+        news
     }
 
-    /// From the hypervisor, or the best sample of one server.
-    fn measure(&mut self) -> Option<(Source, Result<Sample, Refusal>)> {
-        if let Some(clock) = &self.hypervisor {
-            return Some((Source::Hypervisor, ask_hypervisor(clock)));
-        }
+    /// Whether a sample could be followed.
+    fn follow(
+        &mut self,
+        source: Source,
+        sample: Result<Sample, Refusal>,
+        news: &mut Vec<News>,
+    ) -> bool {
+        let corrected = sample.and_then(|sample| self.correct(source, sample));
+        news.push(match corrected {
+            Ok((moved_ms, unsure_us)) => News::Clock { source, moved_ms, unsure_us },
+            Err(refusal) => News::ClockRefused { source, refusal },
+        });
+        corrected.is_ok()
+    }
+
+    /// The best sample of one server.
+    fn measure(&mut self) -> Option<(Ipv4Addr, Result<Sample, Refusal>)> {
         let server = *self.servers.get(self.next % self.servers.len().max(1))?;
         let mut best: Result<Sample, Refusal> = Err(Refusal::Silent);
         for _ in 0..limit::SNTP_SAMPLES {
-            let sample = ask_server(server);
+            let sample = self.world.server(server);
             let is_better = match (&best, &sample) {
                 (Ok(best), Ok(sample)) => sample.round_trip_ns < best.round_trip_ns,
                 (Ok(_), Err(_)) => false,
@@ -119,22 +195,21 @@ impl TimeKeeper {
         if best.is_err() {
             self.next = self.next.wrapping_add(1);
         }
-        Some((Source::Server(server), best))
+        Some((server, best))
     }
 
     /// Moves the clock; by how many milliseconds, and how unsure it is in microseconds.
-    fn correct(&mut self, sample: Sample) -> Result<(i64, u32), Refusal> {
+    fn correct(&mut self, source: Source, sample: Sample) -> Result<(i64, u32), Refusal> {
         let unsure_us = u32::try_from(sample.round_trip_ns / 2_000).unwrap_or(u32::MAX);
-        match sntp::judge(date_ns(), sample.offset_ns, self.is_set)? {
-            Move::Nothing => {}
-            // It has the power to, which its cell leaves it; a kernel that refuses leaves the clock as it is, and the next look says so.
-            Move::Slew(micros) => ward_sys::machine::slew_clock(micros).unwrap_or_default(),
-            Move::Set(to) => {
-                let (tv_sec, tv_nsec) =
-                    (to.div_euclid(1_000_000_000), to.rem_euclid(1_000_000_000));
-                let set = clock_settime(ClockId::Realtime, Timespec { tv_sec, tv_nsec });
-                set.map_err(|_power| Refusal::Unsure)?;
-            }
+        let now = self.world.now();
+        let is_server = source != Source::Hypervisor;
+        // Whoever runs the machine has its clock anyway, and knows for how long it stood still.
+        let most = if is_server { self.moved.left(now) } else { Duration::MAX };
+        let most = self.is_set.then_some(most);
+        let change = sntp::judge(self.world.date_ns(), sample.offset_ns, most)?;
+        self.world.make(change)?;
+        if self.is_set && is_server && change != Move::Nothing {
+            self.moved.add(Duration::from_nanos(sample.offset_ns.unsigned_abs()));
         }
         self.is_set = true;
         Ok((sample.offset_ns / 1_000_000, unsure_us))
@@ -179,3 +254,7 @@ fn ask_server(server: Ipv4Addr) -> Result<Sample, Refusal> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "clock_tests.rs"]
+mod tests;

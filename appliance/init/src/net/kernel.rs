@@ -12,6 +12,7 @@ use rustix::net::{
     socket_with,
 };
 
+use super::follow::Step;
 use super::lease::Lease;
 use super::netlink;
 
@@ -60,18 +61,17 @@ impl Kernel {
         self.order(|number| netlink::link_up(number, link, mtu))
     }
 
-    /// Largest packet, address, routes.
-    pub(crate) fn follow(&mut self, lease: &Lease) -> io::Result<()> {
+    /// One step of a lease.
+    pub(crate) fn take(&mut self, step: &Step<'_>, lease: &Lease) -> io::Result<()> {
         let link = self.link;
-        if lease.mtu.is_some() {
-            self.up(lease.mtu)?;
-        }
         let (address, prefix, time) = (lease.address, lease.prefix, lease.length);
-        self.order(|number| netlink::address(number, link, address, prefix, time))?;
-        for route in &lease.routes {
-            self.order(|number| netlink::route(number, link, route, address))?;
+        match step {
+            Step::Mtu(mtu) => self.up(Some(*mtu)),
+            Step::Address => {
+                self.order(|number| netlink::address(number, link, address, prefix, time))
+            }
+            Step::Route(route) => self.order(|number| netlink::route(number, link, route, address)),
         }
-        Ok(())
     }
 
     /// Takes the address away. One whose time is over is gone already.

@@ -45,13 +45,18 @@ impl Link {
     }
 
     /// The first wire of the machine's, in the order of the kernel's numbers. One that belongs to another (`master`) is that
-    /// other's.
+    /// other's. Where `driver` is told, no other driver's counts: a card that passes packets for one of its own comes before it, and
+    /// belongs to nobody until then.
     #[must_use]
-    pub fn first() -> Option<Self> {
-        let folder = Path::new("/sys/class/net");
+    pub fn first(folder: &Path, driver: Option<&str>) -> Option<Self> {
         let names = std::fs::read_dir(folder).ok()?.flatten();
         let names = names.filter_map(|entry| entry.file_name().into_string().ok());
         let own = names.filter(|name| !folder.join(name).join("master").exists());
+        let is_wanted = |name: &String| {
+            let found = std::fs::read_link(folder.join(name).join("device/driver"));
+            driver.is_none_or(|driver| found.is_ok_and(|found| found.ends_with(driver)))
+        };
+        let own = own.filter(is_wanted);
         own.filter_map(|name| Self::read(folder, &name)).min_by_key(|link| link.index)
     }
 }
@@ -89,5 +94,28 @@ mod tests {
     #[test]
     fn loopback_is_no_wire() {
         assert_eq!(Link::read(Path::new("/sys/class/net"), "lo"), None);
+    }
+
+    #[test]
+    fn where_one_driver_is_wanted_a_card_that_came_first_is_waited_past() {
+        let folder = std::env::temp_dir().join(format!("ward-link-{}", std::process::id()));
+        let add = |name: &str, index: u32, driver: &str| {
+            std::fs::create_dir_all(folder.join(name).join("device")).unwrap();
+            let files = [("ifindex", index.to_string()), ("type", "1".to_owned())];
+            for (file, text) in files {
+                std::fs::write(folder.join(name).join(file), text + "\n").unwrap();
+            }
+            std::fs::write(folder.join(name).join("address"), "02:00:00:ab:cd:01\n").unwrap();
+            let target = format!("../../../../bus/drivers/{driver}");
+            std::os::unix::fs::symlink(target, folder.join(name).join("device/driver")).unwrap();
+        };
+        let first = |driver| Link::first(&folder, driver).map(|link| link.index);
+        add("eth0", 2, "mana");
+        assert_eq!((first(None), first(Some("hv_netvsc"))), (Some(2), None));
+        add("eth1", 3, "hv_netvsc");
+        assert_eq!((first(None), first(Some("hv_netvsc"))), (Some(2), Some(3)));
+        std::fs::write(folder.join("eth0/master"), "").unwrap();
+        assert_eq!(first(None), Some(3));
+        std::fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -20,7 +20,7 @@ use ward_sys::packet::PacketSocket;
 use ward_sys::process::{end_with, leave};
 
 use client::{Change, Client, Todo};
-use clock::{TimeKeeper, boot_time};
+use clock::{Machine, TimeKeeper, boot_time};
 use kernel::Kernel;
 use lease::Lease;
 use news::{Addresses, News};
@@ -33,6 +33,7 @@ pub mod netlink;
 pub mod sntp;
 pub mod news;
 mod clock;
+mod follow;
 mod kernel;
 pub mod link;
 
@@ -49,26 +50,30 @@ struct Words {
     link: link::Link,
     /// Whom the operator wants to be asked for the time, if anyone in particular.
     times: Vec<Ipv4Addr>,
+    /// Whether the date was confirmed before this process began.
+    is_confirmed: bool,
     handed: Handed,
 }
 
 fn words(arguments: impl Iterator<Item = String>) -> Result<Words, StartError> {
     let (mut link, mut times, mut rest) = (None, Vec::new(), Vec::new());
+    let mut is_confirmed = false;
     for argument in arguments {
         match argument.split_once('=') {
             Some(("link", text)) => link = link::Link::parse(text),
             Some(("time", address)) => {
                 times.push(address.parse().map_err(|_address| StartError::Handed)?);
             }
+            Some(("date", "confirmed")) => is_confirmed = true,
             _ => rest.push(argument),
         }
     }
     let handed = Handed::adopt(rest.into_iter()).map_err(|_handed| StartError::Handed)?;
-    Ok(Words { link: link.ok_or(StartError::Handed)?, times, handed })
+    Ok(Words { link: link.ok_or(StartError::Handed)?, times, is_confirmed, handed })
 }
 
 fn start(arguments: impl Iterator<Item = String>) -> Result<Net, StartError> {
-    let Words { link, times, mut handed } = words(arguments)?;
+    let Words { link, times, is_confirmed, mut handed } = words(arguments)?;
     let target = handed.target.ok_or(StartError::Handed)?;
     let news = handed.news.take().ok_or(StartError::Handed)?;
     // The first look at the clock asks the kernel where its shared page is, which nobody may in the cell.
@@ -99,7 +104,7 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<Net, StartError> {
     tell(&news, News::Asking);
     Ok(Net {
         client: Client::new(link.hardware, now),
-        time: TimeKeeper::new(handed.ptp.take(), times, now),
+        time: TimeKeeper::new(Machine, handed.ptp.take(), times, is_confirmed),
         packets,
         kernel,
         news,
@@ -133,7 +138,7 @@ impl Net {
         }
         loop {
             self.ask();
-            if let Some(news) = self.time.tick(self.client.lease().is_some()) {
+            for news in self.time.tick(self.client.lease().is_some()) {
                 tell(&self.news, news);
             }
             self.wait();
@@ -209,8 +214,15 @@ impl Net {
         if let Some(before) = before.filter(|before| before.address != lease.address) {
             self.give_up(Some(before));
         }
-        if let Err(error) = self.kernel.follow(lease) {
-            self.tell_error(&error);
+        let followed = follow::follow(lease, |step| self.kernel.take(step, lease));
+        followed.errors.iter().for_each(|error| self.tell_error(error));
+        if !followed.is_usable {
+            // What holds already goes on holding; what never did is given up, and looked for again.
+            let holds = before.is_some_and(|before| before.address == lease.address);
+            if !holds {
+                self.give_up(Some(lease));
+            }
+            self.client.unusable(boot_time(), holds);
             return;
         }
         self.time.learn(&lease.time_servers);
@@ -222,8 +234,8 @@ impl Net {
             News::Address {
                 address: lease.address,
                 prefix: lease.prefix,
-                routes: u8::try_from(lease.routes.len()).unwrap_or(u8::MAX),
-                mtu: lease.mtu.unwrap_or(0),
+                routes: followed.routes,
+                mtu: followed.mtu.unwrap_or(0),
                 lease_s: seconds,
                 name_servers,
             },

@@ -74,13 +74,13 @@ pub enum Refusal {
     /// It took too long to say anything about the time.
     #[error("round_trip")]
     RoundTrip,
-    /// The time is before the image was built.
+    /// The time is before [`ward_policy::limit::BUILD_DATE_S`].
     #[error("before_build")]
     BeforeBuild,
-    /// The time is decades after the image was built.
+    /// The time is decades after it.
     #[error("after_build")]
     AfterBuild,
-    /// The clock of a running machine is not moved this far.
+    /// The clock of a running machine is not moved this far, at once or in sum.
     #[error("too_far")]
     TooFar,
 }

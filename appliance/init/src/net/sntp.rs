@@ -110,22 +110,44 @@ pub enum Move {
     Set(i64),
 }
 
-/// What to do with a clock that shows `now_ns` and is behind by `offset_ns`; one that others go by already `is_running`.
+/// How far servers have moved a running clock within [`limit::STEP_WINDOW`]: many small steps lead as far as a large one.
+#[derive(Debug, Default)]
+pub struct Moved {
+    since: Duration,
+    sum: Duration,
+}
+
+impl Moved {
+    /// How far they may move it yet, at `now`.
+    pub fn left(&mut self, now: Duration) -> Duration {
+        if now.saturating_sub(self.since) >= limit::STEP_WINDOW {
+            (self.since, self.sum) = (now, Duration::ZERO);
+        }
+        limit::STEP_MAX_RUNNING.saturating_sub(self.sum)
+    }
+
+    /// They have moved it by this, forward or back.
+    pub fn add(&mut self, by: Duration) {
+        self.sum = self.sum.saturating_add(by);
+    }
+}
+
+/// What to do with a clock that shows `now_ns` and is behind by `offset_ns`; one that others go by already is moved by `most` at most.
 ///
 /// # Errors
 /// [`Refusal`]: nothing is done.
-pub fn judge(now_ns: i64, offset_ns: i64, is_running: bool) -> Result<Move, Refusal> {
+pub fn judge(now_ns: i64, offset_ns: i64, most: Option<Duration>) -> Result<Move, Refusal> {
     let right = now_ns.checked_add(offset_ns).ok_or(Refusal::AfterBuild)?;
     is_plausible(right)?;
     let wrong_by = Duration::from_nanos(offset_ns.unsigned_abs());
     if wrong_by < RIGHT_ENOUGH {
         return Ok(Move::Nothing);
     }
-    if is_running && wrong_by <= limit::SLEW_MAX {
-        return Ok(Move::Slew(offset_ns / 1_000));
-    }
-    if is_running && wrong_by > limit::STEP_MAX_RUNNING {
+    if most.is_some_and(|most| wrong_by > most) {
         return Err(Refusal::TooFar);
+    }
+    if most.is_some() && wrong_by <= limit::SLEW_MAX {
+        return Ok(Move::Slew(offset_ns / 1_000));
     }
     Ok(Move::Set(right))
 }
@@ -133,7 +155,7 @@ pub fn judge(now_ns: i64, offset_ns: i64, is_running: bool) -> Result<Move, Refu
 /// A difference that no one notices.
 const RIGHT_ENOUGH: Duration = Duration::from_millis(2);
 
-/// Whether a date can be: not before this image was built, and not decades after.
+/// Whether a date can be: not before [`limit::BUILD_DATE_S`], when this was written, and not decades after.
 ///
 /// # Errors
 /// [`Refusal`].
@@ -157,6 +179,7 @@ mod tests {
     const NOW_S: i64 = limit::BUILD_DATE_S + 86_400;
     const NOW: i64 = NOW_S * NS;
     const TOOK: Duration = Duration::from_millis(10);
+    const MOST: Option<Duration> = Some(limit::STEP_MAX_RUNNING);
 
     fn stamp(bytes: &mut [u8; BYTES], at: usize, unix_s: i64) {
         let seconds = u32::try_from((unix_s + EPOCH_S) & 0xffff_ffff).unwrap();
@@ -220,20 +243,20 @@ mod tests {
     #[test]
     fn the_clock_never_goes_back_before_the_build() {
         let before = -(86_400 + 1) * NS;
-        assert_eq!(judge(NOW, before, false), Err(Refusal::BeforeBuild));
+        assert_eq!(judge(NOW, before, None), Err(Refusal::BeforeBuild));
         // From before it, it goes forward.
         let old = 1_000 * NS;
-        assert_eq!(judge(old, NOW - old, false), Ok(Move::Set(NOW)));
-        assert_eq!(judge(NOW, 30 * 365 * 86_400 * NS, false), Err(Refusal::AfterBuild));
-        assert_eq!(judge(NOW, i64::MAX, false), Err(Refusal::AfterBuild));
+        assert_eq!(judge(old, NOW - old, None), Ok(Move::Set(NOW)));
+        assert_eq!(judge(NOW, 30 * 365 * 86_400 * NS, None), Err(Refusal::AfterBuild));
+        assert_eq!(judge(NOW, i64::MAX, None), Err(Refusal::AfterBuild));
     }
 
     #[test]
     fn a_running_clock_is_moved_gently_and_not_far() {
-        assert_eq!(judge(NOW, 1_000_000, true), Ok(Move::Nothing));
-        assert_eq!(judge(NOW, -400_000_000, true), Ok(Move::Slew(-400_000)));
-        assert_eq!(judge(NOW, 2 * NS, true), Ok(Move::Set(NOW + 2 * NS)));
-        assert_eq!(judge(NOW, 1_001 * NS, true), Err(Refusal::TooFar));
-        assert_eq!(judge(NOW, 1_001 * NS, false), Ok(Move::Set(NOW + 1_001 * NS)));
+        assert_eq!(judge(NOW, 1_000_000, MOST), Ok(Move::Nothing));
+        assert_eq!(judge(NOW, -400_000_000, MOST), Ok(Move::Slew(-400_000)));
+        assert_eq!(judge(NOW, 2 * NS, MOST), Ok(Move::Set(NOW + 2 * NS)));
+        assert_eq!(judge(NOW, 1_001 * NS, MOST), Err(Refusal::TooFar));
+        assert_eq!(judge(NOW, 1_001 * NS, None), Ok(Move::Set(NOW + 1_001 * NS)));
     }
 }
