@@ -5,6 +5,8 @@
 
 mod built;
 mod call;
+mod caller;
+mod drills;
 mod lab;
 mod machine;
 mod memory;
