@@ -48,11 +48,7 @@ impl Bare {
             device: (5, 1),
             ..directory("/dev/console")
         };
-        let init = cpio::Entry {
-            mode: cpio::FILE | 0o555,
-            content: hello,
-            ..directory("/init")
-        };
+        let init = cpio::Entry { mode: cpio::FILE | 0o555, content: hello, ..directory("/init") };
         let archive = cpio::write(vec![directory("/dev"), console, init]).unwrap();
         let disk = disk_of(archive.as_slice());
         let (raw, other) = (folder.join("hello.raw"), folder.join("hello.qcow2"));

@@ -226,17 +226,36 @@ impl Machine {
         lines.iter().skip(past).any(|line| words.iter().all(|word| line.text.contains(word)))
     }
 
-    /// Has the drill's program do something; its answer, line by line.
+    /// Has the drill's program do something, which it may not live to answer.
+    pub(crate) fn tell(&self, order: &str) -> UnixStream {
+        let mut socket =
+            UnixStream::connect(self.folder.join(ORDERS)).expect("a second serial port");
+        writeln!(socket, "{order}").expect("an order");
+        socket
+    }
+
+    /// The same; its answer, line by line.
     ///
     /// # Panics
     /// When it does not answer.
     pub(crate) fn obey(&self, order: &str) -> Vec<String> {
-        let mut socket = UnixStream::connect(self.folder.join(ORDERS)).expect("a second serial port");
+        let socket = self.tell(order);
         socket.set_read_timeout(Some(Duration::from_secs(60))).expect("a socket");
-        writeln!(socket, "{order}").expect("an order");
-        let lines = BufReader::new(socket).lines();
-        let lines = lines.map(|line| line.expect("an answer").trim_end().to_owned());
-        lines.take_while(|line| line != ".").collect()
+        let (mut answer, mut lines) = (Vec::new(), BufReader::new(socket).lines());
+        loop {
+            match lines.next() {
+                Some(Ok(line)) if line.trim_end() == "." => return answer,
+                Some(Ok(line)) => answer.push(line.trim_end().to_owned()),
+                other => panic!("{order}: {other:?} after {answer:?}\n{}", self.told()),
+            }
+        }
+    }
+
+    /// Everything that the console has said, with its times.
+    pub(crate) fn told(&self) -> String {
+        let lines = self.lines();
+        let lines = lines.iter().map(|line| format!("{:>9.3?} {}\n", line.at, line.text));
+        lines.collect()
     }
 
     /// How QEMU ended, if it did within `limit`.

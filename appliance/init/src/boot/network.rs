@@ -98,7 +98,8 @@ fn start(boot: &mut Boot) -> Done {
     if times.is_empty() {
         times.extend(boot.cloud.and_then(clouds_time));
     }
-    let started = spawn(link, &times, boot.hypervisors_clock.as_ref());
+    let clock = boot.hypervisors_clock.as_ref();
+    let started = spawn(link, &times, clock, boot.is_confirmed);
     boot.network = Some(started.map_err(|error| Fault::system("net", &error))?);
     Ok(())
 }
@@ -120,7 +121,13 @@ const fn clouds_time(cloud: Cloud) -> Option<Ipv4Addr> {
     }
 }
 
-fn spawn(link: Link, times: &[Ipv4Addr], clock: Option<&OwnedFd>) -> io::Result<Role> {
+/// A role that comes back finds a clock that others go by already, and is told so: else whoever can end it could set any date.
+fn spawn(
+    link: Link,
+    times: &[Ipv4Addr],
+    clock: Option<&OwnedFd>,
+    is_set: bool,
+) -> io::Result<Role> {
     let (news, theirs) = launch::control()?;
     let mut command = Command::new("/proc/self/exe");
     command.arg0("ward-init").arg("net").env_clear().process_group(0);
@@ -130,6 +137,9 @@ fn spawn(link: Link, times: &[Ipv4Addr], clock: Option<&OwnedFd>) -> io::Result<
     command.arg(format!("target={}", Target::Image.name()));
     for server in times {
         command.arg(format!("time={server}"));
+    }
+    if is_set {
+        command.arg("clock=set");
     }
     let handed = [("news", Some(&theirs)), ("ptp", clock)];
     for (name, descriptor) in handed.iter().filter_map(|(name, one)| Some((name, (*one)?))) {

@@ -56,8 +56,13 @@ pub(crate) struct TimeKeeper {
 }
 
 impl TimeKeeper {
-    pub(crate) fn new(hypervisor: Option<OwnedFd>, chosen: Vec<Ipv4Addr>, now: Duration) -> Self {
-        Self { hypervisor, servers: chosen.clone(), chosen, next: 0, due: now, is_set: false }
+    pub(crate) fn new(
+        hypervisor: Option<OwnedFd>,
+        chosen: Vec<Ipv4Addr>,
+        is_set: bool,
+        now: Duration,
+    ) -> Self {
+        Self { hypervisor, servers: chosen.clone(), chosen, next: 0, due: now, is_set }
     }
 
     /// When [`Self::tick`] is to be called; never, while nobody can be asked.

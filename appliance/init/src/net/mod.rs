@@ -49,26 +49,29 @@ struct Words {
     link: link::Link,
     /// Whom the operator wants to be asked for the time, if anyone in particular.
     times: Vec<Ipv4Addr>,
+    /// Whether others go by the clock already: a predecessor has set it.
+    is_set: bool,
     handed: Handed,
 }
 
 fn words(arguments: impl Iterator<Item = String>) -> Result<Words, StartError> {
-    let (mut link, mut times, mut rest) = (None, Vec::new(), Vec::new());
+    let (mut link, mut times, mut is_set, mut rest) = (None, Vec::new(), false, Vec::new());
     for argument in arguments {
         match argument.split_once('=') {
             Some(("link", text)) => link = link::Link::parse(text),
             Some(("time", address)) => {
                 times.push(address.parse().map_err(|_address| StartError::Handed)?);
             }
+            Some(("clock", "set")) => is_set = true,
             _ => rest.push(argument),
         }
     }
     let handed = Handed::adopt(rest.into_iter()).map_err(|_handed| StartError::Handed)?;
-    Ok(Words { link: link.ok_or(StartError::Handed)?, times, handed })
+    Ok(Words { link: link.ok_or(StartError::Handed)?, times, is_set, handed })
 }
 
 fn start(arguments: impl Iterator<Item = String>) -> Result<Net, StartError> {
-    let Words { link, times, mut handed } = words(arguments)?;
+    let Words { link, times, is_set, mut handed } = words(arguments)?;
     let target = handed.target.ok_or(StartError::Handed)?;
     let news = handed.news.take().ok_or(StartError::Handed)?;
     // The first look at the clock asks the kernel where its shared page is, which nobody may in the cell.
@@ -99,7 +102,7 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<Net, StartError> {
     tell(&news, News::Asking);
     Ok(Net {
         client: Client::new(link.hardware, now),
-        time: TimeKeeper::new(handed.ptp.take(), times, now),
+        time: TimeKeeper::new(handed.ptp.take(), times, is_set, now),
         packets,
         kernel,
         news,
