@@ -203,6 +203,25 @@ pub const fn user(role: Role) -> Option<u32> {
     }
 }
 
+/// How early the kernel ends a role when memory ends, from -1,000 (never) to 1,000 (first): what is added to its share of the machine's
+/// memory in thousandths (`proc_pid_oom_score_adj(5)`), on the image.
+///
+/// First whoever grows by what strangers send, then whoever grows by what vendors do. Those that calls live without but nobody comes back
+/// without come last, and no role before the one that memory ran out for: they are a hundredth of a machine each, and the steps are larger.
+#[must_use]
+pub const fn gives_way(role: Role) -> i16 {
+    match role {
+        Role::Media | Role::Twiml => 800,
+        Role::Broker => 600,
+        Role::Sign | Role::Net => 200,
+        // Without it nobody knows what happened; it holds a bounded number of lines.
+        Role::Log => -400,
+        // PID 1, which the kernel never ends, and the supervisor, with which everyone ends. What starts is this late, too, until it is in
+        // its cell.
+        Role::Init => -900,
+    }
+}
+
 /// Whether a role keeps the machine's network: the one that dials, and the one that brings the machine onto it. Neither ever hears
 /// a caller.
 #[must_use]
@@ -233,6 +252,22 @@ pub const fn powers(role: Role) -> &'static [Power] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_grows_by_what_strangers_send_gives_way_first_and_the_supervisor_last() {
+        let others = [Role::Broker, Role::Sign, Role::Net, Role::Log, Role::Init];
+        for server in [Role::Media, Role::Twiml] {
+            assert!(others.iter().all(|other| gives_way(*other) < gives_way(server)));
+        }
+        let all = [Role::Media, Role::Twiml, Role::Broker, Role::Sign, Role::Net, Role::Log];
+        for role in all {
+            // Each raises what it inherits of PID 1: lowering takes a power that nobody has.
+            assert!(
+                gives_way(role) > gives_way(Role::Init) && gives_way(role) <= 1_000,
+                "{role:?}"
+            );
+        }
+    }
 
     #[test]
     fn the_image_asks_for_everything_and_no_target_does_without_the_filter() {

@@ -7,7 +7,7 @@
 use std::os::fd::RawFd;
 
 use ward_policy::audit::Role;
-use ward_policy::cell::{Demand, Layer, Outcome, Target, demand, powers, user};
+use ward_policy::cell::{Demand, Layer, Outcome, Target, demand, gives_way, powers, user};
 use ward_policy::syscall::{Library, Profile};
 
 use crate::seccomp::Filter;
@@ -92,6 +92,11 @@ impl Cell {
         put_on(Layer::Descriptors, &|| descriptor::close_all_but(&self.descriptors))?;
         put_on(Layer::Limits, &|| {
             alloc::keep_memory()?;
+            // Elsewhere that is the operator's.
+            if self.target == Target::Image {
+                let place = gives_way(self.role).to_string();
+                namespace::write("/proc/self/oom_score_adj", &place)?;
+            }
             confinement::limit_resources(self.descriptors_max, self.file_bytes_max)
         })?;
         put_on(Layer::Namespaces, &|| namespace::leave(self.target, self.role))?;

@@ -42,7 +42,8 @@ pub(crate) fn leave(target: Target, role: Role) -> Result<(), LayerError> {
     Ok(())
 }
 
-fn write(path: &str, text: &str) -> Result<(), LayerError> {
+/// Writes one of the kernel's own files.
+pub(crate) fn write(path: &str, text: &str) -> Result<(), LayerError> {
     let file = rustix::fs::openat(
         CWD,
         path,

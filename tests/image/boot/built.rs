@@ -1,4 +1,5 @@
-//! What `nix/host/build` left behind, and a bare image made of the same kernel: the measure for what ours costs.
+//! What `nix/host/build` left behind, and images made of the same kernel: a bare one, the measure for what ours costs, and one for drills,
+//! which has a program more than what ships.
 //!
 //! It builds nothing of Nix's: a file that is not there is named with the command that makes it.
 
@@ -6,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use ward_image::{compress, cpio, disk, esp, qcow2, uki};
+use ward_policy::limit;
 use ward_tests::binaries::root;
 
 /// A file of an output, with its own name.
@@ -33,22 +35,7 @@ pub(crate) struct Bare {
 
 impl Bare {
     pub(crate) fn build(folder: &Path) -> Self {
-        let hello = folder.join("hello");
-        let status = Command::new("rustc")
-            .args([
-                "--target",
-                "x86_64-unknown-linux-musl",
-                "-O",
-                "-C",
-                "panic=abort",
-                "--edition",
-                "2024",
-                "-o",
-            ])
-            .arg(&hello)
-            .arg(root().join("tests/image/boot/hello.rs"))
-            .status();
-        assert!(status.is_ok_and(|s| s.success()), "hello.rs does not compile");
+        let hello = program("hello", folder);
         let directory = |path: &str| cpio::Entry {
             path: path.to_owned(),
             mode: cpio::DIRECTORY | 0o755,
@@ -61,26 +48,58 @@ impl Bare {
             device: (5, 1),
             ..directory("/dev/console")
         };
-        let init = cpio::Entry {
-            mode: cpio::FILE | 0o555,
-            content: std::fs::read(hello).unwrap(),
-            ..directory("/init")
-        };
+        let init = cpio::Entry { mode: cpio::FILE | 0o555, content: hello, ..directory("/init") };
         let archive = cpio::write(vec![directory("/dev"), console, init]).unwrap();
-        let kernel = output("kernel", "bzImage");
-        let boot_file = uki::write(&uki::Parts {
-            stub: &std::fs::read("/usr/lib/systemd/boot/efi/linuxx64.efi.stub")
-                .expect("package systemd-boot-efi"),
-            os_release: b"ID=hello\n",
-            cmdline: "hello",
-            uname: std::fs::read_to_string(kernel.with_file_name("release")).unwrap().trim_end(),
-            linux: &std::fs::read(&kernel).unwrap(),
-            initrd: &compress::pack(&archive).unwrap(),
-        });
-        let disk = disk::write(&esp::Files { uki: boot_file.unwrap(), config: None }).unwrap();
+        let disk = disk_of(archive.as_slice());
         let (raw, other) = (folder.join("hello.raw"), folder.join("hello.qcow2"));
         std::fs::write(&raw, &disk).unwrap();
         std::fs::write(&other, qcow2::write(&disk).unwrap()).unwrap();
         Self { raw, qcow2: other }
     }
+}
+
+/// A program of this folder, compiled as what ships is linked: static, for musl.
+fn program(name: &str, folder: &Path) -> Vec<u8> {
+    let file = folder.join(name);
+    let status = Command::new("rustc")
+        .args(["--target", "x86_64-unknown-linux-musl", "-O", "--edition", "2024"])
+        .args(["-C", "panic=abort", "-C", "strip=symbols", "-o"])
+        .arg(&file)
+        .arg(root().join(format!("tests/image/boot/{name}.rs")))
+        .status();
+    assert!(status.is_ok_and(|status| status.success()), "{name}.rs does not compile");
+    std::fs::read(file).unwrap()
+}
+
+/// A disk with the kernel and the stub that ship, and another archive.
+fn disk_of(archive: &[u8]) -> Vec<u8> {
+    let kernel = output("kernel", "bzImage");
+    let boot_file = uki::write(&uki::Parts {
+        stub: &std::fs::read("/usr/lib/systemd/boot/efi/linuxx64.efi.stub")
+            .expect("package systemd-boot-efi"),
+        os_release: b"ID=test\n",
+        // The kernel has its own, and takes no other.
+        cmdline: "test",
+        uname: std::fs::read_to_string(kernel.with_file_name("release")).unwrap().trim_end(),
+        linux: &std::fs::read(&kernel).unwrap(),
+        initrd: &compress::pack(archive).unwrap(),
+    });
+    disk::write(&esp::Files { uki: boot_file.unwrap(), config: None }).unwrap()
+}
+
+/// The name that the shipped PID 1 has in the image for drills, where `drill.rs` is `/init`.
+pub(crate) const SHIPPED_INIT: &str = "/ward-init";
+
+/// The image for drills: what ships, byte for byte, with `drill.rs` started before it.
+pub(crate) fn drill_image(folder: &Path) -> PathBuf {
+    let shipped = std::fs::read(output("initramfs", "initramfs")).unwrap();
+    let shipped = compress::unpack(&shipped, limit::INITRAMFS_BYTES_MAX).unwrap();
+    let mut entries = cpio::read(&shipped).unwrap();
+    let init = entries.iter_mut().find(|entry| entry.path == "/init").expect("PID 1");
+    let drill = cpio::Entry { content: program("drill", folder), ..init.clone() };
+    SHIPPED_INIT.clone_into(&mut init.path);
+    entries.push(drill);
+    let file = folder.join("drill.raw");
+    std::fs::write(&file, disk_of(&cpio::write(entries).unwrap())).unwrap();
+    file
 }

@@ -34,6 +34,8 @@ pub(crate) struct Plan {
     pub(crate) fw_cfg: Vec<(String, PathBuf)>,
     /// A tap device of this thread's network.
     pub(crate) tap: Option<String>,
+    /// Whether it has a second serial port, on which a drill's program takes orders.
+    pub(crate) takes_orders: bool,
     /// Whatever else QEMU is told.
     pub(crate) more: Vec<String>,
 }
@@ -46,6 +48,7 @@ impl Plan {
             memory: 256,
             fw_cfg: Vec::new(),
             tap: None,
+            takes_orders: false,
             more: Vec::new(),
         }
     }
@@ -103,6 +106,8 @@ pub(crate) struct Machine {
 /// Firmware, as Debian's package `ovmf` has it.
 const OVMF_CODE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
 const OVMF_VARIABLES: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
+/// The second serial port's socket, in the machine's folder.
+const ORDERS: &str = "orders";
 
 impl Machine {
     /// Starts one. `folder` is empty and its own.
@@ -131,7 +136,11 @@ impl Machine {
         for (name, file) in &plan.fw_cfg {
             qemu.args(["-fw_cfg", &format!("name={name},file={}", file.display())]);
         }
-        qemu.args(["-qmp", &format!("unix:{},server=on,wait=off", folder.join("qmp").display())]);
+        let socket = |name| format!("unix:{},server=on,wait=off", folder.join(name).display());
+        qemu.args(["-qmp", &socket("qmp")]);
+        if plan.takes_orders {
+            qemu.args(["-serial", &socket(ORDERS)]);
+        }
         qemu.args(&plan.more);
         qemu.stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = qemu.spawn().expect("package qemu-system-x86");
@@ -163,10 +172,24 @@ impl Machine {
     /// # Panics
     /// With the whole console, if it does not.
     pub(crate) fn wait(&self, what: &str, limit: Duration, wanted: impl Fn(&str) -> bool) -> Line {
+        self.wait_past(0, what, limit, wanted)
+    }
+
+    /// The same among the lines after the first `past`: what [`Self::lines`] counted before.
+    ///
+    /// # Panics
+    /// As there.
+    pub(crate) fn wait_past(
+        &self,
+        past: usize,
+        what: &str,
+        limit: Duration,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Line {
         let begun = Instant::now();
         let mut state = self.console.lines.lock().expect("console");
         loop {
-            if let Some(line) = state.0.iter().find(|line| wanted(&line.text)) {
+            if let Some(line) = state.0.iter().skip(past).find(|line| wanted(&line.text)) {
                 return line.clone();
             }
             let left = limit.checked_sub(begun.elapsed());
@@ -186,6 +209,53 @@ impl Machine {
     /// Everything that the console has said.
     pub(crate) fn lines(&self) -> Vec<Line> {
         self.console.lines.lock().expect("console").0.clone()
+    }
+
+    /// Waits for PID 1 to say `code`, among the lines after the first `past`.
+    ///
+    /// # Panics
+    /// As [`Self::wait`].
+    pub(crate) fn event_past(&self, past: usize, code: &str, limit: Duration) -> Event {
+        let is_it = |text: &str| Event::parse(text).is_some_and(|event| event.code == code);
+        Event::parse(&self.wait_past(past, code, limit, is_it).text).expect("an event")
+    }
+
+    /// Whether any line after the first `past` has all of these in it.
+    pub(crate) fn has_said(&self, past: usize, words: &[&str]) -> bool {
+        let lines = self.lines();
+        lines.iter().skip(past).any(|line| words.iter().all(|word| line.text.contains(word)))
+    }
+
+    /// Has the drill's program do something, which it may not live to answer.
+    pub(crate) fn tell(&self, order: &str) -> UnixStream {
+        let mut socket =
+            UnixStream::connect(self.folder.join(ORDERS)).expect("a second serial port");
+        writeln!(socket, "{order}").expect("an order");
+        socket
+    }
+
+    /// The same; its answer, line by line.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    pub(crate) fn obey(&self, order: &str) -> Vec<String> {
+        let socket = self.tell(order);
+        socket.set_read_timeout(Some(Duration::from_secs(60))).expect("a socket");
+        let (mut answer, mut lines) = (Vec::new(), BufReader::new(socket).lines());
+        loop {
+            match lines.next() {
+                Some(Ok(line)) if line.trim_end() == "." => return answer,
+                Some(Ok(line)) => answer.push(line.trim_end().to_owned()),
+                other => panic!("{order}: {other:?} after {answer:?}\n{}", self.told()),
+            }
+        }
+    }
+
+    /// Everything that the console has said, with its times.
+    pub(crate) fn told(&self) -> String {
+        let lines = self.lines();
+        let lines = lines.iter().map(|line| format!("{:>9.3?} {}\n", line.at, line.text));
+        lines.collect()
     }
 
     /// How QEMU ended, if it did within `limit`.

@@ -5,6 +5,10 @@
 
 mod built;
 mod call;
+mod caller;
+mod drills;
+mod hunger;
+mod inside;
 mod lab;
 mod machine;
 mod memory;

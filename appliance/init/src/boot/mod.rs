@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, setrlimit};
 use rustix::system::{RebootCommand, reboot};
+use ward_policy::audit::Role;
+use ward_policy::cell::gives_way;
 use ward_policy::limit;
 use ward_sys::cell::guard;
 use ward_sys::signals::Signals;
@@ -255,6 +257,10 @@ fn senses(boot: &mut Boot) -> Done {
     let most = Some(DESCRIPTORS_MAX);
     let files = setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most });
     files.map_err(|error| Fault::system("descriptors", &error.into()))?;
+    // Inherited by everyone, who each raise it in their cell.
+    let place = gives_way(Role::Init).to_string();
+    let placed = std::fs::write("/proc/self/oom_score_adj", place);
+    placed.map_err(|error| Fault::system("oom_score_adj", &error))?;
     let signals = Signals::open().map_err(|error| Fault::system("signals", &error))?;
     boot.signals = Some(signals);
     // A machine without a button is told to stop in no other way, and is ended by its host.
