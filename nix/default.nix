@@ -17,12 +17,13 @@ in {
     inherit (formats) image-qcow2;
     inherit kernel initramfs uki image-raw sbom;
   };
-  checks = import ./checks { inherit names binaries kernel initramfs uki image-raw; };
-  # What a rebuild looks at beside the packages: what several of them are made of, and its negative control.
+  checks = import ./checks { inherit names binaries kernel initramfs image-raw; };
+  # What a rebuild looks at beside the packages: what several of them are made of, and its negative controls.
   parts = {
     inherit (binaries) fast small shipped;
     tool = binaries.image;
     clock = import ./checks/clock.nix { inherit names binaries; };
+    inherit (import ./checks/arrives.nix { inherit names; }) year jobs;
   };
   run-qemu = import ./qemu.nix { inherit names image-raw; };
   shell = names.shell;

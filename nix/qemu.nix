@@ -14,7 +14,8 @@ names.run "ward-run-qemu" { } ''
   ${names.qemu.program} -machine q35 -cpu max -m 512 -nographic -no-reboot \\
     -drive if=pflash,format=raw,readonly=on,file=${names.qemu.code} -drive if=pflash,format=raw,file="\$folder/variables" \\
     -drive if=virtio,format=raw,file="\$folder/ward.raw" \\
-    -netdev user,id=net,hostfwd=tcp:127.0.0.1:8443-:443 -device virtio-net-pci,netdev=net -device virtio-rng-pci \\
+    -netdev user,id=net,hostfwd=tcp:127.0.0.1:8443-:443 -device virtio-net-pci,netdev=net \\
+    -device virtio-rng-pci -device i6300esb \\
     "\$@"
   END
   chmod +x $out/bin/run-qemu

@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use ward_image::inspect::{Class, inspect};
+use ward_image::pe;
 use ward_image::uki::{self, Parts, UkiError};
 
 use crate::formats_support::{
-    CMDLINE, OS_RELEASE, boot_file, check, codes_of, entries, folder, kernel, packed, stub, tool,
-    write,
+    CMDLINE, OS_RELEASE, boot_file, check, checksum_at, codes_of, entries, folder, header_at,
+    kernel, packed, stub, tool, write,
 };
 
 /// Name, size, address and place in the file of every section, as objdump has them.
@@ -93,8 +94,7 @@ fn one_changed_byte_is_found_by_pefile_and_by_ours() {
     };
     assert_eq!(verdict(&good), (None, Vec::new()));
     // A time in the header is eight bytes behind the signature.
-    let header = usize::try_from(u32::from_le_bytes(good[0x3c..0x40].try_into().unwrap())).unwrap();
-    for at in [header + 8, 0x500, good.len() / 2, good.len() - 600] {
+    for at in [header_at(&good) + 8, 0x500, good.len() / 2, good.len() - 600] {
         let mut changed = good.clone();
         changed[at] ^= 1;
         let path = write(&folder.join("uki.efi"), &changed);
@@ -107,6 +107,60 @@ fn one_changed_byte_is_found_by_pefile_and_by_ours() {
     let mut longer = good;
     longer.extend([0; 8]);
     assert!(verdict(&longer).1.contains(&"outside_of_sections"));
+}
+
+/// The boot file with `more` at `at`, which is in its headers: whatever is behind moves, and the headers say so.
+fn with_room_in_the_headers(at: usize, more: &[u8]) -> Vec<u8> {
+    let good = boot_file(&packed(entries()));
+    let sections = pe::read(&good).unwrap().sections;
+    let mut file = [&good[..at], more, &good[at..]].concat();
+    let moved = u32::try_from(more.len()).unwrap();
+    let mut add = |at: usize| {
+        let field: [u8; 4] = file[at..at + 4].try_into().unwrap();
+        file[at..at + 4].copy_from_slice(&(u32::from_le_bytes(field) + moved).to_le_bytes());
+    };
+    if at <= header_at(&good) {
+        add(0x3c);
+    }
+    let header = header_at(&good) + if at <= header_at(&good) { more.len() } else { 0 };
+    add(header + 24 + 60);
+    for number in 0..sections.len() {
+        add(header + 24 + 240 + 40 * number + 20);
+    }
+    with_checksum(file)
+}
+
+fn with_checksum(mut file: Vec<u8>) -> Vec<u8> {
+    let at = checksum_at(&file);
+    let checksum = pe::checksum(&file).unwrap();
+    file[at..at + 4].copy_from_slice(&checksum.to_le_bytes());
+    file
+}
+
+#[test]
+fn nothing_hides_in_the_headers() {
+    let folder = folder("uki-headers");
+    let good = boot_file(&packed(entries()));
+    let boot = pe::read(&good).unwrap();
+    let headers = usize::try_from(boot.headers).unwrap();
+    let rows_end = header_at(&good) + 24 + 240 + 40 * boot.sections.len();
+    assert!(rows_end < headers, "there is no room to hide in");
+    let mut behind = good.clone();
+    behind[headers - 1] = b'x';
+    let cases = [
+        ("behind the rows", with_checksum(behind)),
+        ("before the first section", with_room_in_the_headers(headers, &[b'x'; 65_536])),
+        ("before the header", with_room_in_the_headers(header_at(&good), &[b'x'; 65_536])),
+    ];
+    for (name, file) in cases {
+        // It is a boot file all the same, for others too.
+        let path = write(&folder.join("uki.efi"), &file);
+        assert_eq!(check(&["pe", &path]), (true, "ok\n".to_owned()), "{name}");
+        assert_eq!(codes_of(&inspect(&file)), ["outside_of_sections"], "{name}");
+    }
+    // Zeros hide nothing: how much room there is was the linker's choice.
+    let zeros = with_room_in_the_headers(headers, &[0; 512]);
+    assert_eq!(codes_of(&inspect(&zeros)), [] as [&str; 0]);
 }
 
 #[test]

@@ -10,8 +10,8 @@ use ward_image::{gpt, qcow2};
 use ward_tests::binaries::{release, root};
 
 use crate::formats_support::{
-    CMDLINE, INTERP, STACK, boot_file, codes, codes_of, disk_with, elf, entries, entry, folder,
-    good, kernel, packed, program, program_with, tool, write,
+    CMDLINE, INTERP, STACK, boot_file, checksum_at, codes, codes_of, disk_with, elf, entries,
+    entry, folder, good, kernel, packed, program, program_with, tool, write,
 };
 
 /// The good entries with one more, or one replaced.
@@ -185,17 +185,67 @@ fn what_cannot_be_read_is_damage_and_the_rest_is_told_all_the_same() {
     check(&disk_with(boot_file(&bomb)), "packed_damaged");
 }
 
+/// Where the entry of this path begins in an archive.
+fn entry_at(archive: &[u8], path: &str) -> usize {
+    let name = format!("{}\0", &path[1..]);
+    let at = archive.windows(name.len()).position(|window| window == name.as_bytes());
+    at.unwrap() - 110
+}
+
+#[test]
+fn files_of_the_initramfs_that_share_their_contents_are_refused() {
+    // The kernel makes one file of them, and what it writes last is what both have: `/init` would be another program.
+    const NUMBER: usize = 6;
+    const NAMES: usize = 6 + 4 * 8;
+    let archive = cpio::write(entries()).unwrap();
+    let init = entry_at(&archive, "/init");
+    let twiml = entry_at(&archive, "/bin/ward-twiml");
+    let verdict = |archive: &[u8]| {
+        let inspection = inspect(&disk_with(boot_file(archive)));
+        (codes_of(&inspection), inspection.verdict())
+    };
+    assert_eq!(verdict(&archive), (vec![], None));
+    let number = archive[init + NUMBER..init + NUMBER + 8].to_vec();
+    let mut shared = archive.clone();
+    shared[twiml + NUMBER..twiml + NUMBER + 8].copy_from_slice(&number);
+    assert_eq!(verdict(&shared), (vec!["cpio_damaged"], Some(Class::Damage)));
+    for at in [init, twiml] {
+        shared[at + NAMES..at + NAMES + 8].copy_from_slice(b"00000002");
+    }
+    assert_eq!(verdict(&shared), (vec!["cpio_damaged"], Some(Class::Damage)));
+    // A name more is enough: the other one may be in an archive behind.
+    let mut names = archive;
+    names[init + NAMES..init + NAMES + 8].copy_from_slice(b"00000002");
+    assert_eq!(verdict(&names), (vec!["cpio_damaged"], Some(Class::Damage)));
+}
+
+#[test]
+fn a_path_of_the_initramfs_that_is_there_twice_is_told() {
+    let twin = entry("/bin/ward-twimm", FILE | 0o444, &program("x"));
+    let mut archive = cpio::write(with(twin)).unwrap();
+    let at = entry_at(&archive, "/bin/ward-twimm");
+    archive[at + 110 + "bin/ward-twim".len()] = b'l';
+    let inspection = inspect(&disk_with(boot_file(&archive)));
+    assert_eq!(codes_of(&inspection), ["path_twice", "not_as_written"]);
+    assert_eq!(inspection.verdict(), Some(Class::Contents));
+}
+
 #[test]
 fn the_tool_ends_with_the_status_of_the_class_and_says_the_same_in_json() {
     let folder = folder("tool-verify");
-    let mut form = good().to_vec();
-    form[100] = 1;
+    let mut form = boot_file(&packed(entries()));
+    let checksum = checksum_at(&form);
+    form[checksum] ^= 1;
+    // What is in a gap decides nothing for us; nobody knows for whom it does.
+    let mut gap = good().to_vec();
+    gap[500_000] = 1;
     let contents = disk_with(boot_file(&packed(with(entry("/bin/sh", FILE | 0o4555, b"x")))));
-    let cases: [(&[u8], i32, &str); 4] = [
+    let cases: [(&[u8], i32, &str); 5] = [
         (good(), 0, ""),
+        (&gap, 1, "not_as_written"),
         (&contents, 1, "set_id"),
         (&good()[..1024 * 1024], 3, "gpt_damaged"),
-        (&form, 4, "not_as_written"),
+        (&form, 4, "checksum"),
     ];
     for (image, status, code) in cases {
         let path = write(&folder.join("image"), image);
@@ -236,7 +286,7 @@ fn every_finding_is_in_the_docs_with_its_class() {
         .filter_map(|line| line.split_once("=> \"")?.1.split('"').next())
         .filter(|code| !["form", "contents", "damage"].contains(code))
         .collect();
-    assert_eq!(codes.len(), 33);
+    assert_eq!(codes.len(), 35);
     for code in &codes {
         let row = docs.lines().find(|line| line.starts_with(&format!("| `{code}` |")));
         let class = row.unwrap_or_else(|| panic!("{code}")).split(" | ").nth(1).unwrap();

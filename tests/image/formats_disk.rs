@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use ward_image::disk::DiskError;
 use ward_image::esp::{CONFIG_PATH, Files, UKI_PATH};
 use ward_image::inspect::{Class, inspect};
 use ward_image::{disk, esp, fat, gpt, qcow2};
@@ -118,7 +119,7 @@ fn a_disk_of_other_tools_is_read_and_found_not_to_be_ours() {
     disk[gpt::FIRST..gpt::FIRST + esp.len()].copy_from_slice(&esp);
     let inspection = inspect(&disk);
     assert_eq!(codes_of(&inspection), ["not_as_written"]);
-    assert_eq!(inspection.verdict(), Some(Class::Form));
+    assert_eq!(inspection.verdict(), Some(Class::Contents));
     // And what is read from it makes a disk of ours.
     assert_eq!(disk::write(&disk::read(&disk).unwrap()).unwrap(), good());
 }
@@ -131,6 +132,70 @@ fn one_time_let_into_the_file_system_is_caught() {
     let mut timed = good().to_vec();
     timed[at + 24] = 0x57;
     assert_eq!(codes(&timed), ["not_as_written"]);
+}
+
+#[test]
+fn two_entries_of_one_name_are_told_and_not_configured() {
+    // The boot file's entry, the third of its directory, and a copy behind it that is other bytes: the configuration's.
+    let boot = gpt::FIRST + (32 + 2 * 536 + 2) * 512 + 2 * 32;
+    let ward = gpt::FIRST + (32 + 2 * 536 + 3) * 512;
+    let row = |at: usize| good()[at..at + 32].to_vec();
+    let short = (ward..ward + 512).step_by(32).map(row).find(|row| {
+        row[11] == 0x20 && row[28..32] == u32::try_from(CONFIG.len()).unwrap().to_le_bytes()
+    });
+    let (genuine, config) = (row(boot), short.unwrap());
+    let mut other = genuine.clone();
+    other[20..22].copy_from_slice(&config[20..22]);
+    other[26..32].copy_from_slice(&config[26..32]);
+    let with = |first: &[u8], second: &[u8]| {
+        let mut disk = good().to_vec();
+        disk[boot..boot + 64].copy_from_slice(&[first, second].concat());
+        disk
+    };
+    let twice = with(&genuine, &other);
+    assert_eq!(codes(&twice), ["path_twice", "not_as_written"]);
+    assert_eq!(inspect(&twice).verdict(), Some(Class::Contents));
+    // Firmware starts the first, and so that is what is looked into.
+    let before = with(&other, &genuine);
+    assert_eq!(codes(&before), ["path_twice", "pe_damaged", "not_as_written"]);
+    for disk in [twice, before] {
+        assert_eq!(disk::read(&disk), Err(DiskError::Twice(UKI_PATH.to_owned())));
+        assert!(disk::configure(&disk, None).is_err());
+    }
+    // Small letters are the same name: two bits of Windows NT's say that a name has them.
+    other[12] = 0x18;
+    let small = with(&genuine, &other);
+    assert_eq!(codes(&small), ["path_twice", "esp_file_unknown", "not_as_written"]);
+}
+
+#[test]
+fn a_first_sector_with_more_than_the_protective_record_is_refused() {
+    const ROWS: usize = 446;
+    let changed = |at: usize, bytes: &[u8]| {
+        let mut disk = good().to_vec();
+        disk[at..at + bytes.len()].copy_from_slice(bytes);
+        disk
+    };
+    // A partition of type EF in the megabyte before ours: firmware takes it, and what is in it.
+    let hidden = [&[0, 0, 0, 0, 0xef, 0, 0, 0], &64_u32.to_le_bytes()[..], &[0, 4, 0, 0]].concat();
+    let cases: [(&str, usize, &[u8]); 7] = [
+        ("a second partition", ROWS + 16, &hidden),
+        ("a fourth partition", ROWS + 48, &hidden),
+        ("another partition", ROWS, &hidden),
+        ("active", ROWS, &[0x80]),
+        ("from the second sector", ROWS + 8, &[2]),
+        ("shorter", ROWS + 12, &[0, 4, 0, 0]),
+        ("a program", 0, b"\xeb\xfe"),
+    ];
+    for (name, at, bytes) in cases {
+        let disk = changed(at, bytes);
+        assert_eq!(gpt::read(&disk), Err(gpt::GptError::NotProtective), "{name}");
+        assert_eq!(codes(&disk), ["gpt_damaged"], "{name}");
+        assert_eq!(inspect(&disk).verdict(), Some(Class::Damage), "{name}");
+        assert!(disk::configure(&disk, None).is_err(), "{name}");
+    }
+    // As large as the field can say is right, too.
+    assert_eq!(codes(&changed(ROWS + 12, &[0xff; 4])), ["not_as_written"]);
 }
 
 #[test]
@@ -153,7 +218,8 @@ fn qemu_reads_what_we_write_and_we_read_what_it_writes() {
         assert!(is_good, "{text}");
         let theirs = std::fs::read(theirs).unwrap();
         assert!(qcow2::read(&theirs).unwrap() == good(), "{options}");
-        assert_eq!(codes(&theirs), ["not_as_written"], "{options}");
+        assert_eq!(inspect(&theirs).verdict(), Some(Class::Form), "{options}");
+        assert_eq!(codes(&theirs), ["qcow2_not_as_written"], "{options}");
     }
     // What a hostile one could ask for is refused by name.
     assert!(tool("qemu-img", &["create", "-f", "qcow2", "-b", &raw, "-F", "raw", theirs]).0);

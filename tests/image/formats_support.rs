@@ -156,6 +156,16 @@ pub(crate) fn boot_file(initrd: &[u8]) -> Vec<u8> {
     uki::write(&parts).unwrap()
 }
 
+/// Where a boot file's checksum is.
+pub(crate) fn checksum_at(file: &[u8]) -> usize {
+    header_at(file) + 24 + 64
+}
+
+/// Where its PE header begins.
+pub(crate) fn header_at(file: &[u8]) -> usize {
+    usize::try_from(u32::from_le_bytes(file[0x3c..0x40].try_into().unwrap())).unwrap()
+}
+
 /// A disk that is as it should be.
 pub(crate) fn good() -> &'static [u8] {
     static DISK: OnceLock<Vec<u8>> = OnceLock::new();

@@ -5,6 +5,8 @@
 //!
 //! The format: the kernel's `Documentation/driver-api/early-userspace/buffer-format.rst`.
 
+use std::collections::BTreeSet;
+
 use ward_policy::limit;
 
 use crate::bytes::{is_zero, pad, piece};
@@ -51,6 +53,9 @@ pub enum CpioError {
     /// Two entries of one path, or one whose directory is not in the archive.
     #[error("{0} is there twice, or its directory is not")]
     Tree(String),
+    /// A file of several names, or of another's number: the kernel makes one file of them and writes the last contents into it.
+    #[error("entry {0} shares its file with another")]
+    Shared(usize),
     /// Something follows the last entry.
     #[error("something follows the archive's end")]
     AfterTheEnd,
@@ -131,12 +136,13 @@ pub fn read(archive: &[u8]) -> Result<Vec<Entry>, CpioError> {
         return Err(CpioError::TooLarge);
     }
     let mut entries = Vec::new();
+    let mut numbers = BTreeSet::new();
     let mut at = 0_usize;
     loop {
         let number = entries.len();
         let head = piece(archive, at, HEAD_BYTES).ok_or(CpioError::Truncated)?;
         let fields = fields(head).ok_or(CpioError::NotNewc(number))?;
-        let [_, mode, user, group, _, _, size, _, _, major, minor, name_bytes, _] = fields;
+        let [file, mode, user, group, names, _, size, _, _, major, minor, name_bytes, _] = fields;
         let usable = |value: u32| usize::try_from(value).map_err(|_error| CpioError::TooLarge);
         let name_bytes = usable(name_bytes)?;
         if name_bytes > limit::IMAGE_PATH_BYTES_MAX {
@@ -159,6 +165,9 @@ pub fn read(archive: &[u8]) -> Result<Vec<Entry>, CpioError> {
         }
         if number >= limit::INITRAMFS_ENTRIES_MAX {
             return Err(CpioError::TooLarge);
+        }
+        if mode & TYPE != DIRECTORY && (names != 1 || !numbers.insert(file)) {
+            return Err(CpioError::Shared(number));
         }
         entries.push(Entry {
             path: format!("/{name}"),

@@ -27,6 +27,9 @@ pub enum DiskError {
     /// A file that is neither the boot file nor the configuration.
     #[error("it has a file that is not known here: {0}")]
     OtherFile(String),
+    /// A file of two entries: firmware may take the other one.
+    #[error("it has {0} twice")]
+    Twice(String),
     /// There is nothing to boot.
     #[error("it has no {UKI_PATH}")]
     NoUki,
@@ -53,10 +56,13 @@ pub fn read(disk: &[u8]) -> Result<Files, DiskError> {
     }
     let (mut uki, mut config) = (None, None);
     for file in fat::read(disk.get(esp.bytes.clone()).unwrap_or_default())? {
-        match file.path.as_str() {
-            UKI_PATH => uki = Some(file.content),
-            CONFIG_PATH => config = Some(file.content),
+        let before = match file.path.as_str() {
+            UKI_PATH => uki.replace(file.content),
+            CONFIG_PATH => config.replace(file.content),
             _ => return Err(DiskError::OtherFile(file.path)),
+        };
+        if before.is_some() {
+            return Err(DiskError::Twice(file.path));
         }
     }
     Ok(Files { uki: uki.ok_or(DiskError::NoUki)?, config })

@@ -16,7 +16,7 @@ use ::gpt::partition::Partition as Row;
 use ::gpt::partition_types::EFI;
 use ward_policy::limit;
 
-use crate::bytes::{array, index, piece, put, u32_le, u64_le};
+use crate::bytes::{array, index, is_zero, piece, put, u16_le, u32_le, u64_le};
 use crate::digest::guid;
 
 /// A sector; the disks of every cloud say they have such.
@@ -48,6 +48,10 @@ pub enum GptError {
     /// No table of this kind, or one that ends outside of the disk.
     #[error("there is no whole GUID partition table")]
     NotGpt,
+    /// The first sector has something else than the protective record: a boot program, or partitions that firmware takes and the table does
+    /// not have.
+    #[error("the first sector is not a protective record and nothing else")]
+    NotProtective,
     /// A checksum that is wrong, or copies that differ.
     #[error("the partition table's {0} is damaged")]
     Damaged(&'static str),
@@ -98,13 +102,16 @@ fn partition(disk: &mut [u8], esp: &[u8]) -> Option<()> {
     table.write().ok().map(drop)
 }
 
-/// The partitions of `disk`, in the table's order, after both copies were checked.
+/// The partitions of `disk`, in the table's order, after the first sector and both copies were checked.
 ///
 /// # Errors
 /// Any [`GptError`] but [`GptError::Writing`].
 pub fn read(disk: &[u8]) -> Result<Vec<Partition>, GptError> {
     let last = disk.len().checked_sub(SECTOR).filter(|last| last.is_multiple_of(SECTOR));
     let last = last.ok_or(GptError::NotGpt)?;
+    if is_protective(disk) != Some(true) {
+        return Err(GptError::NotProtective);
+    }
     let (first, other, entries) = copy(disk, SECTOR, "first copy")?;
     let (second, _, second_entries) = copy(disk, last, "second copy")?;
     // Both say the same but where they are themselves.
@@ -132,6 +139,28 @@ pub fn read(disk: &[u8]) -> Result<Vec<Partition>, GptError> {
         partitions.push(Partition { is_esp: kind == ESP, bytes });
     }
     Ok(partitions)
+}
+
+/// Whether the first sector says that the whole disk is the table's (UEFI specification 2.10, §5.2.3), and no more: there
+/// is no program in it, and one row of four is used.
+fn is_protective(disk: &[u8]) -> Option<bool> {
+    const PROGRAM_BYTES: usize = 440;
+    const ROWS: usize = 446;
+    const ROW_BYTES: usize = 16;
+    const WHOLE_DISK: u8 = 0xee;
+    let rows = piece(disk, ROWS, 4_usize.checked_mul(ROW_BYTES)?)?;
+    let (row, others) = rows.split_at_checked(ROW_BYTES)?;
+    let sectors = u32_le(row, 12)?;
+    let all = disk.len().checked_div(SECTOR)?.checked_sub(1)?;
+    Some(
+        is_zero(piece(disk, 0, PROGRAM_BYTES)?)
+            && row.first() == Some(&0)
+            && row.get(4) == Some(&WHOLE_DISK)
+            && u32_le(row, 8)? == 1
+            && (sectors == u32::MAX || index(sectors) == Some(all))
+            && is_zero(others)
+            && u16_le(disk, 510)? == 0xaa55,
+    )
 }
 
 /// A copy's head, which has been checked, where it says that the other one is, and its entries.

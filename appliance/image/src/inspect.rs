@@ -7,6 +7,8 @@ mod boot;
 mod finding;
 mod initramfs;
 
+use std::collections::BTreeSet;
+
 use ward_policy::limit;
 
 pub use boot::BootFile;
@@ -133,7 +135,7 @@ impl Inspection {
                 self.items.push(Item::of("disk", &disk));
                 self.disk(&disk);
                 if qcow2::write(&disk).as_deref() != Ok(file) {
-                    self.findings.push(Finding::NotAsWritten("the qcow2 file"));
+                    self.findings.push(Finding::Qcow2NotAsWritten);
                 }
             }
             Err(error) => self.findings.push(Finding::Qcow2(error)),
@@ -167,11 +169,16 @@ impl Inspection {
 
     fn files(&mut self, files: Vec<fat::File>, disk: &[u8]) {
         let mut uki = None;
+        let mut paths = BTreeSet::new();
         for file in files {
             self.items.push(Item::of(file.path.clone(), &file.content));
+            // Names of this file system have no small letters to those who look for one.
+            if !paths.insert(file.path.to_ascii_lowercase()) {
+                self.findings.push(Finding::PathTwice(file.path.clone()));
+            }
             match file.path.as_str() {
-                UKI_PATH => uki = Some(file.content),
-                CONFIG_PATH => self.config = Some(file.content),
+                UKI_PATH => uki = uki.or(Some(file.content)),
+                CONFIG_PATH => self.config = self.config.take().or(Some(file.content)),
                 _ => self.findings.push(Finding::EspFile(file.path)),
             }
         }

@@ -3,11 +3,11 @@
 //! Reading is `object`'s, which is made for hostile input. It never says whether what a section holds is good.
 
 use object::LittleEndian as LE;
-use object::pe::ImageNtHeaders64;
+use object::pe::{ImageNtHeaders64, ImageOptionalHeader64};
 use object::read::pe::{ImageNtHeaders as _, ImageOptionalHeader as _, PeFile64};
 use ward_policy::limit;
 
-use crate::bytes::{index, u16_le, u32_le};
+use crate::bytes::{index, is_zero, u16_le, u32_le};
 
 /// One section.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub struct Boot {
     pub alignment: (u32, u32),
     /// Where its headers end in the file.
     pub headers: u32,
+    /// Whether its headers have nothing but headers: no room between them, and zeros from the table of sections to the end.
+    pub is_header_plain: bool,
     /// Whether it is for firmware: an application of UEFI's.
     pub is_efi_application: bool,
     /// Where the signature begins in the file and how long it is; zeros without one.
@@ -94,10 +96,28 @@ pub fn read(file: &[u8]) -> Result<Boot, PeError> {
         image_size: optional.size_of_image(),
         alignment: (optional.section_alignment(), optional.file_alignment()),
         headers: optional.size_of_headers(),
+        is_header_plain: is_header_plain(file, optional) == Some(true),
         is_efi_application: optional.subsystem() == object::pe::IMAGE_SUBSYSTEM_EFI_APPLICATION,
         signature: signature
             .map_or((0, 0), |entry| (entry.virtual_address.get(LE), entry.size.get(LE))),
     })
+}
+
+/// See [`Boot::is_header_plain`]. How much room the zeros take is the linker's choice, so only their being zeros counts.
+fn is_header_plain(file: &[u8], optional: &ImageOptionalHeader64) -> Option<bool> {
+    const FILE_HEADER_BYTES: usize = 24;
+    const OPTIONAL_BYTES: usize = 112;
+    const DIRECTORY_BYTES: usize = 8;
+    const ROW_BYTES: usize = 40;
+    let header: usize = index(u32_le(file, 0x3c)?)?;
+    let sections = usize::from(u16_le(file, header.checked_add(6)?)?);
+    let optional_bytes = usize::from(u16_le(file, header.checked_add(20)?)?);
+    let directories: usize = index(optional.number_of_rva_and_sizes())?;
+    let wanted = directories.checked_mul(DIRECTORY_BYTES)?.checked_add(OPTIONAL_BYTES)?;
+    let table = header.checked_add(FILE_HEADER_BYTES)?.checked_add(optional_bytes)?;
+    let end = table.checked_add(sections.checked_mul(ROW_BYTES)?)?;
+    let rest = file.get(end..index(optional.size_of_headers())?)?;
+    Some(header <= limit::PE_DOS_BYTES_MAX && optional_bytes == wanted && is_zero(rest))
 }
 
 impl Section {

@@ -30,6 +30,8 @@ pub const FAT_ENTRIES_MAX: usize = 1_024;
 pub const FAT_DEPTH_MAX: usize = 8;
 /// Sections of a boot file: the PE format's own limit for loaders is 96.
 pub const PE_SECTIONS_MAX: usize = 96;
+/// Bytes of a boot file before its PE header: what says to DOS that it is not DOS's. systemd-stub has 128.
+pub const PE_DOS_BYTES_MAX: usize = 256;
 /// Partitions of a table: what every tool makes room for.
 pub const GPT_ENTRIES_MAX: u32 = 128;
 /// What `cargo auditable` left in one binary, unpacked, in bytes. Ours is about 20 KiB.

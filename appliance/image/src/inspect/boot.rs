@@ -119,5 +119,5 @@ fn is_all_in_sections(file: &[u8], boot: &Boot) -> bool {
     let (signature, bytes) = boot.signature;
     let is_next = bytes == 0 || end.checked_next_multiple_of(8) == Some(signature);
     let end = if bytes == 0 { end } else { signature.saturating_add(bytes) };
-    is_next && index(end) == Some(file.len())
+    boot.is_header_plain && is_next && index(end) == Some(file.len())
 }

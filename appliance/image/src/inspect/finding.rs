@@ -14,9 +14,9 @@ use crate::qcow2::Qcow2Error;
 /// How grave it is; the order is that of gravity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
-    /// What is in it is as it should be, and the bytes around it are not those that our tool writes.
+    /// What is in it is as it should be, and bytes around it, which decide nothing of what is booted, are not those that our tool writes.
     Form,
-    /// Something is in it that may not be, or not in it that must.
+    /// Something is in it that may not be, or not in it that must; or it may be, because another reader could find something else in it.
     Contents,
     /// It cannot be read to the end.
     Damage,
@@ -139,15 +139,22 @@ pub enum Finding {
     #[error("{0} is not what it should be: {1}")]
     Kind(String, &'static str),
 
+    /// A path of two entries: which of them counts is the reader's choice.
+    #[error("{0} is there twice")]
+    PathTwice(String),
+    /// Bytes that are not made by what was read: firmware and kernel may read something else.
+    #[error("{0} has other bytes than our tool writes for what is in it")]
+    NotAsWritten(&'static str),
+
     /// Form: the boot file's checksum.
     #[error("the boot file's checksum is wrong")]
     Checksum,
     /// Form: bytes that no section has.
     #[error("the boot file has bytes that belong to no section")]
     OutsideOfSections,
-    /// Form: the bytes around the contents.
-    #[error("{0} has other bytes than our tool writes for what is in it")]
-    NotAsWritten(&'static str),
+    /// Form: the disk in it is looked at by itself.
+    #[error("the qcow2 file has other bytes than our tool writes for the disk in it")]
+    Qcow2NotAsWritten,
 }
 
 impl Finding {
@@ -187,7 +194,9 @@ impl Finding {
             Self::Kind(..) => "kind",
             Self::Checksum => "checksum",
             Self::OutsideOfSections => "outside_of_sections",
+            Self::PathTwice(_) => "path_twice",
             Self::NotAsWritten(_) => "not_as_written",
+            Self::Qcow2NotAsWritten => "qcow2_not_as_written",
         }
     }
 
@@ -203,7 +212,7 @@ impl Finding {
             | Self::Pe(_)
             | Self::Packed(_)
             | Self::Cpio(_) => Class::Damage,
-            Self::Checksum | Self::OutsideOfSections | Self::NotAsWritten(_) => Class::Form,
+            Self::Checksum | Self::OutsideOfSections | Self::Qcow2NotAsWritten => Class::Form,
             Self::DiskSize(_)
             | Self::Partition(_)
             | Self::NoEsp
@@ -225,7 +234,9 @@ impl Finding {
             | Self::WritableAndExecutable(_)
             | Self::Path(_)
             | Self::PathMissing(_)
-            | Self::Kind(..) => Class::Contents,
+            | Self::Kind(..)
+            | Self::PathTwice(_)
+            | Self::NotAsWritten(_) => Class::Contents,
         }
     }
 }

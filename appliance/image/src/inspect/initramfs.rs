@@ -1,5 +1,7 @@
 //! The initramfs' part of an inspection: each path with its mode and digest, and whether it may be there.
 
+use std::collections::BTreeSet;
+
 use ward_policy::limit;
 
 use super::{Finding, Inspection, Item};
@@ -91,7 +93,11 @@ impl Inspection {
             Ok(entries) => entries,
             Err(error) => return self.findings.push(Finding::Cpio(error)),
         };
+        let mut paths = BTreeSet::new();
         for entry in &entries {
+            if !paths.insert(&entry.path) {
+                self.findings.push(Finding::PathTwice(entry.path.clone()));
+            }
             let node = node(entry);
             self.judge(&node, entry.owner);
             self.nodes.push(node);
