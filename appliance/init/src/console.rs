@@ -1,8 +1,9 @@
 //! The serial console: one line an event, `ward SECONDS CODE event=NAME name=value …`. It reads nothing: there is nobody to talk to.
 
+use std::cell::Cell;
 use std::fmt::{Display, Write as _};
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
@@ -11,30 +12,36 @@ use rustix::termios::{
     ControlModes, InputModes, LocalModes, OptionalActions, tcgetattr, tcsetattr,
 };
 use rustix::time::{ClockId, clock_gettime};
+use ward_policy::limit;
 
 use crate::code::Code;
 
 /// What stands beside a code.
 pub(crate) type Field<'f> = (&'f str, &'f dyn Display);
 
-/// Where lines go.
-#[derive(Debug)]
-pub(crate) struct Console(Option<File>);
+/// Where lines go. A line that nobody takes, as the host has stopped its serial port, holds nobody up for long: it is left out and counted.
+#[derive(Debug, Default)]
+pub(crate) struct Console {
+    /// PID 1's own, which never blocks.
+    own: Option<File>,
+    /// The same device for whoever writes the log, which waits.
+    others: Option<File>,
+    lost: Cell<u32>,
+    /// Whether a line was begun and not ended.
+    is_torn: Cell<bool>,
+}
 
 impl Console {
     /// Opens the console. Without one nobody reads, and the machine goes on.
     #[must_use]
     pub(crate) fn open() -> Self {
-        let flags = OFlags::WRONLY | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let file = open("/dev/console", flags, Mode::empty()).ok().map(File::from);
-        file.iter().for_each(unstoppable);
-        Self(file)
-    }
-
-    /// No console: what is said is lost.
-    #[cfg(test)]
-    pub(crate) const fn nowhere() -> Self {
-        Self(None)
+        let open = |more: OFlags| {
+            let flags = OFlags::WRONLY | OFlags::NOCTTY | OFlags::CLOEXEC | more;
+            open("/dev/console", flags, Mode::empty()).ok().map(File::from)
+        };
+        let (own, others) = (open(OFlags::NONBLOCK), open(OFlags::empty()));
+        own.iter().for_each(unstoppable);
+        Self { own, others, ..Self::default() }
     }
 
     /// The console once more, for whoever writes the log.
@@ -42,19 +49,58 @@ impl Console {
     /// # Errors
     /// The operating system's.
     pub(crate) fn descriptor(&self) -> std::io::Result<OwnedFd> {
-        let absent = || std::io::Error::from(std::io::ErrorKind::NotFound);
-        Ok(self.0.as_ref().ok_or_else(absent)?.try_clone()?.into())
+        let absent = || std::io::Error::from(ErrorKind::NotFound);
+        Ok(self.others.as_ref().ok_or_else(absent)?.try_clone()?.into())
     }
 
-    /// Writes one line.
+    /// Writes one line, and how many were lost before it.
     pub(crate) fn say(&self, code: Code, fields: &[Field<'_>]) {
-        let text = line(now(), code, fields);
-        if let Some(mut console) = self.0.as_ref() {
-            // In one piece, so that no other line comes between; what cannot be written cannot be said.
-            console.write_all(text.as_bytes()).unwrap_or_default();
+        let Some(console) = &self.own else { return };
+        let lost = self.lost.get();
+        let mut all = fields.to_vec();
+        if lost > 0 {
+            all.push(("lost", &lost));
+        }
+        let mut text = line(now(), code, &all);
+        if self.is_torn.get() {
+            text.insert(0, '\n');
+        }
+        // Where one was lost, the next does not wait again.
+        let patience = if lost > 0 { Duration::ZERO } else { limit::CONSOLE_PATIENCE };
+        let taken = put(console, text.as_bytes(), patience);
+        let is_whole = taken == text.len();
+        self.lost.set(if is_whole { 0 } else { lost.saturating_add(1) });
+        if taken > 0 {
+            self.is_torn.set(!is_whole);
         }
     }
 }
+
+/// Writes what the other end takes within `patience`; how many bytes that were.
+fn put(mut console: &File, text: &[u8], patience: Duration) -> usize {
+    let until = now().saturating_add(patience);
+    let mut taken = 0;
+    while let Some(rest) = text.get(taken..).filter(|rest| !rest.is_empty()) {
+        match console.write(rest) {
+            Ok(0) => break,
+            Ok(bytes) => taken = taken.saturating_add(bytes),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            // Full, or somebody else is writing.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                let left = until.saturating_sub(now());
+                if left.is_zero() {
+                    break;
+                }
+                std::thread::sleep(left.min(CONSOLE_PAUSE));
+            }
+            Err(_) => break,
+        }
+    }
+    taken
+}
+
+/// Between two tries: about as long as a hundred characters take at 115,200 bits a second.
+const CONSOLE_PAUSE: Duration = Duration::from_millis(8);
 
 /// Takes from whoever has the other end of the line what would hold the writer up: the character that stops output (XOFF), and a modem's
 /// lines. A device that is no terminal has neither.
@@ -102,5 +148,32 @@ mod tests {
         assert_eq!(text, "ward 12.345678 INIT-0801 event=ready port=443 what=a_b_ward_1\n");
         let long = "x".repeat(1_000);
         assert!(line(at, code::READY, &[("what", &long)]).len() < 200);
+    }
+
+    #[test]
+    fn a_line_that_nobody_takes_is_counted_and_the_next_says_so() {
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        rustix::io::ioctl_fionbio(&writer, true).unwrap();
+        rustix::io::ioctl_fionbio(&reader, true).unwrap();
+        let mut own = File::from(OwnedFd::from(writer));
+        let console = Console { own: own.try_clone().ok(), ..Console::default() };
+        // Room for a few bytes only: the kernel counts in pages.
+        while own.write(&[b'x'; 4_096]).is_ok() {}
+        let began = now();
+        for _ in 0..3 {
+            console.say(code::READY, &[]);
+        }
+        let took = now().saturating_sub(began);
+        assert!(took >= limit::CONSOLE_PATIENCE && took < 2 * limit::CONSOLE_PATIENCE, "{took:?}");
+        assert_eq!(console.lost.get(), 3);
+        let mut drained = vec![0; 1 << 20];
+        assert!(std::io::Read::read(&mut reader, &mut drained).unwrap() >= 4_096);
+        console.say(code::READY, &[("port", &443)]);
+        console.say(code::READY, &[]);
+        let length = std::io::Read::read(&mut reader, &mut drained).unwrap();
+        let text = String::from_utf8_lossy(&drained[..length]);
+        let lines: Vec<&str> = text.trim_start_matches(['x', '\n']).lines().collect();
+        assert!(lines[0].ends_with("event=ready port=443 lost=3"), "{text}");
+        assert!(lines[1].ends_with("event=ready"), "{text}");
     }
 }

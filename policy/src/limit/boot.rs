@@ -23,6 +23,8 @@ pub const CONFIGURATION_BYTES_MAX: usize = 64 * 1024;
 /// The pause before the machine starts again when what failed lies outside it. Long enough that a fleet does not fall on whatever
 /// failed, short enough that a caller's next try finds it mended.
 pub const REBOOT_DELAY: Duration = Duration::from_secs(10);
+/// A line of the console whose other end takes nothing; after it, lines are left out and counted until one is taken.
+pub const CONSOLE_PATIENCE: Duration = Duration::from_secs(1);
 /// What waits in the console before the machine is switched off: a slow serial line needs this for its last lines.
 pub const CONSOLE_DRAIN: Duration = Duration::from_millis(100);
 

@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn a_pause_ends_at_its_time_and_at_once_when_the_button_is_pressed() {
-        let mut boot = Boot::new(crate::console::Console::nowhere());
+        let mut boot = Boot::new(crate::console::Console::default());
         let began = now();
         assert_eq!(boot.pause(Duration::MAX), Ok(()));
         assert!(now().saturating_sub(began) >= limit::DISKS_PAUSE);
