@@ -9,7 +9,7 @@ let
   uki = import ./uki.nix { inherit names binaries kernel initramfs; };
   image-raw = import ./disk.nix { inherit names binaries uki; };
   formats = import ./formats.nix { inherit names binaries image-raw; };
-  sbom = import ./sbom.nix { inherit names binaries image-raw; sources = sources.shipped; };
+  sbom = import ./sbom.nix { inherit tree names binaries kernel initramfs uki image-raw; inherit (formats) image-qcow2; };
 in {
   packages = {
     default = image-raw;

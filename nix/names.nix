@@ -15,6 +15,7 @@ in rec {
     { name = "linux"; version = pkgs.linux_6_18.version; linked = true; licence = "GPL-2.0-only WITH Linux-syscall-note"; }
     { name = "systemd-stub"; version = pkgs.systemd.version; linked = true; licence = "LGPL-2.1-or-later"; }
     { name = "rust"; version = pkgs.rustc.version; linked = true; licence = "MIT OR Apache-2.0"; }
+    { name = "musl"; version = pkgs.musl.version; linked = true; licence = "MIT"; } # pkgs/by-name/mu/musl
     { name = "nixpkgs"; version = lib.version; linked = false; licence = "MIT"; } # lib/trivial.nix
   ];
 

@@ -21,20 +21,26 @@ let
   });
 
   # The lists' own lines: name, version, digest.
-  packages = builtins.filter (line: line != null)
-    (map (builtins.match "([^ ]+) ([^ ]+) ([0-9a-f]{64})") (builtins.filter builtins.isString (builtins.split "\n" (debian + rust))));
+  packages = text: builtins.filter (line: line != null)
+    (map (builtins.match "([^ ]+) ([^ ]+) ([0-9a-f]{64})") (builtins.filter builtins.isString (builtins.split "\n" text)));
   # Of what is a piece in the image; the others are tools.
   shipped = {
     "linux-source-6.12" = "GPL-2.0-only WITH Linux-syscall-note";
     systemd-boot-efi = "LGPL-2.1-or-later";
-    rust = "MIT OR Apache-2.0"; # its standard library, with the C library that comes with it (MIT)
+    rust = "MIT OR Apache-2.0"; # its standard library
+    musl-of-rust = "MIT"; # the C library that comes with it, which is what is linked; Debian's compiles and is not
   };
-  material = package:
-    let name = builtins.elemAt package 0;
-    in {
-      inherit name;
+  escaped = builtins.replaceStrings [ ":" "+" ] [ "%3A" "%2B" ];
+  material = kind: package:
+    let
+      name = builtins.elemAt package 0;
       version = builtins.elemAt package 1;
-      sha256 = builtins.elemAt package 2;
+      bare = if name == "musl-of-rust" then "musl" else name;
+    in {
+      name = bare;
+      inherit version;
+      purl = "pkg:${kind}/${escaped bare}@${escaped version}";
+      files = builtins.elemAt package 2;
       linked = shipped ? ${name};
       licence = shipped.${name} or "NOASSERTION";
     };
@@ -67,7 +73,9 @@ let
 in {
   path = "host";
   inherit run;
-  materials = map material packages;
+  # Debian's alternatives are names of files of these packages and no package.
+  materials = map (material "deb/debian") (builtins.filter (package: builtins.head package != "alternatives") (packages debian))
+    ++ map (material "generic") (packages rust);
 
   rust = { name, source, packages, profile, prepare, finish }: run name (profile // {
     inherit source packages;

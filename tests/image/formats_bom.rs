@@ -44,6 +44,8 @@ name = "rustc"
 version = "1.95.0"
 licence = "MIT OR Apache-2.0"
 linked = false
+purl = "pkg:generic/rustc@1.95.0"
+files = "cb00753f45a35e8bb5a03d699ac65007272c32ab0eded1631a8b605a43ff5bed"
 "#;
 
 fn bom(tree: &str, materials: &str) -> Result<Bom, BomError> {
@@ -241,10 +243,27 @@ fn the_provenance_is_an_in_toto_statement() {
     let bom = bom(&tree(FORMAT), MATERIALS).unwrap();
     let sha256 = inspect(good()).items[0].sha256.clone();
     let subject = |name: &str| Subject { name: name.to_owned(), sha256: sha256.clone() };
-    let build = Build { attribute: "image-raw", way: "host", source_sha256: &sha256 };
+    let attributes = ["image-raw".to_owned(), "image-qcow2".to_owned()];
+    let commit = "0123456789abcdef0123456789abcdef01234567";
+    let build = Build {
+        attributes: &attributes,
+        way: "host",
+        source_files: &sha256,
+        source_commit: Some(commit),
+    };
     let text = provenance(&bom, &[subject("ward.raw"), subject("ward.qcow2")], &build).unwrap();
     let turned = provenance(&bom, &[subject("ward.qcow2"), subject("ward.raw")], &build).unwrap();
     assert_eq!(text, turned);
+    // Each thing that it was made of has an address or a digest, and what is no file's digest is not called one.
+    let statement: Value = serde_json::from_str(&text).unwrap();
+    let definition = &statement["predicate"]["buildDefinition"];
+    let made_of = definition["resolvedDependencies"].as_array().unwrap();
+    assert!(made_of.iter().all(|one| one["uri"].is_string() || one["digest"].is_object()));
+    assert_eq!(made_of[0]["digest"]["gitCommit"], commit);
+    assert_eq!(made_of[0]["digest"]["dirHash1"], sha256.as_str());
+    let rustc = made_of.iter().find(|one| one["name"] == "rustc 1.95.0").unwrap();
+    assert!(rustc["digest"].is_null() && rustc["annotations"]["ward:files-sha256"].is_string());
+    assert_eq!(statement["subject"].as_array().unwrap().len(), 2);
     let path = write(&folder.join("statement.json"), text.as_bytes());
     assert_eq!(check(&["provenance", &path]), (true, "ok\n".to_owned()));
     for (good, bad) in [
@@ -258,7 +277,9 @@ fn the_provenance_is_an_in_toto_statement() {
         assert!(!check(&["provenance", &path]).0, "{bad}");
     }
     for wrong in ["", "/nix/store/x", &sha256[1..]] {
-        let build = Build { source_sha256: wrong, ..build };
+        let build = Build { source_files: wrong, ..build };
+        assert!(provenance(&bom, &[subject("a")], &build).is_err(), "{wrong}");
+        let build = Build { source_commit: Some(wrong), source_files: &sha256, ..build };
         assert!(provenance(&bom, &[subject("a")], &build).is_err(), "{wrong}");
     }
     assert!(provenance(&bom, &[subject("/tmp/ward.raw")], &build).is_err());

@@ -25,6 +25,10 @@ pub use provenance::{Build, Subject, provenance};
 
 use tree::Tree;
 
+/// What the digest over a list of files is called in both documents: SHA-256 over the lines of `sha256sum` for the files and `NAME ->
+/// TARGET` for the links, as `nix/host/build --toolchain` has it.
+const FILES_DIGEST: &str = "ward:files-sha256";
+
 /// Why there is no bill of materials.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BomError {

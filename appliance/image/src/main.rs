@@ -86,15 +86,18 @@ enum Command {
         /// A file that was built; may be given several times.
         #[arg(long = "subject", required = true)]
         subjects: Vec<PathBuf>,
-        /// What was built: the attribute's name.
-        #[arg(long)]
-        attribute: String,
+        /// What was built: an attribute's name; may be given several times.
+        #[arg(long = "attribute", required = true)]
+        attributes: Vec<String>,
         /// Which way: `host` or `nixpkgs`.
         #[arg(long)]
         way: String,
-        /// SHA-256 of the source tree.
+        /// in-toto's `dirHash1` of the source tree.
         #[arg(long)]
-        source_sha256: String,
+        source_files: String,
+        /// The commit of the source tree.
+        #[arg(long)]
+        source_commit: Option<String>,
         /// Where to write.
         out: PathBuf,
     },
@@ -211,8 +214,13 @@ fn run(command: Command) -> Result<(), Failure> {
             write(&out, document.map_err(|error| Failure::of(&image, error))?.as_bytes())
         }
         Command::Licences { of, out } => write(&out, of.read()?.licences().as_bytes()),
-        Command::Provenance { of, subjects, attribute, way, source_sha256, out } => {
-            let build = Build { attribute: &attribute, way: &way, source_sha256: &source_sha256 };
+        Command::Provenance { of, subjects, attributes, way, source_files, source_commit, out } => {
+            let build = Build {
+                attributes: &attributes,
+                way: &way,
+                source_files: &source_files,
+                source_commit: source_commit.as_deref(),
+            };
             let subjects =
                 subjects.iter().map(|path| subject(path)).collect::<Result<Vec<_>, _>>()?;
             let statement = provenance(&of.read()?, &subjects, &build);

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::{Bom, BomError, Crate, Material, audit, word};
+use super::{Bom, BomError, Crate, FILES_DIGEST, Material, audit, word};
 use crate::digest::{guid, sha256};
 use crate::inspect::{Inspection, Node};
 
@@ -116,6 +116,10 @@ fn of_material(material: &Material) -> Value {
         }
         if let Some(sha256) = &material.sha256 {
             fields.insert("hashes".to_owned(), json!([hash(sha256)]));
+        }
+        if let Some(files) = &material.files {
+            let property = json!({ "name": FILES_DIGEST, "value": files });
+            fields.insert("properties".to_owned(), json!([property]));
         }
     }
     value

@@ -18,8 +18,10 @@ pub struct Material {
     pub is_linked: bool,
     /// Its package URL.
     pub purl: Option<String>,
-    /// SHA-256 of what was taken: an archive, a package, a file.
+    /// SHA-256 of what was taken, if it is one file: an archive, a package.
     pub sha256: Option<String>,
+    /// A digest over the list of what was taken, if it is several files: no file has it, so it is nowhere called a SHA-256.
+    pub files: Option<String>,
 }
 
 impl Material {
@@ -47,6 +49,7 @@ struct Raw {
     linked: bool,
     purl: Option<String>,
     sha256: Option<String>,
+    files: Option<String>,
 }
 
 /// Every material, by name.
@@ -70,8 +73,10 @@ fn material(raw: Raw, allowed: &Allowed) -> Result<Material, BomError> {
     } else {
         Licence::stated_only(&of, &raw.licence)?
     };
-    if let Some(sha256) = raw.sha256.as_ref().filter(|text| !is_sha256(text)) {
-        return Err(BomError::Word(sha256.clone()));
+    for digest in [&raw.sha256, &raw.files].into_iter().flatten() {
+        if !is_sha256(digest) {
+            return Err(BomError::Word(digest.clone()));
+        }
     }
     let is_purl = |text: &str| {
         text.strip_prefix("pkg:").is_some_and(|rest| {
@@ -83,6 +88,6 @@ fn material(raw: Raw, allowed: &Allowed) -> Result<Material, BomError> {
     if let Some(purl) = raw.purl.as_ref().filter(|text| !is_purl(text)) {
         return Err(BomError::Word(purl.clone()));
     }
-    let Raw { linked: is_linked, purl, sha256, .. } = raw;
-    Ok(Material { name, version, licence, is_linked, purl, sha256 })
+    let Raw { linked: is_linked, purl, sha256, files, .. } = raw;
+    Ok(Material { name, version, licence, is_linked, purl, sha256, files })
 }

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Bom, BomError, is_sha256, word};
+use super::{Bom, BomError, FILES_DIGEST, is_sha256, word};
 
 /// One file that was built.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,12 +19,14 @@ pub struct Subject {
 /// How it was built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Build<'a> {
-    /// The attribute that was built: `image-raw`.
-    pub attribute: &'a str,
+    /// The attributes that were built: `image-raw`.
+    pub attributes: &'a [String],
     /// Which way: `host` or `nixpkgs`.
     pub way: &'a str,
-    /// SHA-256 of the source tree, as Nix or `git archive` has it.
-    pub source_sha256: &'a str,
+    /// in-toto's `dirHash1` of the whole source tree: SHA-256 over the lines of `sha256sum` for its files, in order.
+    pub source_files: &'a str,
+    /// The commit that the tree is of, when all of it is committed.
+    pub source_commit: Option<&'a str>,
 }
 
 /// The statement.
@@ -32,7 +34,12 @@ pub struct Build<'a> {
 /// # Errors
 /// [`BomError::Word`].
 pub fn provenance(bom: &Bom, subjects: &[Subject], build: &Build<'_>) -> Result<String, BomError> {
-    let (attribute, way) = (word(build.attribute)?, word(build.way)?);
+    let way = word(build.way)?;
+    let mut attributes = build.attributes.to_vec();
+    attributes.sort();
+    for attribute in &attributes {
+        word(attribute)?;
+    }
     let digest = |sha256: &str| {
         let is_digest = is_sha256(sha256);
         is_digest
@@ -45,8 +52,7 @@ pub fn provenance(bom: &Bom, subjects: &[Subject], build: &Build<'_>) -> Result<
         .iter()
         .map(|one| Ok(json!({ "name": word(&one.name)?, "digest": digest(&one.sha256)? })))
         .collect::<Result<Vec<_>, BomError>>()?;
-    let mut dependencies =
-        vec![json!({ "name": "source", "digest": digest(build.source_sha256)? })];
+    let mut dependencies = vec![json!({ "name": "source", "digest": source(build)? })];
     for one in bom.crates.values() {
         if let Some(sha256) = &one.sha256 {
             dependencies.push(json!({ "uri": one.reference(), "digest": digest(sha256)? }));
@@ -61,6 +67,9 @@ pub fn provenance(bom: &Bom, subjects: &[Subject], build: &Build<'_>) -> Result<
         if let Some(sha256) = &material.sha256 {
             fields.insert("digest".to_owned(), digest(sha256)?);
         }
+        if let Some(files) = &material.files {
+            fields.insert("annotations".to_owned(), json!({ FILES_DIGEST: files }));
+        }
         dependencies.push(fields.into());
     }
     let statement = json!({
@@ -70,7 +79,7 @@ pub fn provenance(bom: &Bom, subjects: &[Subject], build: &Build<'_>) -> Result<
         "predicate": {
             "buildDefinition": {
                 "buildType": "urn:ward:build:nix:1",
-                "externalParameters": { "attribute": attribute },
+                "externalParameters": { "attributes": attributes },
                 "internalParameters": { "way": way },
                 "resolvedDependencies": dependencies,
             },
@@ -78,4 +87,21 @@ pub fn provenance(bom: &Bom, subjects: &[Subject], build: &Build<'_>) -> Result<
         },
     });
     Ok(format!("{statement:#}\n"))
+}
+
+/// The tree's digests, by in-toto's names for them.
+fn source(build: &Build<'_>) -> Result<Value, BomError> {
+    let mut digests = Map::new();
+    if !is_sha256(build.source_files) {
+        return Err(BomError::Word(build.source_files.to_owned()));
+    }
+    digests.insert("dirHash1".to_owned(), build.source_files.into());
+    if let Some(commit) = build.source_commit {
+        let is_commit = commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if !is_commit {
+            return Err(BomError::Word(commit.to_owned()));
+        }
+        digests.insert("gitCommit".to_owned(), commit.into());
+    }
+    Ok(digests.into())
 }
