@@ -311,3 +311,20 @@ pub(crate) fn call(server: &Running, number: u64) -> (Stream, Result<(), String>
     };
     (stream, outcome)
 }
+
+/// How often a source had not answered when a key was over, by a server's log: what a machine that has no time for the stand-ins makes of keys
+/// that live for two seconds. It has a name each time, and is rare; any other failure of a source is Ward's.
+pub(crate) fn stalls(text: &str) -> usize {
+    let of = |event: &str| {
+        let event = format!("\"event\":\"{event}\"");
+        text.lines().filter(|line| line.contains(&event)).collect::<Vec<_>>()
+    };
+    let (failed, over) = (of("source_failed"), of("credential_expired").len());
+    for line in &failed {
+        let reasons = ["source_late", "source_expired", "source_over"];
+        assert!(reasons.iter().any(|reason| line.contains(reason)), "{line}\n{text}");
+    }
+    let (all, most) = (failed.len() + over, 6 + of("credential_fetched").len() / 10);
+    assert!(all <= most, "{all} of at most {most}\n{text}");
+    all
+}
