@@ -18,7 +18,7 @@ const SERVING: Duration = Duration::from_secs(150);
 /// A new call after any of these, at the latest, on an emulated machine.
 pub(crate) const RECOVERED: Duration = Duration::from_secs(30);
 /// What a live call may not hear when it is none of a drill's business: two seconds of an emulated machine that starts a process.
-const GAP_MAX: Duration = Duration::from_secs(2);
+pub(crate) const GAP_MAX: Duration = Duration::from_secs(2);
 
 /// One row of the table.
 pub(crate) fn row(what: &str, console: &str, call: &str, recovery: &str) {

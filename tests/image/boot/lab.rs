@@ -19,7 +19,7 @@ use ward_tests::servers::{
 use ward_tests::spoken_call::SpokenCall;
 
 /// This side of the wire.
-const HERE: &str = "10.44.0.1";
+pub(crate) const HERE: &str = "10.44.0.1";
 /// The address that the machine gets.
 pub(crate) const GUEST: &str = "10.44.0.2";
 /// The wire's end here; `Plan::tap`.
@@ -75,6 +75,13 @@ impl Lab {
         );
         std::fs::write(folder.join("ward.toml"), configuration).unwrap();
         Self { folder: folder.to_owned(), responder, dhcp }
+    }
+
+    /// Has the machine ask the time of a server at this end.
+    pub(crate) fn name_time_server(&self) {
+        let mut settings = std::fs::read_to_string(self.configuration()).unwrap();
+        settings += &format!("[clock]\nservers = [\"{HERE}\"]\n");
+        std::fs::write(self.configuration(), settings).unwrap();
     }
 
     /// The settings as a file.
