@@ -57,6 +57,8 @@ impl Lab {
         ip(&["tuntap", "add", "dev", TAP, "mode", "tap"]);
         ip(&["address", "add", &format!("{HERE}/24"), "dev", TAP]);
         ip(&["link", "set", TAP, "up"]);
+        // Where a server answers everyone.
+        ip(&["route", "add", "255.255.255.255", "dev", TAP]);
         let dhcp = dhcp(folder);
         let responder = Running::twiml(&format!(
             "MEDIA_WSS_URL=wss://{GUEST}\nNEXT_PUBLIC_SITE_URL=https://localhost:{{port}}"
