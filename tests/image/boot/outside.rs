@@ -5,7 +5,7 @@
 use std::net::UdpSocket;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -145,14 +145,13 @@ fn a_time_server_that_falls_silent_or_lies_changes_nothing() {
 /// What a lie adds to an offer, and what the console calls it.
 type Lie = (&'static [u8], &'static str);
 
-/// In the order in which they are told; each is an option, its length, its bytes.
-const LIES: [Lie; 6] = [
+/// In the order in which they are told; each is an option, its length, its bytes. More of them are in `tests/net`: questions come further and
+/// further apart, and a machine without an address starts again after a minute.
+const LIES: [Lie; 4] = [
     (&[51, 4, 0, 0, 0, 1], "lease"),
     (&[51, 4, 0, 1, 0, 0, 26, 2, 0, 68], "mtu"),
     (&[51, 4, 0, 1, 0, 0, 3, 4, 127, 0, 0, 1], "router"),
-    (&[51, 4, 0, 1, 0, 0, 121, 6, 8, 127, 10, 44, 0, 1], "route"),
     (&[51, 4, 0, 1, 0, 0, 121, 1, 99], "option_121"),
-    (&[51, 4, 0, 1, 0, 0, 6, 4, 0, 0, 0, 0], "name_server"),
 ];
 
 /// An offer with these options, beside a mask and a server.
@@ -174,11 +173,11 @@ fn a_dhcp_server_that_lies_is_named_each_time_and_an_honest_one_is_followed() {
     let folder = folder("liar");
     let mut lab = Lab::of_agent("echo", &folder);
     lab.silence_dhcp();
-    let told = Arc::new(AtomicI64::new(0));
-    let next = Arc::clone(&told);
+    // Which lie is told: each until it is named, because the console names one a second at most.
+    let named = Arc::new(AtomicUsize::new(0));
+    let next = Arc::clone(&named);
     let liar = Answerer::new(67, Some(68), move |question| {
-        let number = next.fetch_add(1, Ordering::AcqRel);
-        let (lie, _) = LIES[usize::try_from(number).unwrap() % LIES.len()];
+        let (lie, _) = LIES[next.load(Ordering::Acquire) % LIES.len()];
         (question.len() >= 240).then(|| offer(question, lie))
     });
     let mut plan = Plan::new(Disk::Virtio, &output("image-raw", "ward.raw"));
@@ -186,19 +185,14 @@ fn a_dhcp_server_that_lies_is_named_each_time_and_an_honest_one_is_followed() {
     plan.fw_cfg = lab.handed(true);
     let begun = Instant::now();
     let machine = Machine::start(&plan, &folder);
-    let mut named = Vec::new();
     for (_, why) in LIES {
         let word = format!("why={why}");
         let is_it =
             |text: &str| text.contains("INIT-0505") && text.split(' ').any(|field| field == word);
         machine.wait(why, Duration::from_secs(90), is_it);
-        named.push(why);
+        named.fetch_add(1, Ordering::AcqRel);
     }
-    println!(
-        "{} answers, {} after power-on",
-        told.load(Ordering::Acquire),
-        seconds(begun.elapsed())
-    );
+    println!("every lie was named {} after power-on", seconds(begun.elapsed()));
     assert!(!machine.has_said(0, &["INIT-0503"]), "{}", machine.told());
     // Both from here on: the liar answers each question, too.
     lab.answer_dhcp();
@@ -208,7 +202,7 @@ fn a_dhcp_server_that_lies_is_named_each_time_and_an_honest_one_is_followed() {
     machine.event_past(0, "INIT-0801", Duration::from_secs(60));
     let recovered = first_call(RECOVERED) - begun;
     drop(liar);
-    let named = named.join("`, `");
+    let named = LIES.map(|(_, why)| why).join("`, `");
     row(
         "a DHCP server that lies",
         &format!("INIT-0505 `why=` `{named}`; INIT-0503"),
