@@ -86,6 +86,11 @@ impl Line {
         self.end.is_none()
     }
 
+    /// How it ended, if it did.
+    pub(crate) fn end(&self) -> Option<End> {
+        self.end
+    }
+
     fn say(&mut self, message: &serde_json::Value) {
         let mut text = message.to_string();
         for sid in [CALL, STREAM] {

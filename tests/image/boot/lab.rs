@@ -19,7 +19,7 @@ use ward_tests::servers::{
 use ward_tests::spoken_call::SpokenCall;
 
 /// This side of the wire.
-const HERE: &str = "10.44.0.1";
+pub(crate) const HERE: &str = "10.44.0.1";
 /// The address that the machine gets.
 pub(crate) const GUEST: &str = "10.44.0.2";
 /// The address of the card that QEMU gives a machine which asks for no other.
@@ -63,6 +63,8 @@ impl Lab {
         ip(&["link", "set", TAP, "up"]);
         // Asked for once a second until it is there, it would be found up to a second late.
         ip(&["neighbour", "add", GUEST, "lladdr", GUEST_CARD, "dev", TAP, "nud", "permanent"]);
+        // Where a server answers everyone.
+        ip(&["route", "add", "255.255.255.255", "dev", TAP]);
         let dhcp = dhcp(folder);
         let responder = Running::twiml(&format!(
             "MEDIA_WSS_URL=wss://{GUEST}\nNEXT_PUBLIC_SITE_URL=https://localhost:{{port}}"
@@ -81,6 +83,13 @@ impl Lab {
         );
         std::fs::write(folder.join("ward.toml"), configuration).unwrap();
         Self { folder: folder.to_owned(), responder, dhcp }
+    }
+
+    /// Has the machine ask the time of a server at this end.
+    pub(crate) fn name_time_server(&self) {
+        let mut settings = std::fs::read_to_string(self.configuration()).unwrap();
+        settings += &format!("[clock]\nservers = [\"{HERE}\"]\n");
+        std::fs::write(self.configuration(), settings).unwrap();
     }
 
     /// The settings as a file.

@@ -226,7 +226,7 @@ impl Machine {
         lines.iter().skip(past).any(|line| words.iter().all(|word| line.text.contains(word)))
     }
 
-    /// Has the drill's program do something, which it may not live to answer.
+    /// Has the drill's program do something, which it may not live to answer. The order is on its way while what is given back lives.
     pub(crate) fn tell(&self, order: &str) -> UnixStream {
         let mut socket =
             UnixStream::connect(self.folder.join(ORDERS)).expect("a second serial port");

@@ -7,11 +7,13 @@ mod built;
 mod call;
 mod caller;
 mod drills;
+mod floor;
 mod hunger;
 mod inside;
 mod lab;
 mod machine;
 mod memory;
+mod outside;
 mod ports;
 
 use std::time::Duration;
