@@ -1,7 +1,9 @@
 //! What is left of a key: nothing, a second after it was replaced. The broker's memory is searched at random moments of a run in which
 //! keys, tokens of a Vault and sessions of AWS follow each other.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -29,6 +31,12 @@ impl Servers<'_> {
         let shipped = variant("ward-media-searchable");
         let shipped: &Path = shipped.parent().unwrap();
         let folder = shipped.join("with").join(format!("{media}-{broker}"));
+        // Tests beside this one start the same servers: what is there of this run is not taken away under them.
+        static MADE: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+        let mut made = MADE.lock().unwrap();
+        if !made.insert(folder.clone()) {
+            return folder.join("ward-media");
+        }
         std::fs::create_dir_all(&folder).unwrap();
         for (name, from) in
             [("ward-init", "ward-init"), ("ward-media", media), ("ward-broker", broker)]
