@@ -13,7 +13,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -34,7 +34,6 @@ unsafe extern "C" {
         file: c_int,
         offset: i64,
     ) -> *mut c_void;
-    fn munmap(at: *mut c_void, bytes: usize) -> c_int;
     fn tcgetattr(file: c_int, to: *mut c_void) -> c_int;
     fn cfmakeraw(at: *mut c_void);
     fn tcsetattr(file: c_int, when: c_int, from: *const c_void) -> c_int;
@@ -48,10 +47,15 @@ const ANONYMOUS: c_int = 0x22;
 /// `O_NOCTTY`.
 const NO_TERMINAL: i32 = 0o400;
 const PAGE: usize = 4_096;
+/// Of memory, in bytes.
+const BITE: usize = 1 << 20;
 
 fn main() {
     if std::process::id() == 1 {
         become_ward();
+    }
+    if std::env::args().nth(1).as_deref() == Some("gorge") {
+        gorge();
     }
     take_orders();
 }
@@ -84,7 +88,6 @@ fn take_orders() {
         tcsetattr(port.as_raw_fd(), 0, settings.as_ptr().cast());
     }
     let mut orders = BufReader::new(port.try_clone().expect("a serial port"));
-    let mut eaten = Vec::new();
     let mut line = String::new();
     loop {
         line.clear();
@@ -96,9 +99,7 @@ fn take_orders() {
         let answer = match words[..] {
             ["ps"] => processes(),
             ["kill", name] => end(name),
-            ["memory"] => fs::read_to_string("/proc/meminfo").unwrap_or_default(),
-            ["eat", kib] => eat(kib.parse().unwrap_or(0), &mut eaten),
-            ["let-go"] => let_go(&mut eaten),
+            ["gorge"] => gorged(),
             ["look"] => look(),
             ["plant"] => plant(),
             _ => "what?\n".to_owned(),
@@ -158,28 +159,24 @@ fn processes() -> String {
     answer
 }
 
-fn eat(kib: usize, eaten: &mut Vec<(usize, usize)>) -> String {
-    let bytes = kib * 1_024;
-    // SAFETY: memory that nobody has.
-    let at = unsafe { mmap(std::ptr::null_mut(), bytes, READ_WRITE, ANONYMOUS, -1, 0) } as usize;
-    if at == usize::MAX {
-        return "refused\n".to_owned();
+/// Takes memory until it is ended for it. With all of the machine's it stands between media's place and the broker's.
+fn gorge() -> ! {
+    fs::write("/proc/self/oom_score_adj", "-300").expect("a place in the middle");
+    loop {
+        // SAFETY: memory that nobody has.
+        let at = unsafe { mmap(std::ptr::null_mut(), BITE, READ_WRITE, ANONYMOUS, -1, 0) } as usize;
+        for page in (at..at + BITE).step_by(PAGE).filter(|_| at != usize::MAX) {
+            // SAFETY: in the memory above.
+            unsafe { (page as *mut u8).write_volatile(1) };
+        }
     }
-    for page in (at..at + bytes).step_by(PAGE) {
-        // SAFETY: in the memory above.
-        unsafe { (page as *mut u8).write_volatile(1) };
-    }
-    eaten.push((at, bytes));
-    let all: usize = eaten.iter().map(|(_, bytes)| bytes / 1_024).sum();
-    format!("{all}\n")
 }
 
-fn let_go(eaten: &mut Vec<(usize, usize)>) -> String {
-    for (at, bytes) in eaten.drain(..) {
-        // SAFETY: mapped above, and named by nobody.
-        unsafe { munmap(at as *mut c_void, bytes) };
-    }
-    String::new()
+/// A child that does; its number, and what ended it.
+fn gorged() -> String {
+    let child = Command::new("/proc/self/exe").arg("gorge").spawn();
+    let ended = child.and_then(|mut child| Ok((child.id(), child.wait()?)));
+    ended.map_or_else(|error| format!("{error}\n"), |(pid, status)| format!("{pid} {}\n", status.signal().unwrap_or(0)))
 }
 
 /// What the shipped PID 1 has for a root, mounts and processes' mappings.
