@@ -66,7 +66,9 @@ fn check(manner: Manner, reason: Option<&str>) -> Felt {
     assert_eq!(status, 0, "{manner:?} {report}");
     let duplicates = report["boots"][0]["duplicates"].as_u64().unwrap();
     let keeps_without_saying = matches!(manner, Manner::CutsShort | Manner::KeepsAndCuts);
-    assert_eq!(duplicates > 0, keeps_without_saying, "{manner:?} {report}");
+    assert!(duplicates > 0 || !keeps_without_saying, "{manner:?} {report}");
+    // What was not said to be kept in time is sent again; what was, is not.
+    assert!(duplicates == 0 || !failed.is_empty(), "{manner:?} {report}");
     felt
 }
 

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -135,10 +135,12 @@ impl Rig {
         running
     }
 
-    /// A server that answers each question with the next lie.
+    /// A server that answers each question with the first lie, until it is told to go on: an answer may come too late for its question.
     pub(crate) fn liar(&self, lies: Vec<(&'static [u8], Refusal)>) -> Liar {
         let stop = Arc::new(AtomicBool::new(false));
         let (told, ended) = (lies.clone(), Arc::clone(&stop));
+        let now = Arc::new(AtomicUsize::new(0));
+        let which = Arc::clone(&now);
         let place = format!("/proc/{}/ns/net", self.servers.0.id());
         let thread = std::thread::spawn(move || {
             let place = std::fs::File::open(place).unwrap();
@@ -146,16 +148,14 @@ impl Rig {
             let socket = UdpSocket::bind("0.0.0.0:67").unwrap();
             socket.set_broadcast(true).unwrap();
             socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
-            let mut next = 0;
             while !ended.load(Ordering::Acquire) {
                 let mut question = [0; 1_500];
                 let Ok((length, _)) = socket.recv_from(&mut question) else { continue };
-                let lie = told[next.min(told.len() - 1)].0;
-                next += 1;
+                let lie = told[which.load(Ordering::Acquire)].0;
                 socket.send_to(&reply(&question[..length], lie), "255.255.255.255:68").unwrap();
             }
         });
-        Liar { lies, stop, thread: Some(thread) }
+        Liar { lies, now, stop, thread: Some(thread) }
     }
 
     /// Starts the role as PID 1 does.
@@ -189,8 +189,16 @@ impl Drop for Rig {
 /// See [`Rig::liar`].
 pub(crate) struct Liar {
     pub(crate) lies: Vec<(&'static [u8], Refusal)>,
+    now: Arc<AtomicUsize>,
     stop: Arc<AtomicBool>,
     thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Liar {
+    /// Which of its lies it tells from now on.
+    pub(crate) fn tell(&self, which: usize) {
+        self.now.store(which, Ordering::Release);
+    }
 }
 
 impl Drop for Liar {
