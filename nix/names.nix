@@ -1,7 +1,6 @@
 # Everything that comes from outside, by our own names, with the nixpkgs file that each was read from. Nothing else under `nix/` may
 # name a package. `nix/host/names.nix` offers the same set from Debian's packages; which of the two built a file, the file's own
-# provenance says (`path`). Read from nixpkgs' files, revision of `flake.lock`; evaluated against the real nixpkgs: not on the
-# machines this was written on, which cannot fetch it.
+# provenance says (`path`). Read from nixpkgs' files, revision of `flake.lock`; not evaluated against the real nixpkgs yet.
 pkgs:
 pkgs.ward or (
 let

@@ -209,11 +209,12 @@ fn may_be_log(descriptor: &OwnedFd) -> bool {
     })
 }
 
-/// Says on `ready` that this server serves, if anyone wants to know: one byte, and nothing that could be misread.
-pub fn say_ready(ready: Option<&OwnedFd>) {
+/// Says on `ready` that this server serves, if anyone wants to know: one byte, and nothing that could be misread. Nothing more can be said
+/// there afterwards, whoever speaks for this process then.
+pub fn say_ready(ready: Option<OwnedFd>) {
     if let Some(ready) = ready {
         // Whoever asked may be gone, or have been told so often that they know.
-        rustix::io::write(ready, b"r").map(drop).unwrap_or_default();
+        rustix::io::write(&ready, b"r").map(drop).unwrap_or_default();
     }
 }
 

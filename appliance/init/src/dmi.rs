@@ -2,6 +2,9 @@
 
 use std::path::Path;
 
+/// Where the kernel shows what firmware says.
+pub const FIRMWARE: &str = "/sys/class/dmi/id";
+
 /// Clouds that are known. What is none of them is a lab ([`is_lab`]), or a cloud that is not known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cloud {

@@ -99,7 +99,7 @@ pub fn start(
     let ready = handed.ready.take();
     let seal = || {
         entered.seal(&log)?;
-        say_ready(ready.as_ref());
+        say_ready(ready);
         Ok(())
     };
     worker::run(handed.listeners, limit::WAKE_PAUSE, &drainer, &log, seal, move |listener| {

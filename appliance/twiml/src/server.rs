@@ -49,7 +49,7 @@ fn start(arguments: impl Iterator<Item = String>) -> Result<Infallible, StartErr
     let ready = handed.ready.take();
     let seal = || {
         entered.seal(&log)?;
-        say_ready(ready.as_ref());
+        say_ready(ready);
         Ok(())
     };
     worker::run(handed.listeners, Duration::ZERO, &drainer, &log, seal, move |listener| {

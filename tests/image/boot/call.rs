@@ -86,6 +86,22 @@ fn from_a_qcow2_disk_with_settings_on_it() {
     booted_and_called("qcow2", Disk::Qcow2, true);
 }
 
+#[test]
+fn a_machine_that_names_a_cloud_takes_no_secret_from_its_host() {
+    let folder = folder("cloud");
+    let lab = Lab::new(&folder);
+    let mut plan = Plan::new(Disk::Virtio, &output("image-raw", "ward.raw"));
+    plan.tap = Some(TAP.to_owned());
+    plan.fw_cfg = lab.handed(true);
+    plan.more = ["-smbios", "type=1,manufacturer=Amazon EC2"].map(str::to_owned).into();
+    let mut machine = Machine::start(&plan, &folder);
+    let refused = event(&machine, "INIT-0404", BOOT);
+    assert!(refused.fields.contains(&("cloud".to_owned(), "aws".to_owned())), "{refused:?}");
+    assert!(machine.ended(BOOT).is_some(), "it goes on\n{}", machine.told());
+    assert!(!machine.has_said(0, &["INIT-0801"]), "{}", machine.told());
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
 /// Pairs of boots, one of each; the middle one counts.
 const PAIRS: usize = 3;
 

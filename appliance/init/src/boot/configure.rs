@@ -33,7 +33,7 @@ const TWIML: [&str; 3] = ["tls-chain", "tls-key", "vendor-keys"];
 
 /// The phase.
 pub(super) fn run(boot: &mut Boot) -> Done {
-    let firmware = Path::new("/sys/class/dmi/id");
+    let firmware = Path::new(dmi::FIRMWARE);
     boot.cloud = Cloud::of(firmware);
     let is_lab = Path::new(LAB).is_dir();
     if is_lab && !dmi::is_lab(firmware) {

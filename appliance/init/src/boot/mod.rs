@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ use ward_sys::signals::Signals;
 use crate::code::{self, Code};
 use crate::config::Config;
 use crate::console::{Console, Field};
-use crate::dmi::Cloud;
+use crate::dmi::{self, Cloud};
 use crate::net::link::Link;
 use crate::power::PowerButton;
 use crate::watchdog::Watchdog;
@@ -263,8 +264,10 @@ fn senses(boot: &mut Boot) -> Done {
     placed.map_err(|error| Fault::system("oom_score_adj", &error))?;
     let signals = Signals::open().map_err(|error| Fault::system("signals", &error))?;
     boot.signals = Some(signals);
-    // A machine without a button is told to stop in no other way, and is ended by its host.
-    boot.power = PowerButton::open().ok();
+    // A machine without a button is told to stop in no other way, and is ended by its host. Azure's has none: its host speaks to a driver,
+    // which would start a helper program, and there is none.
+    let is_azure = Cloud::of(Path::new(dmi::FIRMWARE)) == Some(Cloud::Azure);
+    boot.power = PowerButton::open().ok().filter(|_| !is_azure);
     boot.watchdog = Watchdog::open(crate::console::now());
     let has = |is_there: bool| if is_there { "yes" } else { "no" };
     boot.say(

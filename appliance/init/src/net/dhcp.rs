@@ -346,7 +346,7 @@ impl Options {
 fn routes(mut rest: &[u8]) -> Result<Vec<Route>, Refusal> {
     let mut routes = Vec::new();
     while let Some((prefix, after)) = rest.split_first() {
-        if *prefix > 32 || routes.len() >= limit::DHCP_ROUTES_MAX {
+        if *prefix > 32 {
             return Err(Refusal::Option(ROUTES));
         }
         let count = usize::from(prefix.div_ceil(8));
@@ -354,7 +354,14 @@ fn routes(mut rest: &[u8]) -> Result<Vec<Route>, Refusal> {
         let (via, after) = after.split_first_chunk::<4>().ok_or(Refusal::Option(ROUTES))?;
         let mut to = [0; 4];
         to.iter_mut().zip(network).for_each(|(place, byte)| *place = *byte);
-        routes.push(Route { to: Ipv4Addr::from(to), prefix: *prefix, via: Ipv4Addr::from(*via) });
+        // Those past the last that is kept are read, since the whole has to be one.
+        if routes.len() < limit::DHCP_ROUTES_MAX {
+            routes.push(Route {
+                to: Ipv4Addr::from(to),
+                prefix: *prefix,
+                via: Ipv4Addr::from(*via),
+            });
+        }
         rest = after;
     }
     Ok(routes)

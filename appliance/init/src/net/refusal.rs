@@ -44,18 +44,12 @@ pub enum Refusal {
     /// A route leads to a place that must not leave the machine.
     #[error("route")]
     Route,
-    /// A name server's address is one that no server has.
-    #[error("name_server")]
-    NameServer,
     /// The largest packet is too small or too large.
     #[error("mtu")]
     Mtu,
     /// There is no lease, or one too short to live with.
     #[error("lease")]
     Lease,
-    /// Renewing would begin after rebinding, or after the end.
-    #[error("times")]
-    Times,
     /// Nobody answered.
     #[error("silent")]
     Silent,
@@ -87,7 +81,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every one, in the order of [`Self::code`]; options last.
-    const ALL: [Self; 25] = [
+    const ALL: [Self; 23] = [
         Self::Short,
         Self::Long,
         Self::Header,
@@ -100,10 +94,8 @@ impl Refusal {
         Self::Mask,
         Self::Router,
         Self::Route,
-        Self::NameServer,
         Self::Mtu,
         Self::Lease,
-        Self::Times,
         Self::Silent,
         Self::Mode,
         Self::Unsynchronised,
