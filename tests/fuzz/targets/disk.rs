@@ -14,11 +14,15 @@ struct Disk<'b>(&'b [u8], Cell<u32>);
 impl ReadAt for Disk<'_> {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> bool {
         self.1.set(self.1.get() + 1);
+        // Past its end, and past the last offset that there is.
+        if offset >= 1 << 31 {
+            return false;
+        }
         for (place, at) in buffer.iter_mut().zip(offset..) {
             let at = usize::try_from(at).unwrap_or(usize::MAX);
             *place = self.0.get(at).copied().unwrap_or(0);
         }
-        offset < 1 << 31
+        true
     }
 }
 
