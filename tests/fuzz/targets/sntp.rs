@@ -32,8 +32,8 @@ fuzz_target!(|bytes: &[u8]| {
     if let Some(news) = News::from_bytes(bytes) {
         assert_eq!(news.to_bytes(), bytes);
     }
-    black_box(netlink::verdict(bytes, 1));
-    black_box(netlink::is_running(bytes, 1));
+    let _ = black_box(netlink::verdict(bytes, 1));
+    let _ = black_box(netlink::is_running(bytes, 1));
     if let Ok(text) = std::str::from_utf8(bytes) {
         if let Some(link) = Link::parse(text) {
             assert_eq!(Link::parse(&link.to_text()), Some(link));
