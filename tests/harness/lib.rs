@@ -18,6 +18,7 @@ pub mod edge_cases;
 pub mod spoken_call;
 pub mod memory;
 pub mod network;
+pub mod dhcp;
 pub mod vendor;
 pub mod scripted;
 pub mod authority;

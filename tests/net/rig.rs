@@ -14,6 +14,7 @@ use ward_init::net::link::Link;
 use ward_init::net::news::{self, News};
 use ward_init::net::refusal::Refusal;
 use ward_tests::binaries::release;
+use ward_tests::dhcp::offer;
 
 /// The servers' end of the wire.
 pub(crate) const SERVER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
@@ -152,7 +153,9 @@ impl Rig {
                 let mut question = [0; 1_500];
                 let Ok((length, _)) = socket.recv_from(&mut question) else { continue };
                 let lie = told[which.load(Ordering::Acquire)].0;
-                socket.send_to(&reply(&question[..length], lie), "255.255.255.255:68").unwrap();
+                socket
+                    .send_to(&offer(&question[..length], [10, 77, 0], lie), "255.255.255.255:68")
+                    .unwrap();
             }
         });
         Liar { lies, now, stop, thread: Some(thread) }
@@ -206,20 +209,6 @@ impl Drop for Liar {
         self.stop.store(true, Ordering::Release);
         drop(self.thread.take().map(std::thread::JoinHandle::join));
     }
-}
-
-/// An offer with these options, beside a mask and a server.
-fn reply(question: &[u8], options: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![0; 240];
-    bytes[..3].copy_from_slice(&[2, 1, 6]);
-    bytes[4..8].copy_from_slice(&question[4..8]);
-    bytes[16..20].copy_from_slice(&[10, 77, 0, 66]);
-    bytes[28..34].copy_from_slice(&question[28..34]);
-    bytes[236..].copy_from_slice(&[99, 130, 83, 99]);
-    bytes.extend([53, 1, 2, 1, 4, 255, 255, 255, 0, 54, 4, 10, 77, 0, 1]);
-    bytes.extend(options);
-    bytes.push(255);
-    bytes
 }
 
 /// The running role.

@@ -89,6 +89,7 @@ fn whoever_is_killed_comes_back_and_only_media_takes_calls_along() {
     assert_eq!(machine.obey("kill media").len(), 1);
     let recovered = first_call(RECOVERED) - begun;
     let (at, end) = caller.ended(GAP_MAX).expect("its server is gone");
+    assert_eq!(end, End::Cut);
     let (said, _) = said_of(&machine, past, "media", begun);
     let call = format!("ends after {} ({end:?})", seconds(at.saturating_duration_since(begun)));
     row("kill `media`", &said, &call, &seconds(recovered));
@@ -99,6 +100,7 @@ fn whoever_is_killed_comes_back_and_only_media_takes_calls_along() {
     let _order = machine.tell("kill supervise");
     machine.event_past(past, "INIT-0804", RECOVERED);
     let (at, end) = caller.ended(GAP_MAX).expect("its server is gone");
+    assert_eq!(end, End::Cut);
     let recovered = first_call(RECOVERED) - begun;
     machine.event_past(past, "INIT-0801", RECOVERED);
     let call = format!("ends after {} ({end:?})", seconds(at.saturating_duration_since(begun)));
@@ -172,6 +174,7 @@ fn a_wire_that_is_pulled_for_a_moment_is_waited_for_and_for_half_a_minute_is_not
         } else {
             // The server has given it up after the longest silence that it bears.
             let (at, end) = caller.ended(Duration::from_secs(60)).expect("given up");
+            assert_eq!(end, End::Closed(1001));
             format!("ends {} after the wire is back ({end:?})", seconds(at - begun))
         };
         assert!(!machine.has_said(0, &["INIT-0504"]), "the address stays");

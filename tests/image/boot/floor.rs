@@ -59,27 +59,31 @@ fn serving(lab: &Lab, mebibytes: u32, folder: &Path) -> Result<Machine, String> 
     Err(last.map_or("nothing", |line| line.text.trim()).to_owned())
 }
 
+/// The least of the steps down from `most` with which `serves` still does; one of room has to be left.
+fn least(most: u32, mut serves: impl FnMut(u32) -> Result<(), String>) {
+    let mut least = None;
+    for mebibytes in (STEP..=most).rev().step_by(STEP as usize) {
+        if let Err(last) = serves(mebibytes) {
+            println!("{mebibytes} MiB: {last}");
+            break;
+        }
+        least = Some(mebibytes);
+    }
+    let least = least.unwrap_or_else(|| panic!("not with {most} MiB"));
+    println!("least: {least} MiB");
+    assert!(least < most, "no step of room is left: {least} MiB");
+}
+
 #[test]
 fn it_boots_with_little_memory() {
     let folder = folder("floor");
     let lab = Lab::of_agent("echo", &folder);
-    let mut least = None;
-    for mebibytes in (STEP..=BOOT_MIB_MAX).rev().step_by(STEP as usize) {
-        match serving(&lab, mebibytes, &folder) {
-            Ok(machine) => {
-                first_call(RECOVERED);
-                assert!(!machine.has_said(0, &["Out of memory"]), "{}", machine.told());
-                least = Some(mebibytes);
-                println!("{mebibytes} MiB: serves");
-            }
-            Err(last) => {
-                println!("{mebibytes} MiB: {last}");
-                break;
-            }
-        }
-    }
-    let least = least.unwrap_or_else(|| panic!("it does not serve with {BOOT_MIB_MAX} MiB"));
-    assert!(least < BOOT_MIB_MAX, "no step of room is left: {least} MiB");
+    least(BOOT_MIB_MAX, |mebibytes| {
+        let machine = serving(&lab, mebibytes, &folder)?;
+        first_call(RECOVERED);
+        assert!(!machine.has_said(0, &["Out of memory"]), "{}", machine.told());
+        Ok(())
+    });
     std::fs::remove_dir_all(folder).unwrap();
 }
 
@@ -134,18 +138,6 @@ fn holds(lab: &Lab, mebibytes: u32, folder: &Path) -> Result<(), String> {
 fn a_thousand_idle_calls_are_held_with_little_memory() {
     let folder = folder("idle");
     let lab = Lab::of_agent("echo", &folder);
-    let mut least = None;
-    for mebibytes in (STEP..=CALLS_MIB_MAX).rev().step_by(STEP as usize) {
-        match holds(&lab, mebibytes, &folder) {
-            Ok(()) => least = Some(mebibytes),
-            Err(last) => {
-                println!("{mebibytes} MiB: {last}");
-                break;
-            }
-        }
-    }
-    let least = least.unwrap_or_else(|| panic!("not held with {CALLS_MIB_MAX} MiB"));
-    println!("{CALLS} idle calls: {least} MiB");
-    assert!(least < CALLS_MIB_MAX, "no step of room is left: {least} MiB");
+    least(CALLS_MIB_MAX, |mebibytes| holds(&lab, mebibytes, &folder));
     std::fs::remove_dir_all(folder).unwrap();
 }

@@ -9,7 +9,7 @@ use ward_policy::audit::Role;
 use ward_policy::cell::gives_way;
 
 use crate::built::folder;
-use crate::caller::{Caller, first_call};
+use crate::caller::{Caller, End, first_call};
 use crate::drills::{RECOVERED, row, seconds, with_orders};
 use crate::lab::Lab;
 
@@ -61,6 +61,7 @@ fn when_memory_ends_media_does_first_and_nobody_who_is_not_in_the_way() {
         assert!(!machine.has_said(past, &[word]), "{}", machine.told());
     }
     let (_, end) = caller.ended(RECOVERED).expect("its server is gone");
+    assert_eq!(end, End::Cut);
     row(
         "take all memory",
         "the kernel's `Out of memory: Killed process … (ward-media)`, then whoever took it; `role_ended`, `role_started`",

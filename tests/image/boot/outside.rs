@@ -17,6 +17,7 @@ use crate::drills::{GAP_MAX, RECOVERED, row, seconds, served};
 use crate::lab::{Lab, TAP};
 use crate::machine::{Disk, Event, Machine, Plan};
 use ward_policy::limit;
+use ward_tests::dhcp::offer;
 
 /// A thread that answers datagrams until the test ends.
 struct Answerer {
@@ -154,20 +155,6 @@ const LIES: [Lie; 4] = [
     (&[51, 4, 0, 1, 0, 0, 121, 1, 99], "option_121"),
 ];
 
-/// An offer with these options, beside a mask and a server.
-fn offer(question: &[u8], options: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![0; 240];
-    bytes[..3].copy_from_slice(&[2, 1, 6]);
-    bytes[4..8].copy_from_slice(&question[4..8]);
-    bytes[16..20].copy_from_slice(&[10, 44, 0, 66]);
-    bytes[28..34].copy_from_slice(&question[28..34]);
-    bytes[236..].copy_from_slice(&[99, 130, 83, 99]);
-    bytes.extend([53, 1, 2, 1, 4, 255, 255, 255, 0, 54, 4, 10, 44, 0, 1]);
-    bytes.extend(options);
-    bytes.push(255);
-    bytes
-}
-
 #[test]
 fn a_dhcp_server_that_lies_is_named_each_time_and_an_honest_one_is_followed() {
     let folder = folder("liar");
@@ -178,7 +165,7 @@ fn a_dhcp_server_that_lies_is_named_each_time_and_an_honest_one_is_followed() {
     let next = Arc::clone(&named);
     let liar = Answerer::new(67, Some(68), move |question| {
         let (lie, _) = LIES[next.load(Ordering::Acquire) % LIES.len()];
-        (question.len() >= 240).then(|| offer(question, lie))
+        (question.len() >= 240).then(|| offer(question, [10, 44, 0], lie))
     });
     let mut plan = Plan::new(Disk::Virtio, &output("image-raw", "ward.raw"));
     plan.tap = Some(TAP.to_owned());
